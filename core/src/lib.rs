@@ -1,0 +1,45 @@
+//! What Portvakt decides, and how it decides it, free of the proxy that carries it out.
+//!
+//! In reading order:
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`clock`] | the one clock; time is an argument everywhere else |
+//! | [`request`] | the request in its normal form, or the reason why it has none |
+//! | [`route`] | which rule governs a request |
+//! | [`access`] | may it pass? the only maker of permits |
+//! | [`identity`] | who it is, and how we know |
+//! | [`level`] | levels of assurance, ranked per issuer |
+//! | [`token`] | the one verifier of signed tokens, and the signer of our own |
+//! | [`provider`] | an identity provider as data |
+//! | [`session`] | remembering a login: ticket, limits |
+//! | [`revocation`] | the end of a session, shared |
+//! | [`login`] | an attempt to log in, from start to answer |
+//! | [`redirect`] | where a browser may be sent |
+//! | [`forward`] | what the app is told |
+//! | [`cookie`], [`seal`], [`key`] | cookies read and written, sealed, and with which keys |
+//! | [`config`] | YAML to settings, with every problem at its place |
+//!
+//! **Invariant:** nothing here does input or output, except [`key`] and [`config`], which read the
+//! files that an operator names. Time and randomness are arguments.
+//!
+//! **Invariant:** imports point one way: `config` and `access` know the modules below them, no module
+//! knows `config`.
+
+pub mod access;
+pub mod clock;
+pub mod config;
+pub mod cookie;
+pub mod forward;
+pub mod identity;
+pub mod key;
+pub mod level;
+pub mod login;
+pub mod provider;
+pub mod redirect;
+pub mod request;
+pub mod revocation;
+pub mod route;
+pub mod seal;
+pub mod session;
+pub mod token;
