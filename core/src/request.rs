@@ -244,7 +244,7 @@ fn normal_query(query: &[u8]) -> Result<String, Malformed> {
     }
 }
 
-fn normal_path(raw: &[u8]) -> Result<String, Malformed> {
+pub(crate) fn normal_path(raw: &[u8]) -> Result<String, Malformed> {
     let mut path = String::with_capacity(raw.len());
     let mut decoded = Vec::new();
     let mut escaped = false;

@@ -1,1 +1,614 @@
-//! To be written.
+//! Which rule governs a request: the most specific path of the host, whatever the order in the file
+//! (`design.md` D5; `threats.md` 2).
+//!
+//! A pattern is an exact path (`/help`), or everything below one (`/app/**`, which covers `/app` and
+//! `/app/` too). `*` stands for one whole segment. An exact pattern covers its twin with a slash at the
+//! end, unless the file names that twin.
+//!
+//! **Invariant:** a path that an app could read as another route's path is refused, not matched: with
+//! path parameters cut off (`/admin;x/secret`), or with its letters folded (`/ADMIN/secret`).
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+
+use crate::access::Access;
+use crate::forward::HeaderPlan;
+use crate::provider::ProviderSettings;
+use crate::request::{HostName, NormalRequest, normal_path, without_parameters};
+
+/// The methods of a route that names none (RFC 9110, 9; `threats.md` HTTP-9).
+pub const USUAL_METHODS: [Method; 7] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+];
+
+/// A path pattern.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pattern {
+    /// The segments before a final `**`; `*` is any one segment.
+    segments: Vec<String>,
+    /// Whether the pattern ends in `/**`.
+    below: bool,
+}
+
+/// Why a text is no pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// It does not begin with a slash.
+    #[error("a path begins with `/`")]
+    NoSlash,
+    /// It is not in normal form: no request could match it.
+    #[error("no request has this path: it has an escape, dot segment, empty segment, `;` or odd character")]
+    NotNormal,
+    /// A star that is not a whole segment, or `**` before the end.
+    #[error("`*` stands for one whole segment, and `**` only at the end")]
+    Star,
+}
+
+impl Pattern {
+    /// Parses `/a/b`, `/a/*/c` or `/a/**`.
+    ///
+    /// # Errors
+    ///
+    /// [`PatternError`] says what is wrong.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        let rest = text.strip_prefix('/').ok_or(PatternError::NoSlash)?;
+        let (rest, below) = match rest.strip_suffix("**") {
+            Some("") => ("", true),
+            Some(head) => (head.strip_suffix('/').ok_or(PatternError::Star)?, true),
+            None => (rest, false),
+        };
+        let segments: Vec<String> = if below && rest.is_empty() {
+            Vec::new()
+        } else {
+            rest.split('/').map(str::to_owned).collect()
+        };
+        for (at, segment) in segments.iter().enumerate() {
+            let last = at + 1 == segments.len();
+            let normal = !segment.contains(';') && normal_path(segment.as_bytes()).as_deref() == Ok(segment);
+            match segment.as_str() {
+                "*" => {}
+                "" if last && !below => {}
+                "" | "." | ".." => return Err(PatternError::NotNormal),
+                _ if segment.contains('*') => return Err(PatternError::Star),
+                _ if !normal => return Err(PatternError::NotNormal),
+                _ => {}
+            }
+        }
+        Ok(Self { segments, below })
+    }
+
+    fn folded(&self) -> Self {
+        Self { segments: self.segments.iter().map(|segment| segment.to_ascii_lowercase()).collect(), below: self.below }
+    }
+
+    /// Whether every path of `other` is one of this pattern's paths too.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let prefix = self
+            .segments
+            .iter()
+            .zip(&other.segments)
+            .all(|(ours, theirs)| ours == "*" || ours == theirs);
+        prefix
+            && if self.below {
+                other.segments.len() >= self.segments.len()
+            } else {
+                !other.below && other.segments.len() == self.segments.len()
+            }
+    }
+
+    /// The patterns of the matcher that this one stands for, the first being its own.
+    fn matcher_patterns(&self) -> Vec<String> {
+        let segment = |(at, text): (usize, &String)| match text.as_str() {
+            "*" => format!("/{{s{at}}}"),
+            text => format!("/{text}"),
+        };
+        let base: String = self.segments.iter().enumerate().map(segment).collect();
+        match (self.below, base.as_str()) {
+            (true, "") => vec!["/{*below}".into(), "/".into()],
+            (true, _) => vec![format!("{base}/{{*below}}"), base.clone(), format!("{base}/")],
+            (false, _) if base.ends_with('/') => vec![base],
+            (false, _) => vec![base.clone(), format!("{base}/")],
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for segment in &self.segments {
+            write!(f, "/{segment}")?;
+        }
+        f.write_str(if self.below { "/**" } else { "" })
+    }
+}
+
+/// Which requests prolong a session (`design.md` D12).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activity {
+    /// Navigations and unsafe methods.
+    #[default]
+    Navigation,
+    /// Every request.
+    Any,
+}
+
+/// What happens when the view of ended sessions is stale (`design.md` D1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Staleness {
+    /// 503 until it recovers.
+    #[default]
+    Strict,
+    /// Go on, and say so in the metrics.
+    Available,
+}
+
+/// Where requests of a route go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// The upstream's name in the file.
+    pub name: String,
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Whether the connection is TLS, verified for `host`.
+    pub tls: bool,
+    /// A CA file (PEM) to trust instead of the system's roots.
+    pub ca_file: Option<std::path::PathBuf>,
+    /// Time to connect, handshake included.
+    pub connect_timeout: Duration,
+    /// Time between two reads of a reply.
+    pub read_timeout: Duration,
+}
+
+/// Which `Host` the app sees.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum UpstreamHost {
+    /// As received.
+    #[default]
+    Keep,
+    /// The upstream's own name.
+    Upstream,
+    /// This one.
+    Named(String),
+}
+
+/// One rule.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The route's name in logs and metrics: host and pattern.
+    pub name: String,
+    /// The paths that it governs.
+    pub pattern: Pattern,
+    /// The methods that it governs; `None`: the [`USUAL_METHODS`].
+    pub methods: Option<Vec<Method>>,
+    /// Who may pass.
+    pub access: Access,
+    /// Where it goes.
+    pub upstream: Arc<Upstream>,
+    /// Which `Host` the app sees.
+    pub host: UpstreamHost,
+    /// What the app is told, and under which names.
+    pub headers: Arc<HeaderPlan>,
+    /// Which requests prolong the session.
+    pub activity: Activity,
+    /// What happens while the view of ended sessions is stale.
+    pub revocation: Staleness,
+    /// Whether replies to logged-in requests may be cached as the app says.
+    pub keep_cache_control: bool,
+}
+
+impl Route {
+    /// The methods that the route governs.
+    #[must_use]
+    pub fn methods(&self) -> &[Method] {
+        self.methods.as_deref().unwrap_or(&USUAL_METHODS)
+    }
+}
+
+/// A public host: its origin, its provider, its routes.
+#[derive(Debug)]
+pub struct Host {
+    /// `scheme://host[:port]`, as browsers write it: the base of every URL that we make.
+    pub origin: Origin,
+    /// The provider that logs in for this host; `None` if no route needs one.
+    pub provider: Option<Arc<ProviderSettings>>,
+    /// The rules.
+    pub routes: Routes,
+}
+
+/// An origin as RFC 6454 has it, from the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Whether it is `https`.
+    pub secure: bool,
+    /// Host name, lower case.
+    pub name: String,
+    /// Port; the scheme's default if the file names none.
+    pub port: u16,
+}
+
+impl Origin {
+    /// Whether a request for `host` is one for this origin; the scheme's default port may be left out.
+    #[must_use]
+    pub fn is(&self, host: &HostName) -> bool {
+        self.name == host.name && host.port.unwrap_or(self.default_port()) == self.port
+    }
+
+    fn default_port(&self) -> u16 {
+        if self.secure { 443 } else { 80 }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", if self.secure { "https" } else { "http" }, self.name)?;
+        if self.port == self.default_port() { Ok(()) } else { write!(f, ":{}", self.port) }
+    }
+}
+
+/// All public hosts.
+#[derive(Debug, Default)]
+pub struct Hosts(HashMap<String, Vec<Arc<Host>>>);
+
+impl Hosts {
+    /// Collects hosts; names may recur with other ports.
+    #[must_use]
+    pub fn new(hosts: Vec<Host>) -> Self {
+        let mut by_name: HashMap<String, Vec<Arc<Host>>> = HashMap::new();
+        for host in hosts {
+            by_name.entry(host.origin.name.clone()).or_default().push(Arc::new(host));
+        }
+        Self(by_name)
+    }
+
+    /// The host that a request names; none for a name that the file does not have (RT-6).
+    #[must_use]
+    pub fn find(&self, host: &HostName) -> Option<&Arc<Host>> {
+        self.0.get(&host.name)?.iter().find(|candidate| candidate.origin.is(host))
+    }
+
+    /// Every host.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Host>> {
+        self.0.values().flatten()
+    }
+}
+
+/// Two routes of a host that govern the same method of the same path; by their places in the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tie {
+    /// The first.
+    pub first: usize,
+    /// The one that repeats it.
+    pub second: usize,
+}
+
+/// Why no route governs a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unrouted {
+    /// No route has this path.
+    #[error("no route has this path")]
+    NoRoute,
+    /// The route does not take this method.
+    #[error("the route does not take this method")]
+    Method,
+    /// An app could read the path as one that another route governs.
+    #[error("the path could be read as one of another route")]
+    Ambiguous,
+}
+
+/// The rules of a host, ready to be searched.
+#[derive(Debug, Default)]
+pub struct Routes {
+    matcher: Matcher,
+    /// The same patterns in lower case, as an app sees them that does not tell letters' cases apart.
+    folded: Matcher,
+    /// One entry for each path pattern: the routes that share it, with disjoint methods.
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug)]
+struct Node {
+    routes: Vec<Arc<Route>>,
+    folded: String,
+}
+
+impl Routes {
+    /// Builds the search from a list in any order.
+    ///
+    /// # Errors
+    ///
+    /// Every [`Tie`]: two routes with the same pattern that share a method.
+    pub fn build(routes: Vec<Route>) -> Result<Self, Vec<Tie>> {
+        let mut ties = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut nodes: Vec<Vec<(usize, Arc<Route>)>> = Vec::new();
+        for (index, route) in routes.into_iter().enumerate() {
+            let node = *places.entry(route.pattern.matcher_patterns().swap_remove(0)).or_insert(nodes.len());
+            if node == nodes.len() {
+                nodes.push(Vec::new());
+            }
+            for (other, sibling) in &nodes[node] {
+                if sibling.methods().iter().any(|method| route.methods().contains(method)) {
+                    ties.push(Tie { first: *other, second: index });
+                }
+            }
+            nodes[node].push((index, Arc::new(route)));
+        }
+        if !ties.is_empty() {
+            return Err(ties);
+        }
+        let nodes: Vec<Node> = nodes
+            .into_iter()
+            .map(|routes| Node {
+                folded: routes[0].1.pattern.folded().to_string(),
+                routes: routes.into_iter().map(|(_, route)| route).collect(),
+            })
+            .collect();
+        let patterns = || nodes.iter().map(|node| &node.routes[0].pattern);
+        Ok(Self {
+            matcher: Matcher::build(patterns().cloned()),
+            folded: Matcher::build(patterns().map(Pattern::folded)),
+            nodes,
+        })
+    }
+
+    /// The route that governs a request.
+    ///
+    /// # Errors
+    ///
+    /// [`Unrouted`] if none does, or if an app could read the path as another route's.
+    pub fn find(&self, request: &NormalRequest) -> Result<&Arc<Route>, Unrouted> {
+        self.find_path(request.method(), request.path())
+    }
+
+    /// As [`find`](Self::find), for a path in normal form.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find).
+    pub fn find_path(&self, method: &Method, path: &str) -> Result<&Arc<Route>, Unrouted> {
+        let node = self.matcher.at(path);
+        if self.other_readings_differ(path, node) {
+            return Err(Unrouted::Ambiguous);
+        }
+        let routes = &self.nodes[node.ok_or(Unrouted::NoRoute)?].routes;
+        routes.iter().find(|route| route.methods().contains(method)).ok_or(Unrouted::Method)
+    }
+
+    /// Whether some app would read another route's path.
+    fn other_readings_differ(&self, path: &str, node: Option<usize>) -> bool {
+        let folds = |path: &str| {
+            let folded = |node: Option<usize>| node.map(|node| self.nodes[node].folded.as_str());
+            path.bytes().any(|byte| byte.is_ascii_uppercase())
+                && folded(self.folded.at(&path.to_ascii_lowercase())) != folded(node)
+        };
+        let parameters = path.contains(';') || path.contains("%3B");
+        let bare = parameters.then(|| path.split('/').map(without_parameters).collect::<Vec<_>>().join("/"));
+        folds(path) || bare.is_some_and(|bare| self.matcher.at(&bare) != node || folds(&bare))
+    }
+
+    /// The methods that are taken at a path, for `Allow`.
+    #[must_use]
+    pub fn methods_at(&self, path: &str) -> Vec<Method> {
+        let routes = self.matcher.at(path).map(|node| self.nodes[node].routes.as_slice()).unwrap_or_default();
+        routes.iter().flat_map(|route| route.methods().iter().cloned()).collect()
+    }
+
+    /// Every route.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.nodes.iter().flat_map(|node| &node.routes)
+    }
+
+    /// Pairs of a route and a more general one that demands more: the operator is warned of them.
+    #[must_use]
+    pub fn weaker_than_parent(&self) -> Vec<(&Arc<Route>, &Arc<Route>)> {
+        let mut pairs = Vec::new();
+        for child in self.iter() {
+            for parent in self.iter() {
+                let share = child.methods().iter().any(|method| parent.methods().contains(method));
+                if child.pattern != parent.pattern
+                    && parent.pattern.covers(&child.pattern)
+                    && share
+                    && child.access.is_weaker_than(&parent.access)
+                {
+                    pairs.push((child, parent));
+                }
+            }
+        }
+        pairs
+    }
+}
+
+/// From a path to the place of its node.
+#[derive(Debug, Default)]
+struct Matcher(matchit::Router<usize>);
+
+impl Matcher {
+    /// The patterns in the order of their nodes. Of two that are equal the first counts.
+    fn build(patterns: impl Iterator<Item = Pattern>) -> Self {
+        let patterns: Vec<(usize, Pattern)> = patterns.enumerate().collect();
+        let twins = |below: bool| {
+            patterns.iter().filter(move |(_, pattern)| pattern.below == below).flat_map(|(node, pattern)| {
+                pattern.matcher_patterns().into_iter().skip(1).map(move |twin| (*node, twin))
+            })
+        };
+        let own = patterns.iter().map(|(node, pattern)| (*node, pattern.matcher_patterns().swap_remove(0)));
+        let mut router = matchit::Router::new();
+        // The patterns themselves, then the twins of exact ones (`/a/` for `/a`), then what a tail covers
+        // besides (`/a` and `/a/` for `/a/**`). A refused insertion says that a more exact one is there.
+        for (node, pattern) in own.chain(twins(false)).chain(twins(true)) {
+            let _ = router.insert(pattern, node);
+        }
+        Self(router)
+    }
+
+    fn at(&self, path: &str) -> Option<usize> {
+        self.0.at(path).ok().map(|found| *found.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Requirement;
+
+    fn route(pattern: &str, access: Access, methods: Option<Vec<Method>>) -> Route {
+        Route {
+            name: pattern.to_owned(),
+            pattern: Pattern::parse(pattern).unwrap(),
+            methods,
+            access,
+            upstream: Arc::new(Upstream {
+                name: "app".into(),
+                host: "127.0.0.1".into(),
+                port: 1,
+                tls: false,
+                ca_file: None,
+                connect_timeout: Duration::from_secs(1),
+                read_timeout: Duration::from_secs(1),
+            }),
+            host: UpstreamHost::Keep,
+            headers: Arc::new(HeaderPlan::default()),
+            activity: Activity::default(),
+            revocation: Staleness::default(),
+            keep_cache_control: false,
+        }
+    }
+
+    fn routes(patterns: &[&str]) -> Routes {
+        Routes::build(patterns.iter().map(|pattern| route(pattern, Access::Public, None)).collect()).unwrap()
+    }
+
+    fn found<'a>(routes: &'a Routes, path: &str) -> Result<&'a str, Unrouted> {
+        routes.find_path(&Method::GET, path).map(|route| route.name.as_str())
+    }
+
+    #[test]
+    fn whole_segments_match_and_the_most_specific_wins_in_any_order() {
+        let mut patterns = ["/**", "/app/**", "/app/open/**", "/app/open/x", "/files/*/meta", "/files/a/**", "/one"];
+        for _ in 0..patterns.len() {
+            patterns.rotate_left(1);
+            let routes = routes(&patterns);
+            for (path, expected) in [
+                ("/", "/**"),
+                ("/apple", "/**"),
+                ("/app", "/app/**"),
+                ("/app/", "/app/**"),
+                ("/app/x/y", "/app/**"),
+                ("/app/open", "/app/open/**"),
+                ("/app/opening", "/app/**"),
+                ("/app/open/x", "/app/open/x"),
+                ("/app/open/x/", "/app/open/x"),
+                ("/app/open/x/y", "/app/open/**"),
+                ("/files/b/meta", "/files/*/meta"),
+                ("/files/b/other", "/**"),
+                ("/files/a/meta", "/files/a/**"),
+                ("/one/", "/one"),
+                ("/one/two", "/**"),
+            ] {
+                assert_eq!(found(&routes, path), Ok(expected), "{path} of {patterns:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_rule_there_is_no_entry() {
+        let routes = routes(&["/", "/app/**"]);
+        assert_eq!(found(&routes, "/other"), Err(Unrouted::NoRoute));
+        assert_eq!(found(&routes, "/"), Ok("/"));
+    }
+
+    #[test]
+    fn a_path_that_an_app_could_read_as_another_route_is_refused() {
+        let strict = routes(&["/**", "/admin/**", "/Upper/**"]);
+        for path in [
+            "/admin;x/secret", "/admin%3Bx/secret", "/ADMIN/secret", "/Admin", "/aDmin;v=1/", "/upper/X",
+        ] {
+            assert_eq!(found(&strict, path), Err(Unrouted::Ambiguous), "{path}");
+        }
+        for path in ["/admin/a;jsessionid=1", "/Page", "/a;v=1/b", "/admin/Secret", "/Upper/x", "/Upper/X"] {
+            assert!(found(&strict, path).is_ok(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_twin_with_a_slash_may_have_a_rule_of_its_own() {
+        let routes = routes(&["/a", "/a/", "/a/**"]);
+        assert_eq!(found(&routes, "/a"), Ok("/a"));
+        assert_eq!(found(&routes, "/a/"), Ok("/a/"));
+        assert_eq!(found(&routes, "/a/b"), Ok("/a/**"));
+    }
+
+    #[test]
+    fn methods_share_a_path_but_never_a_request() {
+        let get = || Some(vec![Method::GET]);
+        let both = [route("/a/**", Access::Public, get()), route("/a/**", Access::Public, Some(vec![Method::POST]))];
+        let both = Routes::build(both.to_vec()).unwrap();
+        assert!(both.find_path(&Method::POST, "/a/b").is_ok());
+        assert_eq!(both.find_path(&Method::PUT, "/a/b").err(), Some(Unrouted::Method));
+        assert_eq!(both.find_path(&Method::from_bytes(b"get").unwrap(), "/a/b").err(), Some(Unrouted::Method));
+        let tie = [route("/a/**", Access::Public, get()), route("/a/**", Access::Public, None)];
+        assert_eq!(Routes::build(tie.to_vec()).err(), Some(vec![Tie { first: 0, second: 1 }]));
+    }
+
+    #[test]
+    fn a_more_specific_route_that_demands_less_is_named() {
+        let login = || Access::Login(Requirement::default());
+        let list = vec![
+            route("/**", login(), None),
+            route("/open/**", Access::Public, None),
+            route("/x/**", login(), None),
+            route("/open/shut/**", login(), None),
+        ];
+        let routes = Routes::build(list).unwrap();
+        let weaker: Vec<_> =
+            routes.weaker_than_parent().into_iter().map(|(child, parent)| (child.name.as_str(), parent.name.as_str())).collect();
+        assert_eq!(weaker, [("/open/**", "/**")]);
+    }
+
+    #[test]
+    fn a_pattern_that_no_request_could_match_is_refused() {
+        for (text, why) in [
+            ("a", PatternError::NoSlash),
+            ("/a/../b", PatternError::NotNormal),
+            ("/a//b", PatternError::NotNormal),
+            ("/a;b", PatternError::NotNormal),
+            ("/%61", PatternError::NotNormal),
+            ("/{x}", PatternError::NotNormal),
+            ("/å", PatternError::NotNormal),
+            ("/a*", PatternError::Star),
+            ("/a**", PatternError::Star),
+            ("/**/a", PatternError::Star),
+        ] {
+            assert_eq!(Pattern::parse(text), Err(why), "{text}");
+        }
+        for text in ["/", "/**", "/a", "/a/", "/a/**", "/*/b", "/%C3%A5/**"] {
+            assert_eq!(Pattern::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_host_is_found_by_name_and_port_with_the_default_port_folded() {
+        let origin = |secure, name: &str, port| Origin { secure, name: name.into(), port };
+        let host = |origin| Host { origin, provider: None, routes: Routes::default() };
+        let hosts = Hosts::new(vec![host(origin(true, "a.no", 443)), host(origin(false, "localhost", 8080))]);
+        let find = |text| hosts.find(&HostName::parse(text).unwrap()).map(|host| host.origin.to_string());
+        assert_eq!(find("A.no.:443").as_deref(), Some("https://a.no"));
+        assert_eq!(find("a.no").as_deref(), Some("https://a.no"));
+        assert_eq!(find("a.no:80"), None);
+        assert_eq!(find("localhost:8080").as_deref(), Some("http://localhost:8080"));
+        assert_eq!(find("localhost"), None);
+        assert_eq!(find("b.no"), None);
+    }
+}

@@ -1,0 +1,143 @@
+//! What is taken away from a request before an app sees it (`threats.md` ID-1 to ID-3, RT-7, CK-7).
+//!
+//! **Invariant:** two field names are the same if a usual app server maps them to the same variable.
+//! RFC 3875, 4.1.18 turns `-` to `_`; PHP and others do so with every odd character. So names are compared
+//! folded, and a name with anything but letters, digits and `-` is never forwarded: nobody can say under
+//! which name an app would read it.
+
+use std::collections::HashSet;
+
+/// Headers with which a client could claim another URL, method, address or user (RT-7), folded.
+///
+/// `x-forwarded-for`, `-proto` and `-host` and `forwarded` are written anew afterwards.
+const CLAIMS: &[&str] = &[
+    "client-cert",
+    "client-cert-chain",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "forwarded",
+    "forwarded-for",
+    "front-end-https",
+    "proxy",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "remote-addr",
+    "remote-user",
+    "signature",
+    "signature-input",
+    "true-client-ip",
+    "via-user",
+    "x-arr-clientcert",
+    "x-authenticated-user",
+    "x-client-cert",
+    "x-client-dn",
+    "x-client-ip",
+    "x-client-verify",
+    "x-cluster-client-ip",
+    "x-host",
+    "x-http-host-override",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-forwarded-for",
+    "x-original-host",
+    "x-original-method",
+    "x-original-uri",
+    "x-original-url",
+    "x-proxy-user",
+    "x-real-ip",
+    "x-remote-user",
+    "x-rewrite-url",
+    "x-url-scheme",
+    "x-wap-profile-user",
+];
+
+/// Beginnings of such names, folded.
+const CLAIM_PREFIXES: &[&str] =
+    &["x-identity", "x-forwarded", "x-ssl-", "ssl-client", "x-client-cert", "x-original-", "x-portvakt"];
+
+/// The names that only the gateway may write, on any route of the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Reserved {
+    folded: HashSet<String>,
+}
+
+impl Reserved {
+    /// The reserved names of the contract, and those that routes give their headers.
+    #[must_use]
+    pub fn new<'a>(route_headers: impl IntoIterator<Item = &'a str>) -> Self {
+        let ours = CLAIMS.iter().map(|name| (*name).to_owned());
+        Self { folded: ours.chain(route_headers.into_iter().map(fold)).collect() }
+    }
+
+    /// Whether a field of this name, from a client or an app, is taken away.
+    #[must_use]
+    pub fn takes_away(&self, name: &str) -> bool {
+        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return true;
+        }
+        let reserved = |name: &str| {
+            self.folded.contains(name) || CLAIM_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        };
+        // Parsed names are lower case already; a fold would allocate.
+        if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            reserved(&name.to_ascii_lowercase())
+        } else {
+            reserved(name)
+        }
+    }
+
+    /// Whether a field of an app's reply is taken away: identity is not for browsers (ID-10).
+    #[must_use]
+    pub fn takes_away_from_reply(&self, name: &str) -> bool {
+        let folded = fold(name);
+        folded.starts_with("x-identity") || (self.folded.contains(&folded) && !CLAIMS.contains(&&*folded))
+    }
+}
+
+/// A name as the most careless app server would compare it.
+fn fold(name: &str) -> String {
+    name.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte.to_ascii_lowercase()) } else { '-' })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_a_reserved_name_is_taken_away() {
+        let reserved = Reserved::new(["X-Pid", "OIDC_CLAIM_pid", "MyUser"]);
+        for name in [
+            "X-Identity-Fnr", "x-identity-fnr", "X_Identity_Fnr", "X-Identity_Fnr", "x.identity.fnr", "X-IDENTITY-ANYTHING",
+            "x-identity", "X~Identity~Fnr", "x|identity-fnr", "X-Pid", "x_pid", "oidc-claim-pid", "OIDC_CLAIM_PID",
+            "myuser", "X-Forwarded-For", "x-forwarded-user", "Forwarded", "X-Original-URL", "X-HTTP-Method-Override",
+            "Proxy", "Signature", "signature-input", "X-SSL-Client-DN", "Transfer_Encoding", "a_b", "x!y",
+        ] {
+            assert!(reserved.takes_away(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_an_app_needs_stays() {
+        let reserved = Reserved::new(["X-Pid"]);
+        for name in [
+            "accept", "Accept-Language", "content-type", "x-requested-with", "x-csrf-token", "authorization", "x-pidgin",
+            "sec-websocket-key", "origin", "referer", "x-identify", "traceparent", "signatures", "if-none-match",
+        ] {
+            assert!(!reserved.takes_away(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_app_cannot_send_identity_outwards() {
+        let reserved = Reserved::new(["X-Pid"]);
+        for name in ["X-Identity-Fnr", "x_identity_fnr", "X-PID", "x_pid"] {
+            assert!(reserved.takes_away_from_reply(name), "{name}");
+        }
+        for name in ["set-cookie", "signature", "x-forwarded-for", "a_b"] {
+            assert!(!reserved.takes_away_from_reply(name), "{name}");
+        }
+    }
+}
