@@ -13,6 +13,8 @@
 
 mod assertion;
 mod claims;
+#[cfg(test)]
+mod forge;
 mod id_token;
 pub mod json;
 mod jws;

@@ -202,5 +202,4 @@ impl fmt::Debug for VerifiedIdToken {
 }
 
 #[cfg(test)]
-#[path = "id_token_tests.rs"]
 mod tests;

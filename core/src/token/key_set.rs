@@ -231,3 +231,6 @@ fn edwards(jwk: &Map<String, Value>) -> Option<Material> {
     let parsed = ParsedPublicKey::new(&ED25519, &x).ok()?;
     Some((x, vec![(Algorithm::EdDsa, parsed)]))
 }
+
+#[cfg(test)]
+mod tests;

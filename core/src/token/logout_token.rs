@@ -103,5 +103,4 @@ impl fmt::Debug for VerifiedLogoutToken {
 }
 
 #[cfg(test)]
-#[path = "logout_token_tests.rs"]
 mod tests;

@@ -244,5 +244,4 @@ impl fmt::Debug for SigningKey {
 }
 
 #[cfg(test)]
-#[path = "sign_tests.rs"]
 mod tests;
