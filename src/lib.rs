@@ -1,1 +1,2 @@
 //! Portvakt.
+pub mod guard;

@@ -1,0 +1,177 @@
+//! Why the guard refused, and what the client is told.
+//!
+//! **Invariant:** an answer holds no byte of the request. The reason goes to the observer; the client learns the status and a
+//! reference (RFC 9110, 15; RFC 9112, 9.6 for the close).
+
+/// Why a connection or a request was refused before the proxy saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refused {
+    /// A line ended with LF alone (RFC 9112, 2.2).
+    BareLineFeed,
+    /// CR without LF (RFC 9112, 2.2).
+    BareCarriageReturn,
+    /// NUL or another control byte (RFC 9110, 5.5).
+    ControlByte,
+    /// Not `method SP target SP version` in visible ASCII (RFC 9112, 3).
+    RequestLine,
+    /// The request line is longer than the limit.
+    RequestLineTooLong,
+    /// A version other than HTTP/1.0 and HTTP/1.1.
+    Version,
+    /// CONNECT: it changes the framing and is never served (RFC 9112, 6.3).
+    Connect,
+    /// A field line begins with white space (RFC 9112, 5.2).
+    FoldedField,
+    /// A field line without a colon.
+    FieldWithoutColon,
+    /// A field name that is empty or no token; white space before the colon is one case (RFC 9112, 5.1).
+    FieldName,
+    /// More fields than the limit.
+    TooManyFields,
+    /// The header is larger than the limit.
+    HeaderTooLarge,
+    /// HTTP/1.1 without Host, or with an empty one (RFC 9112, 3.2).
+    HostMissing,
+    /// More than one Host (RFC 9112, 3.2).
+    HostRepeated,
+    /// A name that differs from a framing field only by an underscore: some apps take it for that field.
+    LookAlike,
+    /// Content-Length is not one plain decimal number (RFC 9110, 8.6).
+    ContentLength,
+    /// More than one Content-Length, equal or not.
+    ContentLengthRepeated,
+    /// Content-Length beside Transfer-Encoding (RFC 9112, 6.1).
+    LengthAndCoding,
+    /// A Transfer-Encoding other than `chunked` (RFC 9112, 6.1).
+    TransferCoding,
+    /// More than one Transfer-Encoding.
+    TransferCodingRepeated,
+    /// Transfer-Encoding in HTTP/1.0 (RFC 9112, 6.1).
+    CodingInHttp10,
+    /// A chunk size that is no plain hexadecimal number of at most 16 digits (RFC 9112, 7.1).
+    ChunkSize,
+    /// A chunk extension longer than the limit.
+    ChunkExtension,
+    /// No CRLF after the data of a chunk (RFC 9112, 7.1).
+    ChunkEnd,
+    /// A trailer with a name that may not stand there (RFC 9110, 6.5.1).
+    TrailerForbidden,
+    /// The trailers are larger than the limit.
+    TrailersTooLarge,
+    /// The header was not complete in time.
+    HeaderDeadline,
+    /// The body was not complete in time.
+    BodyDeadline,
+    /// The body came slower than the smallest progress.
+    BodyTooSlow,
+    /// The listener has as many connections as it may have.
+    TooManyConnections,
+    /// The framing was sound, yet the proxy answered before its first filter: a target or an authority it does not take.
+    ByProxy,
+}
+
+impl Refused {
+    /// The name in logs and metrics.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::BareLineFeed => "bare_line_feed",
+            Self::BareCarriageReturn => "bare_carriage_return",
+            Self::ControlByte => "control_byte",
+            Self::RequestLine => "request_line",
+            Self::RequestLineTooLong => "request_line_too_long",
+            Self::Version => "version",
+            Self::Connect => "connect",
+            Self::FoldedField => "folded_field",
+            Self::FieldWithoutColon => "field_without_colon",
+            Self::FieldName => "field_name",
+            Self::TooManyFields => "too_many_fields",
+            Self::HeaderTooLarge => "header_too_large",
+            Self::HostMissing => "host_missing",
+            Self::HostRepeated => "host_repeated",
+            Self::LookAlike => "look_alike",
+            Self::ContentLength => "content_length",
+            Self::ContentLengthRepeated => "content_length_repeated",
+            Self::LengthAndCoding => "length_and_coding",
+            Self::TransferCoding => "transfer_coding",
+            Self::TransferCodingRepeated => "transfer_coding_repeated",
+            Self::CodingInHttp10 => "coding_in_http10",
+            Self::ChunkSize => "chunk_size",
+            Self::ChunkExtension => "chunk_extension",
+            Self::ChunkEnd => "chunk_end",
+            Self::TrailerForbidden => "trailer_forbidden",
+            Self::TrailersTooLarge => "trailers_too_large",
+            Self::HeaderDeadline => "header_deadline",
+            Self::BodyDeadline => "body_deadline",
+            Self::BodyTooSlow => "body_too_slow",
+            Self::TooManyConnections => "too_many_connections",
+            Self::ByProxy => "by_proxy",
+        }
+    }
+
+    /// Status and reason phrase of the answer.
+    ///
+    /// No `_` arm on purpose: a new reason does not compile until someone decides what the client is told.
+    pub fn status(self) -> (u16, &'static str) {
+        match self {
+            Self::BareLineFeed
+            | Self::BareCarriageReturn
+            | Self::ControlByte
+            | Self::RequestLine
+            | Self::FoldedField
+            | Self::FieldWithoutColon
+            | Self::FieldName
+            | Self::HostMissing
+            | Self::HostRepeated
+            | Self::LookAlike
+            | Self::ContentLength
+            | Self::ContentLengthRepeated
+            | Self::LengthAndCoding
+            | Self::TransferCodingRepeated
+            | Self::CodingInHttp10
+            | Self::ChunkSize
+            | Self::ChunkExtension
+            | Self::ChunkEnd
+            | Self::TrailerForbidden
+            | Self::ByProxy => (400, "Bad Request"),
+            Self::HeaderDeadline | Self::BodyDeadline | Self::BodyTooSlow => (408, "Request Timeout"),
+            Self::RequestLineTooLong => (414, "URI Too Long"),
+            Self::TooManyFields | Self::HeaderTooLarge | Self::TrailersTooLarge => {
+                (431, "Request Header Fields Too Large")
+            }
+            Self::Connect | Self::TransferCoding => (501, "Not Implemented"),
+            Self::TooManyConnections => (503, "Service Unavailable"),
+            Self::Version => (505, "HTTP Version Not Supported"),
+        }
+    }
+
+    /// The whole answer, ready for the wire.
+    pub(super) fn answer(self, reference: &str) -> Vec<u8> {
+        let (status, phrase) = self.status();
+        // The observer makes the reference; what could end the JSON string is left out all the same.
+        let reference: String =
+            reference.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();
+        let body = format!("{{\"error\":\"request_refused\",\"reference\":\"{reference}\"}}\n");
+        format!(
+            "HTTP/1.1 {status} {phrase}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+        .into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_complete_and_closes() {
+        let answer = String::from_utf8(Refused::HeaderTooLarge.answer("ab-12\"\r\nX: y")).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"));
+        assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())));
+        assert!(head.contains("\r\nCache-Control: no-store\r\n"));
+        assert!(head.ends_with("\r\nConnection: close"));
+        assert_eq!(body, "{\"error\":\"request_refused\",\"reference\":\"ab-12Xy\"}\n");
+    }
+}
