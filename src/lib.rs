@@ -1,2 +1,3 @@
 //! Portvakt.
 pub mod guard;
+pub mod provider;

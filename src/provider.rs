@@ -1,0 +1,207 @@
+//! An identity provider as somebody to call: metadata, keys, pushed requests, codes, logout.
+//!
+//! | part | does |
+//! |---|---|
+//! | `metadata`, `cache` | discovery and keys, fetched once and kept (OpenID Connect Discovery 1.0) |
+//! | `authorization` | the authorization request, pushed where that is offered (RFC 9126) |
+//! | `client_auth` | how the gateway proves who it is (RFC 6749, 2.3.1; RFC 7523) |
+//! | `token` | a code becomes an ID token (RFC 6749, 4.1.3) |
+//! | `verify` | tokens checked with the provider's keys, fetched anew once if a key is unknown |
+//! | `end_session` | the way out (RP-Initiated Logout 1.0) |
+//! | `http` | what a call may cost |
+//!
+//! **Invariant:** nothing here decides who somebody is: an ID token stays `unverified_…` until
+//! [`Provider::verify_id_token`] has passed it. Every client assertion is used in one call only.
+
+mod authorization;
+mod cache;
+mod call;
+mod client_auth;
+mod end_session;
+mod error;
+pub mod http;
+mod metadata;
+#[cfg(test)]
+mod tests;
+mod token;
+mod verify;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use portvakt_core::clock::Timestamp;
+use portvakt_core::provider::{ClientAuth, ProviderSettings};
+use portvakt_core::token::{KeySet, SigningKey};
+
+pub use self::authorization::{AuthorizationRequest, Parameters, PushedRequest};
+pub use self::call::{Call, Calls, Outcome};
+pub use self::end_session::{EndSession, EndSessionRequest};
+pub use self::error::{OAuthErrorCode, ProviderError, Unreachable, VerifyError};
+pub use self::metadata::Metadata;
+pub use self::token::Tokens;
+pub use self::verify::LoginExpectation;
+
+use self::cache::Cache;
+use self::http::{Http, Limits};
+
+/// One provider, ready to be called.
+pub struct Provider {
+    settings: ProviderSettings,
+    client_key: ArcSwapOption<ClientKey>,
+    http: Http,
+    metadata: Cache<Metadata>,
+    keys: Cache<KeySet>,
+    calls: Calls,
+}
+
+/// The key that signs client assertions, under the id by which the provider knows it.
+#[derive(Debug)]
+pub struct ClientKey {
+    /// `kid` as registered.
+    pub kid: String,
+    /// The key.
+    pub key: SigningKey,
+}
+
+/// When metadata and keys were last fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// The metadata.
+    pub metadata: Option<Timestamp>,
+    /// The key set.
+    pub keys: Option<Timestamp>,
+}
+
+impl Provider {
+    /// A provider that has not been called yet.
+    ///
+    /// # Errors
+    ///
+    /// If no HTTP client can be built: `ca_file`, or the system's roots.
+    pub fn new(settings: ProviderSettings, client_key: Option<ClientKey>) -> Result<Self, ProviderError> {
+        Self::with_limits(settings, client_key, Limits::default())
+    }
+
+    fn with_limits(
+        settings: ProviderSettings,
+        client_key: Option<ClientKey>,
+        limits: Limits,
+    ) -> Result<Self, ProviderError> {
+        let http = Http::new(settings.ca_file.as_deref(), settings.insecure_http, limits)?;
+        Ok(Self {
+            settings,
+            client_key: ArcSwapOption::from(client_key.map(Arc::new)),
+            http,
+            metadata: Cache::new(Call::Metadata),
+            keys: Cache::new(Call::Keys),
+            calls: Calls::default(),
+        })
+    }
+
+    /// What the configuration says of it.
+    #[must_use]
+    pub fn settings(&self) -> &ProviderSettings {
+        &self.settings
+    }
+
+    /// How its calls ended.
+    #[must_use]
+    pub fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// How old its metadata and keys are.
+    #[must_use]
+    pub fn fetched(&self) -> Fetched {
+        Fetched { metadata: self.metadata.fetched(), keys: self.keys.fetched() }
+    }
+
+    /// Signs with another key from now on: keys are rotated without a restart (dossier 2.5).
+    pub fn set_client_key(&self, client_key: ClientKey) {
+        self.client_key.store(Some(Arc::new(client_key)));
+    }
+
+    /// Whether client authentication needs a key and none was given.
+    #[must_use]
+    pub fn lacks_client_key(&self) -> bool {
+        matches!(self.settings.client_auth, ClientAuth::PrivateKeyJwt) && self.client_key.load().is_none()
+    }
+
+    /// The metadata; fetched if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If there is none and it cannot be had.
+    pub async fn metadata(&self, now: Timestamp) -> Result<Arc<Metadata>, ProviderError> {
+        self.metadata.get(now, || self.fetch_metadata()).await
+    }
+
+    /// The keys; fetched if there are none.
+    ///
+    /// # Errors
+    ///
+    /// If there are none and they cannot be had.
+    pub async fn keys(&self, now: Timestamp) -> Result<Arc<KeySet>, ProviderError> {
+        if let Some(copy) = self.keys.served(now) {
+            return Ok(copy.value.clone());
+        }
+        let metadata = self.metadata(now).await?;
+        self.keys.get(now, || self.fetch_keys(&metadata)).await
+    }
+
+    /// Renews what is older than a day. To be called about once a minute, in the background; costs
+    /// nothing while the copies are fresh. The old copies serve until three days after they were
+    /// fetched.
+    ///
+    /// # Errors
+    ///
+    /// The first failure, to be logged.
+    pub async fn refresh(&self, now: Timestamp) -> Result<(), ProviderError> {
+        let metadata = self.metadata.refresh(now, || self.fetch_metadata()).await;
+        let Some(copy) = self.metadata.served(now) else { return metadata };
+        let keys = self.keys.refresh(now, || self.fetch_keys(&copy.value)).await;
+        metadata.and(keys)
+    }
+
+    async fn fetch_metadata(&self) -> Result<Metadata, ProviderError> {
+        let fetched = async {
+            let request = self.http.get(&Metadata::url(&self.settings)?);
+            let body = self.document(Call::Metadata, request).await?;
+            Metadata::parse(&body, &self.settings)
+        };
+        self.counted(Call::Metadata, fetched).await
+    }
+
+    async fn fetch_keys(&self, metadata: &Metadata) -> Result<KeySet, ProviderError> {
+        let fetched = async {
+            let body = self.document(Call::Keys, self.http.get(metadata.jwks_uri())).await?;
+            KeySet::parse(&body).map_err(ProviderError::KeySet)
+        };
+        self.counted(Call::Keys, fetched).await
+    }
+
+    async fn document(&self, call: Call, request: reqwest::RequestBuilder) -> Result<Vec<u8>, ProviderError> {
+        let reply = self.http.send(call, request).await?;
+        if reply.status == reqwest::StatusCode::OK {
+            Ok(reply.body)
+        } else {
+            Err(ProviderError::Status { call, status: reply.status.as_u16() })
+        }
+    }
+
+    async fn counted<T>(
+        &self,
+        call: Call,
+        made: impl Future<Output = Result<T, ProviderError>>,
+    ) -> Result<T, ProviderError> {
+        let result = made.await;
+        self.calls.count(call, &result);
+        result
+    }
+}
+
+impl std::fmt::Debug for Provider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Provider").field("name", &self.settings.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,95 @@
+//! The calls to a provider, named and counted.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::ProviderError;
+
+/// A call that the gateway makes to a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// The metadata document (OpenID Connect Discovery 1.0, 4).
+    Metadata,
+    /// The key set (RFC 7517).
+    Keys,
+    /// A pushed authorization request (RFC 9126).
+    Par,
+    /// The redemption of a code (RFC 6749, 4.1.3).
+    Token,
+}
+
+impl Call {
+    /// Every call.
+    pub const ALL: [Self; 4] = [Self::Metadata, Self::Keys, Self::Par, Self::Token];
+
+    /// The name in metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Metadata => "metadata",
+            Self::Keys => "keys",
+            Self::Par => "par",
+            Self::Token => "token",
+        }
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a call ended, as far as a graph needs to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// An answer that we could use.
+    Ok,
+    /// An OAuth error: the provider understood and said no.
+    Refused,
+    /// Not reached, too slow, or an answer that we could not use.
+    Failed,
+    /// Not sent: too many calls were open.
+    Busy,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Ok, Self::Refused, Self::Failed, Self::Busy];
+
+    /// The name in metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Busy => "busy",
+        }
+    }
+
+    fn of<T>(result: &Result<T, ProviderError>) -> Self {
+        match result {
+            Ok(_) => Self::Ok,
+            Err(ProviderError::Refused { .. }) => Self::Refused,
+            Err(ProviderError::Busy { .. }) => Self::Busy,
+            Err(_) => Self::Failed,
+        }
+    }
+}
+
+/// How many calls ended how. Counts attempts: a call that is tried twice counts twice.
+#[derive(Debug, Default)]
+pub struct Calls([[AtomicU64; Outcome::ALL.len()]; Call::ALL.len()]);
+
+impl Calls {
+    pub(super) fn count<T>(&self, call: Call, result: &Result<T, ProviderError>) {
+        self.0[call as usize][Outcome::of(result) as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many attempts of `call` ended so, since the start.
+    #[must_use]
+    pub fn total(&self, call: Call, outcome: Outcome) -> u64 {
+        self.0[call as usize][outcome as usize].load(Ordering::Relaxed)
+    }
+}

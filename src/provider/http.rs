@@ -1,0 +1,240 @@
+//! Calls out: bounded in time, size and number, to https only, no redirect followed (threat OP-11).
+//!
+//! Certificates are verified against the system's roots, or against `ca_file` alone where one is
+//! configured. No proxy from the environment is used: calls go to the configured hosts only.
+//!
+//! **Invariant:** a request is sent once. What may be sent again is decided by who makes the call.
+
+use std::error::Error;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use pingora::tls::RusTlsError;
+use reqwest::{Certificate, Client, RequestBuilder, StatusCode, redirect, retry, tls};
+use tokio::sync::Semaphore;
+use url::{Host, Url};
+
+use super::error::Unreachable;
+use super::{Call, ProviderError};
+
+/// What a call may cost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// From the first byte sent to the last received.
+    pub(super) total: Duration,
+    /// Until a connection stands.
+    pub(super) connect: Duration,
+    /// Bytes of an answer's body.
+    pub(super) body: usize,
+    /// Calls for logins that may be open at once. Metadata and keys, one at a time, need no place.
+    pub(super) open: usize,
+    /// How long a call waits for its place.
+    pub(super) wait: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            total: Duration::from_secs(10),
+            connect: Duration::from_secs(3),
+            body: 1024 * 1024,
+            // 545 logins a second at two calls of 100 ms each need 109 (dossier 6).
+            open: 256,
+            wait: Duration::from_secs(1),
+        }
+    }
+}
+
+/// An HTTP client for one provider.
+///
+/// # Errors
+///
+/// If `ca_file` holds no certificate, or no root can be trusted at all.
+pub fn client(ca_file: Option<&Path>, insecure_http: bool) -> Result<Client, ProviderError> {
+    build(ca_file, insecure_http, &Limits::default())
+}
+
+fn build(ca_file: Option<&Path>, insecure_http: bool, limits: &Limits) -> Result<Client, ProviderError> {
+    // The same as the proxy's own connections use; a second call does nothing.
+    pingora::tls::install_default_crypto_provider();
+    let builder = || {
+        Client::builder()
+            .user_agent(concat!("portvakt/", env!("CARGO_PKG_VERSION")))
+            .https_only(!insecure_http)
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .referer(false)
+            .no_proxy()
+            .timeout(limits.total)
+            .connect_timeout(limits.connect)
+            .pool_idle_timeout(Duration::from_secs(30))
+            .tls_version_min(tls::Version::TLS_1_2)
+    };
+    let built = match ca_file {
+        Some(file) => builder().tls_certs_only(certificates(file)?).build(),
+        // A system without any root still serves a demonstration over plain http on loopback; https
+        // then trusts nobody.
+        None if insecure_http => builder().build().or_else(|_| builder().tls_certs_only([]).build()),
+        None => builder().build(),
+    };
+    built.map_err(|_| ProviderError::HttpClient("no trusted roots; install ca-certificates or set `ca_file`"))
+}
+
+fn certificates(file: &Path) -> Result<Vec<Certificate>, ProviderError> {
+    let pem = std::fs::read(file).map_err(|_| ProviderError::HttpClient("`ca_file` cannot be read"))?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(ProviderError::HttpClient("`ca_file` holds no certificate in PEM")),
+    }
+}
+
+/// A URL that a call may go to, or a browser may be sent to: https, or http on loopback where that is
+/// allowed; no user, password or fragment in it.
+pub(super) fn permitted(url: &str, insecure_http: bool) -> Option<Url> {
+    let url = Url::parse(url).ok()?;
+    let scheme = match url.scheme() {
+        "https" => true,
+        "http" => insecure_http && is_loopback(&url),
+        _ => false,
+    };
+    let plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    (scheme && plain && url.has_host()).then_some(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// The client of one provider, with its limits.
+pub(super) struct Http {
+    client: Client,
+    limits: Limits,
+    places: Semaphore,
+}
+
+/// A whole answer.
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) body: Vec<u8>,
+}
+
+impl Http {
+    pub(super) fn new(
+        ca_file: Option<&Path>,
+        insecure_http: bool,
+        limits: Limits,
+    ) -> Result<Self, ProviderError> {
+        let client = build(ca_file, insecure_http, &limits)?;
+        Ok(Self { client, limits, places: Semaphore::new(limits.open) })
+    }
+
+    pub(super) fn total(&self) -> Duration {
+        self.limits.total
+    }
+
+    pub(super) fn get(&self, url: &Url) -> RequestBuilder {
+        self.client.get(url.clone()).header("accept", "application/json")
+    }
+
+    pub(super) fn post(&self, url: &Url, form: &[(&'static str, String)]) -> RequestBuilder {
+        self.client.post(url.clone()).header("accept", "application/json").form(form)
+    }
+
+    /// Sends a call of a login, if a place is free soon.
+    pub(super) async fn send_in_turn(
+        &self,
+        call: Call,
+        request: RequestBuilder,
+    ) -> Result<Reply, ProviderError> {
+        let place = tokio::time::timeout(self.limits.wait, self.places.acquire()).await;
+        let Ok(Ok(_place)) = place else { return Err(ProviderError::Busy { call }) };
+        self.send(call, request).await
+    }
+
+    /// Sends a call and reads its answer, both within the limits.
+    pub(super) async fn send(&self, call: Call, request: RequestBuilder) -> Result<Reply, ProviderError> {
+        let cause = |error: reqwest::Error| cause(call, &error);
+        let mut response = request.send().await.map_err(cause)?;
+        let announced = response.content_length().unwrap_or(0);
+        if announced > self.limits.body as u64 {
+            return Err(ProviderError::TooLong { call });
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(cause)? {
+            if body.len() + chunk.len() > self.limits.body {
+                return Err(ProviderError::TooLong { call });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Reply { status: response.status(), body })
+    }
+}
+
+/// The library's text may quote the other side: it is not kept.
+fn cause(call: Call, error: &reqwest::Error) -> ProviderError {
+    if error.is_connect() {
+        let why = match error {
+            _ if error.is_dns() => Unreachable::Dns,
+            _ if is_tls(error) => Unreachable::Tls,
+            _ => Unreachable::Connect,
+        };
+        ProviderError::Unreachable { call, why }
+    } else if error.is_timeout() {
+        ProviderError::TimedOut { call }
+    } else {
+        ProviderError::Interrupted { call }
+    }
+}
+
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut next = error.source();
+    while let Some(error) = next {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if error.is::<RusTlsError>() || inner.is_some_and(|inner| inner.is::<RusTlsError>()) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_https_and_loopback_where_allowed_are_permitted() {
+        for url in ["https://idporten.no", "https://idporten.no/par", "https://idporten.no:8443/a?b=c"] {
+            assert!(permitted(url, false).is_some(), "{url}");
+        }
+        for url in ["http://localhost:1/a", "http://127.0.0.1:1", "http://127.9.9.9", "http://[::1]:1/"] {
+            assert!(permitted(url, true).is_some(), "{url}");
+            assert!(permitted(url, false).is_none(), "{url}");
+        }
+        for url in [
+            "",
+            "/par",
+            "//idporten.no",
+            "ftp://idporten.no",
+            "http://idporten.no",
+            "http://localhost.evil.example",
+            "http://10.0.0.1",
+            "http://0.0.0.0",
+            "http://[::ffff:10.0.0.1]",
+            "https://user@idporten.no",
+            "https://user:pass@idporten.no",
+            "https://idporten.no/#x",
+            "javascript:alert(1)",
+            "file:///etc/passwd",
+            "data:text/html,x",
+        ] {
+            assert!(permitted(url, true).is_none(), "{url}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! A code becomes an ID token (RFC 6749, 4.1.3; OpenID Connect Core 1.0, 3.1.3).
+//!
+//! **Invariant:** a code is sent once. A second attempt is made only if no connection stood, so that
+//! nothing was sent. No access token leaves this module except as what `at_hash` is checked against.
+
+use portvakt_core::clock::Timestamp;
+use portvakt_core::token::json;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use url::Url;
+
+use super::authorization::accepted;
+use super::{Call, Parameters, Provider, ProviderError};
+
+/// What a code was worth. Does not print what it holds.
+pub struct Tokens {
+    unverified_id_token: SecretString,
+    access_token: Option<SecretString>,
+}
+
+impl Provider {
+    /// Redeems a code. `redirect_uri` is the one that the request named; `verifier` belongs to its
+    /// `code_challenge` (RFC 7636, 4.5).
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Refused`] with `invalid_grant` for a code that is used, old or another's.
+    pub async fn redeem(
+        &self,
+        code: &str,
+        redirect_uri: &str,
+        verifier: &str,
+        now: Timestamp,
+    ) -> Result<Tokens, ProviderError> {
+        let metadata = self.metadata(now).await?;
+        let parameters = vec![
+            ("grant_type", "authorization_code".to_owned()),
+            ("code", code.to_owned()),
+            ("redirect_uri", redirect_uri.to_owned()),
+            ("code_verifier", verifier.to_owned()),
+        ];
+        let attempts = async {
+            match self.redeem_once(metadata.token_endpoint(), &parameters, now).await {
+                Err(ProviderError::Unreachable { .. }) => {
+                    self.redeem_once(metadata.token_endpoint(), &parameters, now).await
+                }
+                settled => settled,
+            }
+        };
+        tokio::time::timeout(self.http.total(), attempts)
+            .await
+            .unwrap_or(Err(ProviderError::TimedOut { call: Call::Token }))
+    }
+
+    async fn redeem_once(
+        &self,
+        endpoint: &Url,
+        parameters: &Parameters,
+        now: Timestamp,
+    ) -> Result<Tokens, ProviderError> {
+        let redeemed = async {
+            let request = self.authenticated(endpoint, parameters, now)?;
+            let reply = self.http.send_in_turn(Call::Token, request).await?;
+            Tokens::parse(&accepted(Call::Token, reply)?)
+        };
+        self.counted(Call::Token, redeemed).await
+    }
+}
+
+impl Tokens {
+    fn parse(body: &[u8]) -> Result<Self, ProviderError> {
+        let malformed = |what| ProviderError::Malformed { call: Call::Token, what };
+        let reply = json::parse_object(body).map_err(|_| malformed("not one JSON object"))?;
+        let secret = |value: &Value| value.as_str().map(SecretString::from);
+        let id_token = reply.get("id_token").and_then(secret);
+        let access_token = reply
+            .get("access_token")
+            .map(|value| secret(value).ok_or_else(|| malformed("`access_token` is not a string")));
+        Ok(Self {
+            unverified_id_token: id_token
+                .ok_or_else(|| malformed("`id_token` is missing or not a string"))?,
+            access_token: access_token.transpose()?,
+        })
+    }
+
+    /// The ID token, which nobody has verified yet. After verification it is the `id_token_hint`.
+    #[must_use]
+    pub fn unverified_id_token(&self) -> &str {
+        self.unverified_id_token.expose_secret()
+    }
+
+    /// The access token, for `at_hash` only; it is dropped with this.
+    pub(super) fn access_token(&self) -> Option<&str> {
+        self.access_token.as_ref().map(|token| token.expose_secret())
+    }
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tokens([REDACTED])")
+    }
+}
