@@ -1,1 +1,251 @@
-//! To be written.
+//! Keys: one versioned file per purpose; each key has an id and a time from which on it is used
+//! (`design.md` D15).
+//!
+//! **Invariant:** a key is accepted from the moment it is in the file, and used only from its
+//! `active_from` on, so that every replica accepts it before one uses it.
+//!
+//! **Invariant:** a weak, equal or example key stops the start (`threats.md` CK-4).
+
+mod file;
+
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::clock::Timestamp;
+use crate::seal::SealKey;
+use crate::token::SigningKey;
+
+pub use self::file::{KeyFile, KeyFileError, KeySummary, NewKey, OVERLAP, PROPAGATION, path_of};
+
+/// The id of a key, as sealed values carry it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyId(pub [u8; Self::LENGTH]);
+
+impl KeyId {
+    /// In bytes.
+    pub const LENGTH: usize = 4;
+
+    /// From eight hexadecimal digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.len() == 2 * Self::LENGTH && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        digits.then(|| u32::from_str_radix(text, 16).ok())?.map(|id| Self(id.to_be_bytes()))
+    }
+}
+
+impl std::fmt::Display for KeyId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:08x}", u32::from_be_bytes(self.0))
+    }
+}
+
+/// The keys of one purpose.
+#[derive(Clone, Debug)]
+pub struct Ring<K> {
+    keys: Vec<RingKey<K>>,
+}
+
+/// A key with the times that rule it.
+#[derive(Clone, Debug)]
+pub struct RingKey<K> {
+    /// Its id.
+    pub id: KeyId,
+    /// From when on it is used.
+    pub active_from: Timestamp,
+    /// From when on it is not accepted any more.
+    pub retire_after: Option<Timestamp>,
+    /// The key.
+    pub key: K,
+}
+
+impl<K> Ring<K> {
+    /// A ring of these keys; `None` if there is none.
+    #[must_use]
+    pub fn new(mut keys: Vec<RingKey<K>>) -> Option<Self> {
+        keys.sort_by_key(|key| key.active_from);
+        (!keys.is_empty()).then_some(Self { keys })
+    }
+
+    /// A ring of one key without an end.
+    #[must_use]
+    pub fn single(id: KeyId, active_from: Timestamp, key: K) -> Self {
+        Self { keys: vec![RingKey { id, active_from, retire_after: None, key }] }
+    }
+
+    /// The key to use at a time: the newest that is active; the first if none is yet.
+    ///
+    /// # Panics
+    ///
+    /// Never: a ring has at least one key.
+    #[must_use]
+    pub fn active(&self, now: Timestamp) -> &RingKey<K> {
+        self.keys.iter().rev().find(|key| key.active_from <= now).unwrap_or(&self.keys[0])
+    }
+
+    /// The key of this id, active already or not yet, unless it has retired.
+    #[must_use]
+    pub fn by_id(&self, id: KeyId, now: Timestamp) -> Option<&K> {
+        let accepted = |key: &&RingKey<K>| key.id == id && key.retire_after.is_none_or(|end| now < end);
+        self.keys.iter().find(accepted).map(|key| &key.key)
+    }
+
+    /// Every key, oldest first.
+    #[must_use]
+    pub fn keys(&self) -> &[RingKey<K>] {
+        &self.keys
+    }
+}
+
+/// An HMAC-SHA256 key: tags, handles, pseudonyms.
+#[derive(Clone)]
+pub struct MacKey(aws_lc_rs::hmac::Key);
+
+impl MacKey {
+    /// From 32 random bytes.
+    #[must_use]
+    pub fn new(secret: &[u8; 32]) -> Self {
+        Self(aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret))
+    }
+
+    /// HMAC over the parts, each preceded by its length, cut to `N` bytes.
+    ///
+    /// # Panics
+    ///
+    /// Never for `N` up to 32.
+    #[must_use]
+    pub fn tag<const N: usize>(&self, label: &str, parts: &[&[u8]]) -> [u8; N] {
+        const { assert!(N <= 32) };
+        let mut context = aws_lc_rs::hmac::Context::with_key(&self.0);
+        for part in std::iter::once(label.as_bytes()).chain(parts.iter().copied()) {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        context.sign().as_ref()[..N].try_into().expect("SHA-256 has 32 bytes")
+    }
+}
+
+impl std::fmt::Debug for MacKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MacKey([REDACTED])")
+    }
+}
+
+/// A key towards a provider, with the `kid` under which it is registered.
+#[derive(Debug, Clone)]
+pub struct ClientKey {
+    /// `kid`.
+    pub kid: String,
+    /// The key.
+    pub key: std::sync::Arc<SigningKey>,
+}
+
+/// The purposes that a symmetric key can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secret {
+    /// Seals cookies.
+    Cookie,
+    /// Makes the tags under which sessions are ended.
+    Revocation,
+    /// Makes handles and pseudonyms.
+    Pseudonym,
+    /// Makes the pseudonyms of the audit log and the session tags of the access log.
+    Audit,
+}
+
+impl Secret {
+    /// Every purpose.
+    pub const ALL: [Self; 4] = [Self::Cookie, Self::Revocation, Self::Pseudonym, Self::Audit];
+
+    /// The purpose's name: of its file, and on the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cookie => "cookie",
+            Self::Revocation => "revocation",
+            Self::Pseudonym => "pseudonym",
+            Self::Audit => "audit",
+        }
+    }
+}
+
+/// Every key of the gateway's own.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    /// Seals cookies.
+    pub cookie: Ring<SealKey>,
+    /// Makes revocation tags.
+    pub revocation: Ring<MacKey>,
+    /// Makes handles and pseudonyms.
+    pub pseudonym: Ring<MacKey>,
+    /// Makes what logs hold instead of identities.
+    pub audit: Ring<MacKey>,
+}
+
+impl Keys {
+    /// Reads the folder of key files.
+    ///
+    /// # Errors
+    ///
+    /// The first file that is missing, readable by others, malformed or weak; equal keys anywhere.
+    pub fn load(folder: &Path) -> Result<Self, KeyFileError> {
+        let files = Secret::ALL
+            .into_iter()
+            .map(|purpose| KeyFile::read(&path_of(folder, purpose.as_str()), purpose.as_str()))
+            .collect::<Result<Vec<_>, _>>()?;
+        file::refuse_equal(&files)?;
+        let ring = |purpose: Secret| files[purpose as usize].secrets();
+        let macs = |purpose| map_ring(ring(purpose)?, |secret| MacKey::new(secret));
+        Ok(Self {
+            cookie: map_ring(ring(Secret::Cookie)?, |secret| SealKey::new(secret))?,
+            revocation: macs(Secret::Revocation)?,
+            pseudonym: macs(Secret::Pseudonym)?,
+            audit: macs(Secret::Audit)?,
+        })
+    }
+}
+
+fn map_ring<K>(
+    secrets: Vec<RingKey<Zeroizing<[u8; 32]>>>,
+    make: impl Fn(&[u8; 32]) -> K,
+) -> Result<Ring<K>, KeyFileError> {
+    let keys = secrets
+        .into_iter()
+        .map(|RingKey { id, active_from, retire_after, key }| RingKey {
+            id,
+            active_from,
+            retire_after,
+            key: make(&key),
+        })
+        .collect();
+    Ring::new(keys).ok_or(KeyFileError::Empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_used_from_its_time_on_and_accepted_before() {
+        let at = Timestamp::from_seconds;
+        let key = |id, from| RingKey { id: KeyId([id; 4]), active_from: at(from), retire_after: None, key: id };
+        let ring = Ring::new(vec![key(2, 200), key(1, 100)]).unwrap();
+        assert_eq!(ring.active(at(150)).key, 1);
+        assert_eq!(ring.active(at(200)).key, 2);
+        assert_eq!(ring.active(at(50)).key, 1);
+        assert_eq!(ring.by_id(KeyId([2; 4]), at(0)), Some(&2));
+        assert_eq!(ring.by_id(KeyId([3; 4]), at(0)), None);
+        let retiring = RingKey { retire_after: Some(at(300)), ..key(4, 0) };
+        let ring = Ring::new(vec![retiring]).unwrap();
+        assert_eq!(ring.by_id(KeyId([4; 4]), at(299)), Some(&4));
+        assert_eq!(ring.by_id(KeyId([4; 4]), at(300)), None);
+    }
+
+    #[test]
+    fn the_parts_of_a_tag_cannot_be_shifted() {
+        let key = MacKey::new(&[1; 32]);
+        assert_ne!(key.tag::<16>("a", &[b"bc", b"d"]), key.tag::<16>("a", &[b"b", b"cd"]));
+        assert_ne!(key.tag::<16>("a", &[b"b"]), key.tag::<16>("ab", &[b""]));
+        assert_eq!(key.tag::<16>("a", &[b"b"]), key.tag::<16>("a", &[b"b"]));
+    }
+}
