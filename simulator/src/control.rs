@@ -1,0 +1,179 @@
+//! `/control`: what makes the simulator lie, wait, rotate its keys, forget. Only for callers on loopback.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError};
+
+use axum::Json;
+use axum::extract::{ConnectInfo, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::issuer::{Op, OpState, logout};
+use crate::jws::{Keys, Rotation};
+use crate::lie::Lie;
+use crate::world::{EidasClaimNames, Endpoint, Settings, locked};
+
+/// Orders, carried out in this sequence; what is absent stays as it is.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Orders {
+    /// Forgets lies, delays, settings, offsets, counters, sessions, codes; keeps clients and keys.
+    reset: bool,
+    /// Registers or replaces one client.
+    client: Option<Client>,
+    /// Registers or replaces several.
+    clients: Vec<Client>,
+    /// Adds a lie.
+    lie: Option<Order>,
+    /// Replaces all lies.
+    lies: Option<Vec<Order>>,
+    /// Milliseconds by endpoint; 0 ends the delay.
+    delay_milliseconds: BTreeMap<Endpoint, u64>,
+    /// How long the slow lies wait.
+    slow_milliseconds: Option<u64>,
+    rotate_keys: Option<Rotation>,
+    clock_offset_seconds: Option<i64>,
+    sso_offset_seconds: Option<i64>,
+    /// `typ` in the ID token's header; empty for none.
+    id_token_typ: Option<String>,
+    eidas_claim_names: Option<EidasClaimNames>,
+    /// Logs a person out as if at another service.
+    end_session: Option<EndSession>,
+}
+
+/// A lie and how often to tell it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Order {
+    name: Lie,
+    #[serde(default = "once")]
+    times: u64,
+}
+
+fn once() -> u64 {
+    1
+}
+
+/// Whom to log out.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndSession {
+    person: String,
+}
+
+/// `POST /control`
+pub(crate) async fn order(
+    State(op): State<Arc<Op>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Json(orders): Json<Orders>,
+) -> Response {
+    if !peer.ip().is_loopback() {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    Json(carry_out(&op, orders).await).into_response()
+}
+
+async fn carry_out(op: &Arc<Op>, orders: Orders) -> Value {
+    let world = &op.world;
+    if orders.reset {
+        reset(op);
+    }
+    {
+        let mut clients = world.clients.write().unwrap_or_else(PoisonError::into_inner);
+        orders.client.into_iter().chain(orders.clients).for_each(|client| clients.register(client));
+    }
+    {
+        let mut lies = locked(&world.lies);
+        if orders.lies.is_some() {
+            lies.clear();
+        }
+        let added = orders.lies.into_iter().flatten().chain(orders.lie);
+        added.for_each(|order| lies.order(order.name, order.times));
+    }
+    {
+        let mut settings = locked(&world.settings);
+        settings.delays.extend(orders.delay_milliseconds);
+        settings.delays.retain(|_, milliseconds| *milliseconds > 0);
+        settings.slow_milliseconds = orders.slow_milliseconds.unwrap_or(settings.slow_milliseconds);
+        settings.eidas_claim_names = orders.eidas_claim_names.unwrap_or(settings.eidas_claim_names);
+        if let Some(typ) = orders.id_token_typ {
+            settings.id_token_typ = Some(typ).filter(|typ| !typ.is_empty());
+        }
+    }
+    if let Some(rotation) = orders.rotate_keys {
+        let fresh = Keys::generate();
+        op.keys.write().unwrap_or_else(PoisonError::into_inner).rotate(rotation, fresh);
+    }
+    orders.clock_offset_seconds.into_iter().for_each(|seconds| world.clock.set_offset(seconds));
+    orders.sso_offset_seconds.into_iter().for_each(|seconds| world.clock.set_sso_offset(seconds));
+    match orders.end_session {
+        Some(EndSession { person }) => json!({"end_session": logout::end_person(op, &person).await}),
+        None => json!({}),
+    }
+}
+
+fn reset(op: &Op) {
+    let world = &op.world;
+    locked(&world.lies).clear();
+    *locked(&world.settings) = Settings::default();
+    world.clock.set_offset(0);
+    world.clock.set_sso_offset(0);
+    locked(&world.calls).clear();
+    locked(&world.logout_calls).clear();
+    *locked(&op.state) = OpState::default();
+}
+
+/// `GET /control`
+pub(crate) async fn show(State(op): State<Arc<Op>>, ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
+    if !peer.ip().is_loopback() {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    Json(state(&op)).into_response()
+}
+
+fn state(op: &Op) -> Value {
+    let world = &op.world;
+    let keys = op.keys.read().unwrap_or_else(PoisonError::into_inner);
+    let kids: Vec<_> = keys.published().into_iter().map(|key| key["kid"].clone()).collect();
+    let clients = world.clients.read().unwrap_or_else(PoisonError::into_inner);
+    let clients: Vec<_> = clients.all().map(|client| &client.client_id).collect();
+    let lies: Vec<_> = locked(&world.lies).pending().map(|(name, times)| Order { name, times }).collect();
+    let known: Vec<_> =
+        Lie::ALL.iter().map(|(name, meaning)| json!({"name": name, "meaning": meaning})).collect();
+    let issuer_state = locked(&op.state);
+    let sessions = issuer_state.sso.living(world.clock.sso_now()).map(|session| {
+        let authentication = &session.authentication;
+        json!({
+            "person": authentication.person.id,
+            "acr": authentication.acr,
+            "auth_time": authentication.auth_time,
+            "sids": session.sids,
+        })
+    });
+    // Enough for any test; a load run makes a hundred thousand.
+    let sessions: Vec<_> = sessions.take(MOST_SHOWN).collect();
+    let settings = locked(&world.settings);
+    let (clock_offset, sso_offset) = world.clock.offsets();
+    json!({
+        "issuer": op.issuer,
+        "calls": *locked(&world.calls),
+        "lies": lies,
+        "known_lies": known,
+        "clients": clients,
+        "sessions": sessions,
+        "logout_calls": *locked(&world.logout_calls),
+        "keys": {"active": keys.active().kid, "published": kids},
+        "delay_milliseconds": settings.delays,
+        "slow_milliseconds": settings.slow_milliseconds,
+        "id_token_typ": settings.id_token_typ,
+        "eidas_claim_names": settings.eidas_claim_names,
+        "clock_offset_seconds": clock_offset,
+        "sso_offset_seconds": sso_offset,
+    })
+}
+
+const MOST_SHOWN: usize = 100;

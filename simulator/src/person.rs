@@ -1,0 +1,180 @@
+//! The invented people who can log in. All numbers are synthetic (dossier 4.3): month + 80.
+
+use serde_json::{Value, json};
+
+/// Somebody on the login page.
+#[derive(Clone, Debug)]
+pub(crate) struct Person {
+    /// What the form field `person` carries.
+    pub(crate) id: String,
+    /// Given name.
+    pub(crate) given_name: &'static str,
+    /// Family name.
+    pub(crate) family_name: &'static str,
+    /// fnr or D-number, when the provider knows one.
+    pub(crate) fnr: Option<String>,
+    /// How they log in.
+    pub(crate) eid: Eid,
+    /// What comes of it.
+    pub(crate) behaviour: Behaviour,
+}
+
+/// The electronic identity, with the level it reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Eid {
+    /// High; names in the token.
+    BankId,
+    /// High; names in the token.
+    Buypass,
+    /// Substantial; no names.
+    MinId,
+    /// Any level, by `login_hint`.
+    TestId(&'static str),
+    /// A European one; identifier and birth date.
+    Eidas { acr: &'static str, identifier: &'static str, birthdate: &'static str },
+    /// No level at all.
+    Email(&'static str),
+}
+
+/// What happens when the person is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behaviour {
+    /// Logs in.
+    LogsIn,
+    /// Presses cancel.
+    Cancels,
+    /// Comes back one level below what was asked.
+    LevelTooLow,
+}
+
+impl Eid {
+    /// The level it reaches.
+    pub(crate) fn acr(self) -> &'static str {
+        match self {
+            Eid::BankId | Eid::Buypass => "idporten-loa-high",
+            Eid::MinId => "idporten-loa-substantial",
+            Eid::TestId(acr) | Eid::Eidas { acr, .. } => acr,
+            Eid::Email(_) => "selfregistered-email",
+        }
+    }
+
+    /// The `amr` value (dossier 2.7).
+    pub(crate) fn amr(self) -> &'static str {
+        match self {
+            Eid::BankId => "BankID",
+            Eid::Buypass => "Buypass",
+            Eid::MinId => "Minid-APP",
+            Eid::TestId(_) => "TestID",
+            Eid::Eidas { .. } => "eIDAS",
+            Eid::Email(_) => "Selfregistered-email",
+        }
+    }
+
+    /// The kind of identity, in the gateway's words.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Eid::BankId | Eid::Buypass | Eid::MinId | Eid::TestId(_) => "national",
+            Eid::Eidas { .. } => "eidas",
+            Eid::Email(_) => "email",
+        }
+    }
+}
+
+impl Person {
+    /// Shown to people who choose.
+    pub(crate) fn name(&self) -> String {
+        format!("{} {}", self.given_name, self.family_name)
+    }
+
+    /// As in `/persons.json`.
+    pub(crate) fn listed(&self) -> Value {
+        let mut listed = json!({
+            "id": self.id,
+            "name": self.name(),
+            "kind": self.eid.kind(),
+            "level": self.eid.acr(),
+        });
+        if let Some(fnr) = &self.fnr {
+            listed["fnr"] = json!(fnr);
+        }
+        if let Eid::Eidas { identifier, .. } = self.eid {
+            listed["country"] = json!(identifier.get(..2));
+        }
+        listed
+    }
+
+    /// What a pairwise `sub` is made from.
+    pub(crate) fn subject(&self) -> &str {
+        match (self.eid, &self.fnr) {
+            (Eid::Eidas { identifier, .. }, _) => identifier,
+            (Eid::Email(email), _) => email,
+            (_, Some(fnr)) => fnr,
+            (_, None) => &self.id,
+        }
+    }
+
+    /// Somebody with any synthetic number, for `login_hint=testid:…`.
+    pub(crate) fn with_number(fnr: &str) -> Option<Self> {
+        let digits = fnr.len() == 11 && fnr.bytes().all(|byte| byte.is_ascii_digit());
+        // A month above 40 exists in no real number (dossier 4.1).
+        let synthetic = digits && fnr.as_bytes()[2] >= b'4';
+        synthetic.then(|| Person {
+            id: format!("testid:{fnr}"),
+            fnr: Some(fnr.into()),
+            ..person("", "Test", "Person", None, Eid::TestId("idporten-loa-high"))
+        })
+    }
+}
+
+/// Everybody on the login page.
+pub(crate) fn everybody() -> Vec<Person> {
+    let sweden = Eid::Eidas {
+        acr: "eidas-loa-substantial",
+        identifier: "SE/NO/199005120000",
+        birthdate: "1990-05-12",
+    };
+    let denmark =
+        Eid::Eidas { acr: "eidas-loa-high", identifier: "DK/NO/7f3a-0c2e-91bb", birthdate: "1972-06-09" };
+    vec![
+        person("bankid-high", "Nora", "Berg", Some("24929935140"), Eid::BankId),
+        person("bankid-high-2", "Kari", "Ås Čáhci", Some("17838534171"), Eid::BankId),
+        person("minid-substantial", "Arne", "Vik", Some("02916131944"), Eid::MinId),
+        person("d-number", "Maria", "Lindqvist", Some("52859032001"), Eid::Buypass),
+        Person {
+            behaviour: Behaviour::Cancels,
+            ..person("cancels", "Angrer", "Seg", Some("30880330655"), Eid::BankId)
+        },
+        Person {
+            behaviour: Behaviour::LevelTooLow,
+            ..person("level-too-low", "Lav", "Lund", Some("09867238341"), Eid::MinId)
+        },
+        person("eidas-se", "Åsa", "Öberg", None, sweden),
+        person("eidas-dk", "Søren", "Kjær", Some("68817832028"), denmark),
+        person("email", "Eva", "Epost", None, Eid::Email("eva@example.com")),
+    ]
+}
+
+fn person(
+    id: &str,
+    given_name: &'static str,
+    family_name: &'static str,
+    fnr: Option<&str>,
+    eid: Eid,
+) -> Person {
+    let fnr = fnr.map(str::to_owned);
+    Person { id: id.into(), given_name, family_name, fnr, eid, behaviour: Behaviour::LogsIn }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_could_be_a_real_persons() {
+        for person in everybody() {
+            assert!(person.fnr.is_none_or(|fnr| Person::with_number(&fnr).is_some()), "{}", person.id);
+        }
+        assert!(Person::with_number("17012054321").is_none());
+        assert!(Person::with_number("1784").is_none());
+    }
+}
