@@ -192,16 +192,13 @@ fn cause(call: Call, error: &reqwest::Error) -> ProviderError {
     }
 }
 
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut next = error.source();
-    while let Some(error) = next {
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if error.is::<RusTlsError>() || inner.is_some_and(|inner| inner.is::<RusTlsError>()) {
-            return true;
-        }
-        next = error.source();
+/// `io::Error` hides what it wraps from `source`, and wraps more than once.
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    if error.is::<RusTlsError>() {
+        return true;
     }
-    false
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or(error.source()).is_some_and(is_tls)
 }
 
 #[cfg(test)]

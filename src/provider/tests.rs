@@ -521,8 +521,7 @@ async fn more_logins_than_places_are_told_to_come_again() {
     let provider = fake.provider_with(fake::settings(&fake.issuer), limits);
     provider.refresh(NOW).await.unwrap();
     let request = request();
-    let (first, second) =
-        tokio::join!(provider.authorize(&request, NOW), provider.authorize(&request, NOW));
+    let (first, second) = tokio::join!(provider.authorize(&request, NOW), provider.authorize(&request, NOW));
     assert!(matches!(first, Err(ProviderError::TimedOut { .. })), "{first:?}");
     assert!(matches!(second, Err(ProviderError::Busy { call: Call::Par })), "{second:?}");
     assert_eq!(provider.calls().total(Call::Par, Outcome::Busy), 1);
