@@ -732,7 +732,8 @@ mod tests {
         let head = "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
         let extension = |n: usize| format!("{head}0;{}\r\n\r\n", "x".repeat(n - 1));
         let trailer = |n: usize| format!("{head}0\r\nX: {}\r\n\r\n", "x".repeat(n - 7));
-        let cases: [(&dyn Fn(usize) -> String, usize, Refused); 5] = [
+        type Sized<'a> = &'a dyn Fn(usize) -> String;
+        let cases: [(Sized, usize, Refused); 5] = [
             (&line, 40, Refused::RequestLineTooLong),
             (&total, 200, Refused::HeaderTooLarge),
             (&fields, 4, Refused::TooManyFields),

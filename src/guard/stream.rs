@@ -167,12 +167,8 @@ impl GuardedStream {
         let start = Instant::now();
         let mut deadline = first.then_some(start + self.limits.header_deadline);
         loop {
-            if first
-                && self.limits.h2c
-                && self.get_ssl_digest().is_none()
-                && H2_PREFACE.starts_with(&self.buffer)
-            {
-                if self.buffer.len() == H2_PREFACE.len() {
+            if first && self.may_be_http2() {
+                if self.buffer.len() >= H2_PREFACE.len() {
                     return NextRequest::Http2;
                 }
             } else {
@@ -203,6 +199,12 @@ impl GuardedStream {
         }
     }
 
+    /// Whether what has come so far, if anything, is the preface of HTTP/2 without TLS, where that is allowed.
+    fn may_be_http2(&self) -> bool {
+        let seen = self.buffer.len().min(H2_PREFACE.len());
+        self.limits.h2c && self.get_ssl_digest().is_none() && self.buffer[..seen] == H2_PREFACE[..seen]
+    }
+
     /// Waits for the preface that ALPN has promised.
     pub(super) async fn preface(&mut self) -> NextRequest {
         let deadline = Instant::now() + self.limits.header_deadline;
@@ -231,6 +233,7 @@ impl GuardedStream {
         let complete = self.framer.phase() == Phase::Complete && self.passed == 0 && !self.unframed;
         if complete {
             self.framer.next_request();
+            self.response = ResponseHead::default();
         }
         complete
     }
@@ -242,7 +245,6 @@ impl GuardedStream {
     }
 
     fn begin_serving(&mut self) -> NextRequest {
-        self.response = ResponseHead::default();
         self.connection.0.reached_filters.store(false, Ordering::Relaxed);
         if self.framer.phase() == Phase::Body {
             self.body_clock = Some(BodyClock::start(&self.limits));
@@ -741,7 +743,7 @@ mod tests {
         [1, 7, written.len()]
             .map(|cut| {
                 let mut head = ResponseHead::default();
-                written.chunks(cut).fold(false, |switched, part| head.note(part) || switched)
+                written.chunks(cut).any(|part| head.note(part))
             })
             .to_vec()
     }
