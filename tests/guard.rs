@@ -27,6 +27,7 @@ use tokio::sync::watch;
 /// No wait of a test is longer. Only a failing test meets it.
 const PATIENCE: Duration = Duration::from_secs(20);
 const NEVER: Duration = Duration::from_secs(3600);
+const PREFACE_AND_SETTINGS: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const GET: &str = "GET /one HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
 #[test]
@@ -329,7 +330,6 @@ fn what_the_proxy_refuses_before_its_filters_is_seen() {
 
 #[test]
 fn http2_without_tls_is_served_only_where_it_is_allowed() {
-    const PREFACE_AND_SETTINGS: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     let world = World::start(Limits { h2c: true, ..Limits::default() });
     for cut in [1, PREFACE_AND_SETTINGS.len()] {
         let mut client = world.connect();
@@ -360,7 +360,7 @@ fn half_an_http2_preface_is_closed_at_the_deadline() {
 
 #[test]
 fn a_certificate_is_replaced_without_a_restart() {
-    let folder = Folder::new();
+    let folder = Folder::new("certificate");
     let (chain, key) = (folder.file("chain.pem", CERTIFICATE_ONE), folder.file("key.pem", KEY_ONE));
     let trust_two = folder.file("two.pem", CERTIFICATE_TWO);
     let trust_one = folder.file("one.pem", CERTIFICATE_ONE);
@@ -385,11 +385,59 @@ fn a_certificate_is_replaced_without_a_restart() {
     assert!(Certificates::load(&folder.path.join("absent.pem"), &key).is_err());
 }
 
+#[test]
+fn http2_over_tls_is_what_was_negotiated() {
+    let folder = Folder::new("http2");
+    let (chain, key) = (folder.file("h2.pem", CERTIFICATE_ONE), folder.file("h2.key", KEY_ONE));
+    for http2 in [true, false] {
+        let (settings, _) = tls_settings(&chain, &key, http2).unwrap();
+        let limits = Limits { header_deadline: Duration::from_millis(300), ..Limits::default() };
+        let world = World::start_with(limits, |service, address| {
+            service.add_tls_with_settings(address, None, settings);
+        });
+        let talk = |sent| world.runtime.block_on(talk_h2(world.address, &chain, sent));
+        if http2 {
+            assert_eq!(talk(PREFACE_AND_SETTINGS).unwrap()[3], 4, "the server's SETTINGS");
+            assert!(talk(b"PRI *").unwrap().is_empty());
+            assert_eq!(world.observer.state().refused, [Refused::HeaderDeadline]);
+        } else {
+            assert!(talk(PREFACE_AND_SETTINGS).is_err());
+        }
+    }
+}
+
+#[test]
+fn a_stopping_server_closes_idle_connections_and_finishes_what_it_serves() {
+    let world = World::start(Limits { keep_alive_idle: NEVER, ..Limits::default() });
+    let (mut idle, mut serving) = (world.connect(), world.connect());
+    idle.write_all(GET.as_bytes()).unwrap();
+    read_response(&mut idle);
+    serving.write_all(b"GET /hold HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+    world.upstream.wait(|log| log.complete.len() == 2);
+    world.stop.send(true).unwrap();
+    assert_eq!(read_to_close(&mut idle), "");
+    world.upstream.release();
+    assert!(read_to_close(&mut serving).ends_with("answer to /hold"));
+    assert_eq!(world.observer.state().refused, []);
+}
+
+/// What the server says first to a client that offers HTTP/2 alone.
+async fn talk_h2(address: SocketAddr, trusted: &PathBuf, sent: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut config = client_config(trusted);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = tokio::net::TcpStream::connect(address).await?;
+    let name = ServerName::try_from("a.test").unwrap();
+    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    stream.write_all(sent).await?;
+    let mut said = vec![0; 64];
+    // A close without the TLS farewell is a close too.
+    let read = tokio::time::timeout(PATIENCE, stream.read(&mut said)).await?;
+    said.truncate(read.unwrap_or(0));
+    Ok(said)
+}
+
 async fn get_over_tls(address: SocketAddr, trusted: &PathBuf) -> std::io::Result<String> {
-    pingora::tls::install_default_crypto_provider();
-    let mut roots = RootCertStore::empty();
-    load_ca_file_into_store(trusted, &mut roots).unwrap();
-    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let config = client_config(trusted);
     let stream = tokio::net::TcpStream::connect(address).await?;
     let name = ServerName::try_from("a.test").unwrap();
     let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
@@ -397,6 +445,13 @@ async fn get_over_tls(address: SocketAddr, trusted: &PathBuf) -> std::io::Result
     let mut answer = String::new();
     tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await??;
     Ok(answer)
+}
+
+fn client_config(trusted: &PathBuf) -> ClientConfig {
+    pingora::tls::install_default_crypto_provider();
+    let mut roots = RootCertStore::empty();
+    load_ca_file_into_store(trusted, &mut roots).unwrap();
+    ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
 }
 
 type Front = pingora::services::listening::Service<portvakt::guard::Front<App>>;
@@ -690,8 +745,9 @@ struct Folder {
 }
 
 impl Folder {
-    fn new() -> Self {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("guard-{}", std::process::id()));
+    fn new(name: &str) -> Self {
+        let path =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("guard-{name}-{}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         Self { path }
     }

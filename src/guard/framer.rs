@@ -107,7 +107,7 @@ impl Framer {
 
     /// Whether the current request asks for another protocol.
     pub fn asks_for_upgrade(&self) -> bool {
-        self.head.upgrade
+        self.head.upgrade && self.head.http11
     }
 
     /// Bytes that may be read without looking at them: the rest of a body or chunk of known length.

@@ -3,6 +3,8 @@
 //! **Invariant:** an answer holds no byte of the request. The reason goes to the observer; the client learns the status and a
 //! reference (RFC 9110, 15; RFC 9112, 9.6 for the close).
 
+use pingora::protocols::http::date::get_cached_date;
+
 /// Why a connection or a request was refused before the proxy saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refused {
@@ -150,9 +152,11 @@ impl Refused {
         // The observer makes the reference; what could end the JSON string is left out all the same.
         let reference: String =
             reference.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();
+        let date = get_cached_date();
+        let date = date.to_str().unwrap_or_default();
         let body = format!("{{\"error\":\"request_refused\",\"reference\":\"{reference}\"}}\n");
         format!(
-            "HTTP/1.1 {status} {phrase}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+            "HTTP/1.1 {status} {phrase}\r\nDate: {date}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
              Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n{body}",
             body.len()
         )
@@ -170,6 +174,7 @@ mod tests {
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"));
         assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())));
+        assert!(head.contains("\r\nDate: ") && head.contains(" GMT\r\n"));
         assert!(head.contains("\r\nCache-Control: no-store\r\n"));
         assert!(head.ends_with("\r\nConnection: close"));
         assert_eq!(body, "{\"error\":\"request_refused\",\"reference\":\"ab-12Xy\"}\n");
