@@ -92,7 +92,8 @@ impl Person {
             "id": self.id,
             "name": self.name(),
             "kind": self.eid.kind(),
-            "level": self.eid.acr(),
+            "level": self.level(),
+            "acr": self.eid.acr(),
         });
         if let Some(fnr) = &self.fnr {
             listed["fnr"] = json!(fnr);
@@ -101,6 +102,16 @@ impl Person {
             listed["country"] = json!(identifier.get(..2));
         }
         listed
+    }
+
+    /// The level that a login as this person brings, in the gateway's words.
+    fn level(&self) -> &'static str {
+        let suffix = self.eid.acr().rsplit_once("-loa-").map(|(_, level)| level);
+        match self.behaviour {
+            Behaviour::LogsIn => suffix.unwrap_or("none"),
+            Behaviour::Cancels => "none",
+            Behaviour::LevelTooLow => "low",
+        }
     }
 
     /// What a pairwise `sub` is made from.

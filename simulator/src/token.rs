@@ -148,7 +148,7 @@ pub(crate) fn logout_token(
     (subject, sid): (&str, &str),
 ) -> String {
     let expired = world.lies(Lie::LogoutTokenExpired);
-    let now = world.clock.now() - if expired { 900 } else { 0 };
+    let now = world.clock.now().saturating_sub(if expired { 900 } else { 0 });
     let mut claims = json!({
         "iss": issuer,
         "aud": client_id,

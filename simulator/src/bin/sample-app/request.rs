@@ -132,8 +132,7 @@ impl<R: AsyncRead + Unpin> Connection<R> {
             let found =
                 self.buffer[from..].windows(END_OF_HEAD.len()).position(|window| window == END_OF_HEAD);
             if let Some(end) = found.map(|position| from + position) {
-                let request =
-                    Request::parse(&self.buffer[..end + 2].strip_suffix(b"\n").unwrap_or_default())?;
+                let request = Request::parse(self.buffer[..end + 2].strip_suffix(b"\n").unwrap_or_default())?;
                 self.buffer.drain(..end + END_OF_HEAD.len());
                 return Ok(Some(request));
             }
