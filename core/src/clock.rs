@@ -3,7 +3,7 @@
 //!
 //! **Invariant:** only this module reads the system clock. Everything else takes a [`Timestamp`].
 
-use std::ops::Add;
+use std::ops::{Add, Sub};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -51,12 +51,6 @@ impl Timestamp {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
-
-    /// This point, `duration` earlier; the epoch at the least.
-    #[must_use]
-    pub fn minus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(millis_of(duration)))
-    }
 }
 
 impl Add<Duration> for Timestamp {
@@ -64,6 +58,15 @@ impl Add<Duration> for Timestamp {
 
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis_of(duration)))
+    }
+}
+
+/// The epoch at the least.
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(millis_of(duration)))
     }
 }
 

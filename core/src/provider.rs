@@ -201,3 +201,28 @@ pub struct ProviderSettings {
     /// Whether its endpoints may be plain http on loopback. Never in production.
     pub insecure_http: bool,
 }
+
+#[cfg(test)]
+pub(crate) mod tests_support {
+    use super::*;
+
+    /// A provider of this profile for the tests of other modules.
+    pub(crate) fn provider(profile: &str) -> ProviderSettings {
+        let profile = Profile::named(profile).unwrap();
+        ProviderSettings {
+            name: profile.name.to_owned(),
+            profile,
+            issuer: "https://op.example".to_owned(),
+            metadata_url: None,
+            client_id: "client".to_owned(),
+            client_auth: ClientAuth::PrivateKeyJwt,
+            par: Par::WhenOffered,
+            scopes: profile.scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+            algorithms: profile.algorithms.to_vec(),
+            acr: profile.acr_table(),
+            locale: None,
+            ca_file: None,
+            insecure_http: false,
+        }
+    }
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::identity::VerifiedIdentity;
+use crate::key::KeyId;
 use crate::revocation::Tag;
 
 /// How long a session lasts.
@@ -51,6 +52,8 @@ impl SessionId {
 /// (`design.md` D1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tags {
+    /// The revocation key that made them.
+    pub key: KeyId,
     /// Of the session's own id.
     pub session: Tag,
     /// Of (provider, iss, sid), when the provider gave a `sid`.
