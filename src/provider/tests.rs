@@ -1,6 +1,7 @@
 //! Against a provider on loopback that does as it is told, and remembers what it was asked.
 
 mod fake;
+mod tls;
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
