@@ -189,6 +189,18 @@ impl Provider {
         }
     }
 
+    /// Both attempts at a call share the time of one: a person waits. What is cut off counts as failed.
+    async fn within_time<T>(
+        &self,
+        call: Call,
+        attempts: impl Future<Output = Result<T, ProviderError>>,
+    ) -> Result<T, ProviderError> {
+        match tokio::time::timeout(self.http.total(), attempts).await {
+            Ok(result) => result,
+            Err(_) => self.counted(call, async { Err(ProviderError::TimedOut { call }) }).await,
+        }
+    }
+
     async fn counted<T>(
         &self,
         call: Call,

@@ -136,10 +136,7 @@ impl Provider {
                 settled => settled,
             }
         };
-        // A person waits: both attempts share the time of one.
-        tokio::time::timeout(self.http.total(), attempts)
-            .await
-            .unwrap_or(Err(ProviderError::TimedOut { call: Call::Par }))
+        self.within_time(Call::Par, attempts).await
     }
 
     async fn push_once(

@@ -269,6 +269,27 @@ async fn unknown_keys_cost_one_fetch_a_minute_and_strangers_do_not_use_up_the_lo
     assert_eq!(fake.asked("/jwks.json"), 4);
 }
 
+#[tokio::test]
+async fn a_login_that_is_cut_off_does_not_use_up_the_next_ones_fetch() {
+    let fake = FakeProvider::start().await;
+    let provider = fake.provider();
+    provider.refresh(NOW).await.unwrap();
+    fake.grant(&fake.sign("key-2", &id_claims(&fake.issuer)));
+    let tokens = Arc::new(provider.redeem("code.1", request().redirect_uri, "v", NOW).await.unwrap());
+    fake.answer("/jwks.json", [Answer::Silent]);
+    let cut_off = {
+        let (provider, tokens) = (provider.clone(), tokens.clone());
+        tokio::spawn(async move { provider.verify_id_token(&tokens, &login(), NOW).await.map(|_| ()) })
+    };
+    while fake.asked("/jwks.json") < 2 {
+        tokio::task::yield_now().await;
+    }
+    cut_off.abort();
+    assert!(cut_off.await.unwrap_err().is_cancelled());
+    fake.publish(&["key-2"]);
+    assert!(provider.verify_id_token(&tokens, &login(), NOW).await.is_ok());
+}
+
 fn claims_of(jwt: &str) -> Value {
     let payload = jwt.split('.').nth(1).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode_to_vec(payload).unwrap()).unwrap()
@@ -526,6 +547,7 @@ async fn more_logins_than_places_are_told_to_come_again() {
     assert!(matches!(first, Err(ProviderError::TimedOut { .. })), "{first:?}");
     assert!(matches!(second, Err(ProviderError::Busy { call: Call::Par })), "{second:?}");
     assert_eq!(provider.calls().total(Call::Par, Outcome::Busy), 1);
+    assert_eq!(provider.calls().total(Call::Par, Outcome::Failed), 1);
 }
 
 #[tokio::test]

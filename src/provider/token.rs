@@ -47,9 +47,7 @@ impl Provider {
                 settled => settled,
             }
         };
-        tokio::time::timeout(self.http.total(), attempts)
-            .await
-            .unwrap_or(Err(ProviderError::TimedOut { call: Call::Token }))
+        self.within_time(Call::Token, attempts).await
     }
 
     async fn redeem_once(

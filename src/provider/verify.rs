@@ -111,8 +111,14 @@ impl Provider {
         if last.is_some_and(|last| now.since(last) < UNKNOWN_KEY_INTERVAL) {
             return Ok(None);
         }
-        *last = Some(now);
-        self.keys.fetch(&mut attempts, now, || self.fetch_keys(&metadata)).await.map(Some)
+        // A stranger's fetch counts even if he hangs up; a login that is cut off must not use up the
+        // fetch of the next one.
+        if matches!(whom, For::Logout) {
+            *last = Some(now);
+        }
+        let fetched = self.keys.fetch(&mut attempts, now, || self.fetch_keys(&metadata)).await;
+        *whom.last(&mut attempts) = Some(now);
+        fetched.map(Some)
     }
 }
 
