@@ -175,6 +175,30 @@ fn pipelined_requests_wait_for_the_answer_before_them() {
 }
 
 #[test]
+fn a_body_that_nobody_read_never_becomes_a_request() {
+    let world = World::start(Limits::default());
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    for framing in [
+        format!("Content-Length: {}\r\n\r\n", smuggled.len()),
+        format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n", smuggled.len()),
+    ] {
+        for at_once in [true, false] {
+            let mut client = world.connect();
+            let head = format!("POST /own HTTP/1.1\r\nHost: a.test\r\n{framing}");
+            let pieces = if at_once { vec![head + smuggled] } else { vec![head, smuggled.to_owned()] };
+            client.write_all(pieces[0].as_bytes()).unwrap();
+            assert!(read_response(&mut client).starts_with("HTTP/1.1 403 "));
+            for piece in &pieces[1..] {
+                // Closed already is as good.
+                let _ = client.write_all(piece.as_bytes());
+            }
+            read_to_close(&mut client);
+        }
+    }
+    assert_eq!(world.upstream.complete(), Vec::<String>::new());
+}
+
+#[test]
 fn a_header_that_trickles_is_closed_at_the_deadline() {
     let mut limits = Limits { header_deadline: Duration::from_millis(300), ..Limits::default() };
     limits.framing.header_fields = 100_000;
@@ -550,6 +574,15 @@ impl ProxyHttp for App {
         Ok(())
     }
 
+    /// Answers `/own` without a look at the body.
+    async fn request_filter(&self, session: &mut Session, _ctx: &mut ()) -> pingora::Result<bool> {
+        let own = session.req_header().uri.path() == "/own";
+        if own {
+            session.respond_error(403).await?;
+        }
+        Ok(own)
+    }
+
     async fn upstream_peer(&self, _session: &mut Session, _ctx: &mut ()) -> pingora::Result<Box<HttpPeer>> {
         Ok(Box::new(HttpPeer::new(self.upstream, false, String::new())))
     }
@@ -683,20 +716,23 @@ fn read_upstream_body(head: &str, stream: &mut TcpStream) -> Option<Vec<u8>> {
         body.resize(length.parse().unwrap(), 0);
         stream.read_exact(&mut body).ok()?;
     }
-    while chunked {
+    if !chunked {
+        return Some(body);
+    }
+    loop {
         let mut line = String::new();
         while !line.ends_with("\r\n") {
             line.push(read_byte(stream)?.into());
         }
-        let mut chunk = vec![0; usize::from_str_radix(line.trim_end(), 16).unwrap() + 2];
+        let size = usize::from_str_radix(line.trim_end(), 16).unwrap();
+        let mut chunk = vec![0; size + 2];
         stream.read_exact(&mut chunk).ok()?;
         assert!(chunk.ends_with(b"\r\n"));
-        body.extend_from_slice(&chunk[..chunk.len() - 2]);
-        if chunk.len() == 2 {
-            break;
+        if size == 0 {
+            return Some(body);
         }
+        body.extend_from_slice(&chunk[..size]);
     }
-    Some(body)
 }
 
 fn read_byte(stream: &mut TcpStream) -> Option<u8> {
