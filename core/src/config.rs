@@ -2,9 +2,19 @@
 //!
 //! Two types: what the file says (`raw`), and what it means ([`Configuration`]). `check` is the only maker
 //! of the second; it finds all problems at once, and each names its line, its column and its remedy.
+//! `tree` and `shape` stand in for deserialisation, which would stop at the first problem.
 
+mod check;
+mod problem;
+mod raw;
+mod shape;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::io::Read;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +23,94 @@ use ipnet::IpNet;
 use crate::provider::ProviderSettings;
 use crate::route::Hosts;
 use crate::session::Limits;
+
+pub use self::problem::{Problem, Problems, Severity};
+
+/// The most bytes that a configuration may have.
+pub const MAX_FILE: usize = 1 << 20;
+
+/// A configuration that loads, and what its author should look at nevertheless.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What the file means.
+    pub configuration: Configuration,
+    /// What it means may not be what is wanted: only problems of [`Severity::Warning`].
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads and checks a file. Paths in it are relative to its folder.
+///
+/// `environment` gives the value of a variable: of those that the file names, and of no other.
+///
+/// # Errors
+///
+/// Every problem of the file, warnings included, if one of them keeps it from loading.
+pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Problems> {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let refuse = |message: String, fix: &str| {
+        Problems::new(vec![problem::Source::new(&name, "").problem(
+            &(0..0),
+            Severity::Error,
+            message,
+            fix.to_owned(),
+        )])
+    };
+    let mut text = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_FILE as u64 + 1).read_to_end(&mut text))
+        .map_err(|error| {
+            refuse(format!("this file cannot be read: {error}"), "name another with `--config`")
+        })?;
+    let text = String::from_utf8(text).map_err(|error| {
+        let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
+        refuse(format!("line {line} is not UTF-8"), "save the file as UTF-8")
+    })?;
+    // `gateway.yaml` has the empty parent, which stands for the current folder.
+    parse(&text, &name, path.parent().unwrap_or(Path::new("")), environment)
+}
+
+/// Checks the text of a file. `base` is the folder to which its paths are relative.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn parse(
+    text: &str,
+    file_name: &str,
+    base: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, Problems> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut source = problem::Source::new(file_name, text);
+    if text.len() > MAX_FILE {
+        let fix = "let patterns such as `/app/**` stand for many routes".to_owned();
+        let message = format!("this file is longer than {MAX_FILE} bytes");
+        return Err(Problems::new(vec![source.problem(&(0..0), Severity::Error, message, fix)]));
+    }
+    let (root, flaws) = tree::build(&mut source);
+    let mut desk = shape::Desk { source: &source, base, environment, problems: Vec::new() };
+    for flaw in flaws {
+        desk.error(&flaw.span, flaw.message, flaw.fix);
+    }
+    let raw = root.and_then(|root| <raw::RawFile as shape::Shape>::read(&root, &mut desk));
+    let configuration = raw.and_then(|raw| check::configuration(&raw, &mut desk));
+    let problems = Problems::new(desk.problems);
+    match configuration {
+        Some(configuration) if !problems.is_fatal() => {
+            Ok(Loaded { configuration, warnings: problems.into_vec() })
+        }
+        _ => Err(problems),
+    }
+}
+
+/// The format as JSON Schema (2020-12), for editors; published as `docs/gateway.schema.json`.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    raw::schema()
+}
 
 /// What the configuration file means: one generation, used as a whole (`threats.md` OM-2).
 #[derive(Debug)]

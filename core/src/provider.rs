@@ -4,6 +4,7 @@
 //! claims. Nothing else in the program knows its name.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -27,6 +28,12 @@ pub struct Profile {
     pub claims: Claims,
     /// Whether an audit log is part of the provider's terms (dossier 3.6).
     pub demands_audit: bool,
+    /// The longest time without activity that the provider's terms allow a session (dossier 3.1).
+    pub max_idle: Option<Duration>,
+    /// The longest session that is usual there.
+    pub usual_absolute: Option<Duration>,
+    /// The languages of its pages, for `ui_locales`; empty: unknown.
+    pub locales: &'static [&'static str],
     /// `amr` values that only test identities carry: refused in production (dossier 2.6).
     pub test_amr: &'static [&'static str],
     acr: &'static [(&'static str, Option<Level>, Framework, bool)],
@@ -97,6 +104,9 @@ pub const PROFILES: &[Profile] = &[
         algorithms: &[Algorithm::Rs256, Algorithm::Es256, Algorithm::Ps256, Algorithm::EdDsa],
         claims: IDPORTEN_CLAIMS,
         demands_audit: true,
+        max_idle: Some(Duration::from_secs(30 * 60)),
+        usual_absolute: Some(Duration::from_secs(120 * 60)),
+        locales: &["nb", "nn", "en", "se"],
         test_amr: &["TestID", "TestId"],
         acr: &[
             ("idporten-loa-high", Some(Level::High), Framework::National, true),
@@ -119,6 +129,9 @@ pub const PROFILES: &[Profile] = &[
         algorithms: &[Algorithm::Rs256, Algorithm::Es256, Algorithm::Ps256, Algorithm::EdDsa],
         claims: PLAIN_CLAIMS,
         demands_audit: false,
+        max_idle: None,
+        usual_absolute: None,
+        locales: &[],
         test_amr: &[],
         // A plain provider's values mean what its operator says they mean: `acr` in YAML.
         acr: &[],

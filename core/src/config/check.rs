@@ -1,0 +1,476 @@
+//! What the file means: the only maker of [`Configuration`].
+//!
+//! **Invariant:** checking changes nothing. It reads the files that the configuration names, and no other.
+//! It goes on after a problem, so that one run shows all of them; whoever calls it discards what it made
+//! if one of them is an error (`threats.md` OM-1).
+
+mod file;
+mod header;
+mod host;
+mod place;
+mod provider;
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use self::place::Place;
+use self::provider::Providers;
+use super::problem::{Span, nearest, one_of};
+use super::raw::{
+    RawAuditPerson, RawClientAddress, RawEnvironment, RawFile, RawListener, RawLogs, RawPlainTarget,
+    RawTarget,
+};
+use super::raw::{RawLimits, RawRevocation, RawSession, span_of};
+use super::shape::{At, Desk, show_duration};
+use super::{
+    AuditPerson, ClientAddress, Configuration, Environment, FrontLimits, Listener, LogTarget, Logs, Transport,
+};
+use crate::request::normal_path;
+use crate::session::Limits;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What the rest is judged by.
+#[derive(Clone, Copy, Debug)]
+struct Circumstances {
+    environment: Option<Environment>,
+    /// Whether plain http is allowed on loopback.
+    insecure_loopback: bool,
+}
+
+impl Circumstances {
+    fn is_production(self) -> bool {
+        self.environment == Some(Environment::Production)
+    }
+
+    /// Whether a place is https, or may be plain.
+    fn allow(self, place: &Place) -> bool {
+        place.secure || (self.insecure_loopback && place.is_loopback())
+    }
+}
+
+/// Checks a file; `None` if something is missing without which there is nothing to make.
+pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Configuration> {
+    check_version(raw.version.as_ref(), desk);
+    let circumstances = circumstances(raw, desk);
+    let listeners = listeners(raw, circumstances, desk);
+    let admin = admin(raw, &listeners, desk);
+    let prefix = prefix(raw.prefix.as_ref(), desk);
+    let providers = Providers::check(raw.providers.as_ref(), circumstances, desk);
+    let upstreams = host::Upstreams::check(raw.upstreams.as_ref(), desk);
+    let hosts = host::hosts(
+        raw,
+        &host::Surroundings { circumstances, prefix: &prefix, providers: &providers, upstreams: &upstreams },
+        desk,
+    );
+    let session = session(raw.session.as_ref(), &providers, desk);
+    let logs = logs(raw, &providers, desk);
+    providers.warn_of_unused(desk);
+    upstreams.warn_of_unused(desk);
+    Some(Configuration {
+        environment: circumstances.environment?,
+        listeners: listeners.into_iter().map(|(listener, _)| listener).collect(),
+        admin,
+        prefix,
+        keys: raw.keys.as_ref()?.value.clone(),
+        session,
+        revocation_max_lag: revocation(raw.revocation.as_ref(), desk),
+        providers: providers.settings(),
+        hosts,
+        limits: limits(raw.limits.as_ref(), desk),
+        logs,
+        threads: count(raw.threads.as_ref(), 1..=256, desk),
+        drain: bounded(raw.drain.as_ref(), 30 * SECOND, SECOND..=10 * MINUTE, desk),
+    })
+}
+
+fn check_version(version: Option<&At<usize>>, desk: &mut Desk<'_>) {
+    if let Some(version) = version.filter(|version| version.value != 1) {
+        desk.error(
+            &version.span,
+            format!("version {} of this format is not known", version.value),
+            "write `version: 1`",
+        );
+    }
+}
+
+fn circumstances(raw: &RawFile, desk: &mut Desk<'_>) -> Circumstances {
+    let environment = raw.environment.as_ref().map(|environment| match environment.value {
+        RawEnvironment::Test => Environment::Test,
+        RawEnvironment::Production => Environment::Production,
+    });
+    let switch = raw.insecure_http_loopback.as_ref().filter(|switch| switch.value);
+    if let (Some(switch), Some(Environment::Production)) = (switch, environment) {
+        desk.error(
+            &switch.span,
+            "`insecure_http_loopback` is refused in production",
+            "remove it, and give each listener `tls` or `load_balancers`",
+        );
+    }
+    Circumstances { environment, insecure_loopback: switch.is_some() }
+}
+
+fn listeners(raw: &RawFile, circumstances: Circumstances, desk: &mut Desk<'_>) -> Vec<(Listener, Span)> {
+    let mut known: Vec<(Listener, Span)> = Vec::new();
+    for listener in raw.listeners.iter().flat_map(|listeners| &listeners.value) {
+        let transport = transport(listener, circumstances, desk);
+        let (Some(address), Some(transport)) = (&listener.value.address, transport) else { continue };
+        if let Some((_, other)) = known.iter().find(|(other, _)| collide(other.address, address.value)) {
+            let line = desk.line(other);
+            desk.error(
+                &address.span,
+                format!("the listener on line {line} has this address already"),
+                "give each listener an address of its own",
+            );
+        }
+        known.push((Listener { address: address.value, transport }, address.span.clone()));
+    }
+    known
+}
+
+fn transport(
+    listener: &At<RawListener>,
+    circumstances: Circumstances,
+    desk: &mut Desk<'_>,
+) -> Option<Transport> {
+    let RawListener { address, tls, load_balancers } = &listener.value;
+    match (tls, load_balancers) {
+        (Some(tls), Some(balancers)) => {
+            let line = desk.line(&tls.span);
+            desk.error(
+                &balancers.span,
+                format!("this listener has `tls` on line {line}, and load balancers too"),
+                "keep one: `load_balancers` is for plain http from them",
+            );
+            None
+        }
+        (Some(tls), None) => {
+            let (certificate, key) = (tls.value.certificate.as_ref(), tls.value.key.as_ref());
+            let certificate_is_there =
+                certificate.is_some_and(|certificate| file::is_readable(certificate, desk));
+            let key_is_there = key.is_some_and(|key| file::is_private(key, desk));
+            (certificate_is_there && key_is_there).then(|| {
+                Some(Transport::Tls { certificate: certificate?.value.clone(), key: key?.value.clone() })
+            })?
+        }
+        (None, Some(balancers)) => Some(Transport::BehindLoadBalancer(
+            balancers.value.iter().filter_map(|network| self::network(network, desk)).collect(),
+        )),
+        (None, None) => {
+            let address = address.as_ref()?;
+            if !circumstances.insecure_loopback {
+                desk.error(&address.span, "this listener would be plain http", "add `tls: {certificate: …, key: …}` or `load_balancers: […]`; for a demo, `insecure_http_loopback: true` at the top");
+            } else if !address.value.ip().is_loopback() {
+                desk.error(
+                    &address.span,
+                    "plain http is for loopback only",
+                    "add `tls: {certificate: …, key: …}` or `load_balancers: […]`, or listen on 127.0.0.1",
+                );
+            }
+            Some(Transport::InsecureLoopback)
+        }
+    }
+}
+
+fn network(text: &At<String>, desk: &mut Desk<'_>) -> Option<IpNet> {
+    let network = text
+        .value
+        .parse::<IpNet>()
+        .ok()
+        .or_else(|| Some(IpNet::from(text.value.parse::<std::net::IpAddr>().ok()?)));
+    match network {
+        None => desk.error(
+            &text.span,
+            format!("{} is not a network", desk.quoted(&text.span)),
+            "write an address and a length, such as `10.0.0.0/8`, or one address",
+        ),
+        Some(network) if network.prefix_len() == 0 => {
+            desk.error(
+                &text.span,
+                "this believes everybody",
+                "name the networks of the load balancers alone",
+            );
+        }
+        Some(network) if network.trunc() != network => {
+            desk.error(
+                &text.span,
+                "this address is not the first of its network",
+                format!("write `{}`, or the address alone", network.trunc()),
+            );
+        }
+        Some(_) => {}
+    }
+    network
+}
+
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    one.port() == other.port()
+        && (one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified())
+}
+
+fn admin(raw: &RawFile, listeners: &[(Listener, Span)], desk: &mut Desk<'_>) -> SocketAddr {
+    let default = SocketAddr::from(([127, 0, 0, 1], 8081));
+    let given = raw.admin.as_ref().and_then(|admin| admin.value.address.as_ref());
+    let address = given.map_or(default, |given| given.value);
+    if let Some(given) = given.filter(|given| !given.value.ip().is_loopback()) {
+        desk.warn(
+            &given.span,
+            "operators' pages are reachable from outside this machine",
+            "listen on 127.0.0.1, or make sure that only operators reach this address",
+        );
+    }
+    if let Some((_, span)) = listeners.iter().find(|(listener, _)| collide(listener.address, address)) {
+        let line = desk.line(span);
+        desk.error(
+            &span_of(given, span),
+            format!("the listener on line {line} and `admin` have the same address"),
+            "give `admin` a port of its own",
+        );
+    }
+    address
+}
+
+/// `/segment[/segment]`, in normal form, without a slash at the end.
+fn prefix(given: Option<&At<String>>, desk: &mut Desk<'_>) -> String {
+    let Some(given) = given else { return "/oauth2".to_owned() };
+    let text = given.value.as_str();
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte));
+    let segments: Vec<&str> = text.split('/').collect();
+    let shaped = matches!(segments.as_slice(), ["", rest @ ..] if (1..=4).contains(&rest.len()) && rest.iter().all(|segment| !segment.is_empty()));
+    if !plain || !shaped || normal_path(text.as_bytes()).as_deref() != Ok(text) {
+        desk.error(&given.span, format!("{} is no prefix", desk.quoted(&given.span)), "write one to four segments of letters, digits, `-`, `.`, `_` and `~`, without a slash at the end: `/oauth2`");
+    }
+    text.to_owned()
+}
+
+fn session(raw: Option<&At<RawSession>>, providers: &Providers, desk: &mut Desk<'_>) -> Limits {
+    let defaults = Limits::default();
+    let idle_given = raw.and_then(|raw| raw.value.idle.as_ref());
+    let absolute_given = raw.and_then(|raw| raw.value.absolute.as_ref());
+    let absolute = bounded(absolute_given, defaults.absolute, SECOND..=DAY, desk);
+    let idle = bounded(idle_given, defaults.idle.min(absolute), SECOND..=DAY, desk);
+    for profile in providers.profiles() {
+        if let (Some(given), Some(most)) = (idle_given, profile.max_idle.filter(|most| idle > *most)) {
+            let most = show_duration(most);
+            desk.error(
+                &given.span,
+                format!("profile `{}` ends a session after {most} without activity", profile.name),
+                format!("write `idle: {most}` or less"),
+            );
+        }
+        if let (Some(given), Some(usual)) =
+            (absolute_given, profile.usual_absolute.filter(|usual| absolute > *usual))
+        {
+            let usual = show_duration(usual);
+            desk.warn(
+                &given.span,
+                format!("a session of profile `{}` usually ends after {usual}", profile.name),
+                format!("write `absolute: {usual}` or less, unless you have agreed on more"),
+            );
+        }
+    }
+    match idle_given {
+        Some(given) if idle > absolute => {
+            desk.error(
+                &given.span,
+                "a session ends before it can be idle so long",
+                format!("write `idle: {}` or less, or raise `absolute`", show_duration(absolute)),
+            );
+        }
+        // A session's last activity is written down at most once a minute.
+        Some(given) if idle < 2 * MINUTE && idle >= SECOND => {
+            desk.warn(
+                &given.span,
+                "active people may lose such short sessions: activity is noted once a minute",
+                "write `idle: 2m` or more",
+            );
+        }
+        _ => {}
+    }
+    Limits { idle, absolute }
+}
+
+fn revocation(raw: Option<&At<RawRevocation>>, desk: &mut Desk<'_>) -> Duration {
+    let given = raw.and_then(|raw| raw.value.max_lag.as_ref());
+    bounded(given, 5 * SECOND, Duration::from_millis(100)..=MINUTE, desk)
+}
+
+fn limits(raw: Option<&At<RawLimits>>, desk: &mut Desk<'_>) -> FrontLimits {
+    let raw = raw.map(|raw| &raw.value);
+    FrontLimits {
+        header_deadline: bounded(
+            raw.and_then(|raw| raw.header_deadline.as_ref()),
+            10 * SECOND,
+            SECOND..=MINUTE,
+            desk,
+        ),
+        keep_alive: bounded(raw.and_then(|raw| raw.keep_alive.as_ref()), MINUTE, SECOND..=60 * MINUTE, desk),
+        connections: count(raw.and_then(|raw| raw.connections.as_ref()), 1..=1_000_000, desk)
+            .unwrap_or(10_000),
+    }
+}
+
+/// The time that is given, or the default; says so if it is out of bounds.
+fn bounded(
+    given: Option<&At<Duration>>,
+    default: Duration,
+    bounds: RangeInclusive<Duration>,
+    desk: &mut Desk<'_>,
+) -> Duration {
+    let Some(given) = given else { return default };
+    if !bounds.contains(&given.value) {
+        let fix = format!(
+            "write a time from {} to {}",
+            show_duration(*bounds.start()),
+            show_duration(*bounds.end())
+        );
+        desk.error(&given.span, format!("{} is out of bounds", desk.quoted(&given.span)), fix);
+    }
+    given.value
+}
+
+fn count(given: Option<&At<usize>>, bounds: RangeInclusive<usize>, desk: &mut Desk<'_>) -> Option<usize> {
+    let given = given?;
+    if !bounds.contains(&given.value) {
+        let fix = format!("write a number from {} to {}", bounds.start(), bounds.end());
+        desk.error(&given.span, format!("{} is out of bounds", desk.quoted(&given.span)), fix);
+    }
+    Some(given.value)
+}
+
+fn logs(file: &RawFile, providers: &Providers, desk: &mut Desk<'_>) -> Logs {
+    let at = file.logs.as_ref().map(|logs| logs.span.clone());
+    let none = RawLogs { access: None, audit: None, audit_person: None, client_address: None };
+    let raw = file.logs.as_ref().map_or(&none, |logs| &logs.value);
+    let access = raw.access.as_ref().map_or(LogTarget::Stdout, |target| log_target(&target.value));
+    let audit = raw.audit.as_ref().map(|target| log_target(&target.value));
+    if let Some(given) = raw.access.as_ref().filter(|_| access == LogTarget::Off) {
+        desk.warn(
+            &given.span,
+            "no access log is written",
+            "write `access: stdout`, unless another program logs every request",
+        );
+    }
+    check_audit(raw, audit.as_ref(), &at, providers, desk);
+    if let (LogTarget::File(_), Some(given), true) = (&access, &raw.audit, audit.as_ref() == Some(&access)) {
+        let fix = "give the audit log a file of its own: it alone may hold `sid`";
+        desk.error(&given.span, "the access log and the audit log are one file", fix);
+    }
+    Logs {
+        access,
+        audit: audit.unwrap_or(LogTarget::Off),
+        audit_person: raw.audit_person.as_ref().map_or(AuditPerson::None, |person| match person.value {
+            RawAuditPerson::None => AuditPerson::None,
+            RawAuditPerson::Pseudonym => AuditPerson::Pseudonym,
+            RawAuditPerson::Fnr => AuditPerson::Fnr,
+        }),
+        client_address: raw.client_address.as_ref().map_or(ClientAddress::Full, |address| {
+            match address.value {
+                RawClientAddress::Full => ClientAddress::Full,
+                RawClientAddress::Truncated => ClientAddress::Truncated,
+                RawClientAddress::None => ClientAddress::None,
+            }
+        }),
+    }
+}
+
+/// Where the audit log goes is said, never assumed (`design.md` D16).
+fn check_audit(
+    raw: &RawLogs,
+    audit: Option<&LogTarget>,
+    at: &Option<Span>,
+    providers: &Providers,
+    desk: &mut Desk<'_>,
+) {
+    const FIX: &str = "write `audit: {file: …}`";
+    let demanding = providers.profiles().find(|profile| profile.demands_audit);
+    match (audit, raw.audit.as_ref(), providers.first()) {
+        (None, None, Some(first)) => {
+            let span = at.clone().unwrap_or(first);
+            desk.error(
+                &span,
+                "nothing says where logins and logouts are written down",
+                "add `logs: {audit: {file: …}}`, or `audit: off`",
+            );
+        }
+        (Some(LogTarget::Off), Some(given), _) => {
+            if let Some(profile) = demanding {
+                desk.warn(
+                    &given.span,
+                    format!("an audit log is part of the terms of profile `{}`", profile.name),
+                    FIX,
+                );
+            }
+        }
+        (Some(LogTarget::Stdout), Some(given), _) => {
+            desk.warn(&given.span, "the audit log holds `sid` and is mixed with other output here", FIX);
+        }
+        _ => {}
+    }
+}
+
+fn log_target(raw: &RawTarget) -> LogTarget {
+    match raw {
+        RawTarget::Plain(RawPlainTarget::Stdout) => LogTarget::Stdout,
+        RawTarget::Plain(RawPlainTarget::Off) => LogTarget::Off,
+        // Without a path a problem was reported already.
+        RawTarget::File(target) => {
+            target.file.as_ref().map_or(LogTarget::Off, |file| LogTarget::File(file.value.clone()))
+        }
+    }
+}
+
+/// Says that nothing has this name.
+fn unknown_name<'n>(
+    what: &str,
+    name: &At<String>,
+    names: impl Iterator<Item = &'n str> + Clone,
+    desk: &mut Desk<'_>,
+) {
+    let hint = nearest(&name.value, names.clone())
+        .map(|meant| format!("; did you mean `{meant}`?"))
+        .unwrap_or_default();
+    let fix = match names.clone().next() {
+        Some(_) => format!("write {}", one_of(names)),
+        None => format!("add it under `{what}s`"),
+    };
+    desk.error(&name.span, format!("there is no {what} {}{hint}", desk.quoted(&name.span)), fix);
+}
+
+/// Whether a name in the file is fit for logs, headers and key files.
+fn check_name(what: &str, name: &At<String>, desk: &mut Desk<'_>) {
+    let fits = (1..=40).contains(&name.value.len())
+        && name.value.starts_with(|first: char| first.is_ascii_lowercase())
+        && name
+            .value
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte));
+    if !fits {
+        desk.error(
+            &name.span,
+            format!("this is no name for a {what}"),
+            "write at most 40 lower-case letters, digits, `-` and `_`, a letter first",
+        );
+    }
+}
+
+/// Says which entries of a list are there twice; returns the texts without them.
+fn distinct(list: &[At<String>], desk: &mut Desk<'_>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    for item in list {
+        if !seen.insert(item.value.as_str()) {
+            desk.error(
+                &item.span,
+                format!("{} is there twice", desk.quoted(&item.span)),
+                "keep one of the two",
+            );
+        }
+    }
+    list.iter().map(|item| item.value.clone()).collect()
+}

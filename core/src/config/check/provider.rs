@@ -1,0 +1,361 @@
+//! Providers: which issuer is trusted, and with what.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use super::place::{Place, url};
+use super::{Circumstances, Span, check_name, distinct, file, unknown_name};
+use crate::config::Environment;
+use crate::config::problem::{nearest, one_of};
+use crate::config::raw::{RawAcr, RawClientAuth, RawFramework, RawLevel, RawPar, RawProvider};
+use crate::config::shape::{At, Desk, Named};
+use crate::identity::Kind;
+use crate::level::{AcrRow, AcrTable, Framework, Level};
+use crate::provider::{ClientAuth, PROFILES, Par, Profile, ProviderSettings};
+use crate::token::Algorithm;
+
+/// The providers of a file, sound or not: a name that is there is not unknown.
+pub(super) struct Providers(Vec<Known>);
+
+struct Known {
+    name: At<String>,
+    profile: Option<&'static Profile>,
+    settings: Option<Arc<ProviderSettings>>,
+    used: Cell<bool>,
+}
+
+impl Providers {
+    pub(super) fn check(
+        raw: Option<&At<Named<RawProvider>>>,
+        circumstances: Circumstances,
+        desk: &mut Desk<'_>,
+    ) -> Self {
+        let check = |(name, raw): &(At<String>, Option<At<RawProvider>>)| {
+            check_name("provider", name, desk);
+            let profile = raw
+                .as_ref()
+                .and_then(|raw| raw.value.profile.as_ref())
+                .and_then(|profile| Profile::named(profile.value.name()));
+            let settings = raw
+                .as_ref()
+                .zip(profile)
+                .and_then(|(raw, profile)| provider(name, &raw.value, profile, circumstances, desk));
+            Known { name: name.clone(), profile, settings: settings.map(Arc::new), used: Cell::new(false) }
+        };
+        Self(raw.iter().flat_map(|raw| &raw.value.0).map(check).collect())
+    }
+
+    /// The provider of this name. `None` if there is none, which is said, or if it is not sound, which was.
+    pub(super) fn find(&self, name: &At<String>, desk: &mut Desk<'_>) -> Option<Arc<ProviderSettings>> {
+        let Some(known) = self.0.iter().find(|known| known.name.value == name.value) else {
+            unknown_name("provider", name, self.0.iter().map(|known| known.name.value.as_str()), desk);
+            return None;
+        };
+        known.used.set(true);
+        known.settings.clone()
+    }
+
+    /// The profiles in use.
+    pub(super) fn profiles(&self) -> impl Iterator<Item = &'static Profile> {
+        let mut profiles: Vec<&'static Profile> = Vec::new();
+        for profile in self.0.iter().filter_map(|known| known.profile) {
+            if !profiles.iter().any(|known| known.name == profile.name) {
+                profiles.push(profile);
+            }
+        }
+        profiles.into_iter()
+    }
+
+    /// Where the first one stands.
+    pub(super) fn first(&self) -> Option<Span> {
+        self.0.first().map(|known| known.name.span.clone())
+    }
+
+    pub(super) fn settings(&self) -> Vec<Arc<ProviderSettings>> {
+        self.0.iter().filter_map(|known| known.settings.clone()).collect()
+    }
+
+    pub(super) fn warn_of_unused(&self, desk: &mut Desk<'_>) {
+        for known in self.0.iter().filter(|known| !known.used.get()) {
+            desk.warn(
+                &known.name.span,
+                format!("no host uses the provider `{}`", known.name.value),
+                "remove it, or name it as a host's `provider`",
+            );
+        }
+    }
+}
+
+fn provider(
+    name: &At<String>,
+    raw: &RawProvider,
+    profile: &'static Profile,
+    circumstances: Circumstances,
+    desk: &mut Desk<'_>,
+) -> Option<ProviderSettings> {
+    // Everything is checked before anything is missed.
+    let issuer = issuer(name, raw, profile, circumstances, desk);
+    let metadata_url = raw.metadata_url.as_ref().map(|url| endpoint(url, circumstances, desk));
+    let client_auth = client_auth(raw.client_auth.as_ref(), desk);
+    let scopes = scopes(raw, profile, desk);
+    let algorithms = algorithms(raw, profile, desk);
+    let acr = acr_table(raw.acr.as_ref(), profile, desk);
+    let locale = locale(raw.locale.as_ref(), profile, desk);
+    if let Some(ca_file) = &raw.ca_file {
+        file::is_readable(ca_file, desk);
+    }
+    let par = raw.par.as_ref().map_or(Par::WhenOffered, |par| match par.value {
+        RawPar::WhenOffered => Par::WhenOffered,
+        RawPar::Required => Par::Required,
+        RawPar::Never => Par::Never,
+    });
+    Some(ProviderSettings {
+        name: name.value.clone(),
+        profile,
+        issuer: issuer?,
+        metadata_url: metadata_url
+            .map(|sound| sound.then(|| raw.metadata_url.as_ref().map(|url| url.value.clone())))
+            .unwrap_or(Some(None))?,
+        client_id: client_id(raw.client_id.as_ref(), desk)?,
+        client_auth: client_auth?,
+        par,
+        scopes,
+        algorithms,
+        acr,
+        locale,
+        ca_file: raw.ca_file.as_ref().map(|file| file.value.clone()),
+        insecure_http: circumstances.insecure_loopback,
+    })
+}
+
+fn issuer(
+    name: &At<String>,
+    raw: &RawProvider,
+    profile: &'static Profile,
+    circumstances: Circumstances,
+    desk: &mut Desk<'_>,
+) -> Option<String> {
+    let default = match circumstances.environment? {
+        Environment::Production => profile.production_issuer,
+        Environment::Test => profile.test_issuer,
+    };
+    let Some(given) = &raw.issuer else {
+        if default.is_none() {
+            desk.error(
+                &name.span,
+                format!("`issuer` is missing: profile `{}` has no issuer of its own", profile.name),
+                "add `issuer: https://…`, exactly as in the provider's metadata",
+            );
+        }
+        return default.map(str::to_owned);
+    };
+    let sound = endpoint(given, circumstances, desk);
+    let is = |issuer: Option<&str>| issuer.is_some_and(|issuer| same_issuer(issuer, &given.value));
+    if sound
+        && circumstances.is_production()
+        && profile.production_issuer.is_some()
+        && !is(profile.production_issuer)
+    {
+        desk.warn(
+            &given.span,
+            format!("this is not the issuer of profile `{}`, and would be believed as it is", profile.name),
+            "remove the line to use the profile's own",
+        );
+    }
+    if sound && !circumstances.is_production() && is(profile.production_issuer) {
+        desk.warn(
+            &given.span,
+            "people log in here in earnest, and the environment is `test`",
+            "remove the line to use the profile's test issuer",
+        );
+    }
+    sound.then(|| given.value.clone())
+}
+
+fn same_issuer(one: &str, other: &str) -> bool {
+    one.trim_end_matches('/').eq_ignore_ascii_case(other.trim_end_matches('/'))
+}
+
+/// Whether a URL of the provider may be called and believed (`threats.md` OM-3).
+fn endpoint(text: &At<String>, circumstances: Circumstances, desk: &mut Desk<'_>) -> bool {
+    let place = match url(&text.value) {
+        Ok((place, _)) => place,
+        Err(why) => {
+            desk.error(
+                &text.span,
+                format!("this is not a provider's URL: {why}"),
+                "write `https://host[:port][/path]`",
+            );
+            return false;
+        }
+    };
+    if circumstances.is_production() && (place.is_loopback() || is_test_issuer(&place)) {
+        desk.error(
+            &text.span,
+            "a test provider is refused in production",
+            "name the provider that people log in at",
+        );
+        return false;
+    }
+    if !circumstances.allow(&place) {
+        desk.error(
+            &text.span,
+            "a provider is called by https only",
+            "write `https://`; plain http is for loopback, with `insecure_http_loopback: true`",
+        );
+        return false;
+    }
+    true
+}
+
+/// Whether it is the host of some profile's test issuer.
+fn is_test_issuer(place: &Place) -> bool {
+    let tests = PROFILES.iter().filter_map(|profile| profile.test_issuer);
+    tests.filter_map(|issuer| url(issuer).ok()).any(|(test, _)| test.host.name == place.host.name)
+}
+
+/// RFC 6749, appendix A.1: printable ASCII.
+fn client_id(given: Option<&At<String>>, desk: &mut Desk<'_>) -> Option<String> {
+    let given = given?;
+    if !given.value.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) {
+        desk.error(&given.span, "this is no client id", "write printable ASCII, exactly as registered");
+    }
+    Some(given.value.clone())
+}
+
+fn client_auth(given: Option<&At<RawClientAuth>>, desk: &mut Desk<'_>) -> Option<ClientAuth> {
+    match given.map(|given| &given.value) {
+        None | Some(RawClientAuth::PrivateKeyJwt) => Some(ClientAuth::PrivateKeyJwt),
+        Some(RawClientAuth::SecretBasic(place)) => {
+            file::secret(place, desk).map(ClientAuth::ClientSecretBasic)
+        }
+        Some(RawClientAuth::SecretPost(place)) => file::secret(place, desk).map(ClientAuth::ClientSecretPost),
+    }
+}
+
+fn scopes(raw: &RawProvider, profile: &Profile, desk: &mut Desk<'_>) -> Vec<String> {
+    let Some(given) = &raw.scopes else {
+        return profile.scopes.iter().map(|scope| (*scope).to_owned()).collect();
+    };
+    for scope in &given.value {
+        // RFC 6749, 3.3.
+        if !scope.value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\') {
+            desk.error(
+                &scope.span,
+                "this is no scope",
+                "write each scope as an entry of its own: `[openid, profile]`",
+            );
+        }
+    }
+    if !given.value.iter().any(|scope| scope.value == "openid") {
+        desk.error(
+            &given.span,
+            "`openid` is not among the scopes",
+            "add `openid`: without it there is no ID token",
+        );
+    }
+    distinct(&given.value, desk)
+}
+
+fn algorithms(raw: &RawProvider, profile: &Profile, desk: &mut Desk<'_>) -> Vec<Algorithm> {
+    let Some(given) = &raw.algorithms else { return profile.algorithms.to_vec() };
+    let names = || Algorithm::ALL.into_iter().map(Algorithm::as_str);
+    for algorithm in given.value.iter().filter(|algorithm| algorithm.value.parse::<Algorithm>().is_err()) {
+        let hint = match algorithm.value.as_str() {
+            "none" | "HS256" | "HS384" | "HS512" => "; anybody could sign with it".to_owned(),
+            other => {
+                nearest(other, names()).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default()
+            }
+        };
+        let message =
+            format!("{} is not accepted as a signature algorithm{hint}", desk.quoted(&algorithm.span));
+        desk.error(&algorithm.span, message, format!("write {}", one_of(names())));
+    }
+    distinct(&given.value, desk).iter().filter_map(|name| name.parse().ok()).collect()
+}
+
+fn acr_table(given: Option<&At<Named<RawAcr>>>, profile: &Profile, desk: &mut Desk<'_>) -> AcrTable {
+    let own = profile.acr_table();
+    let mut rows = own.rows().to_vec();
+    for (acr, raw) in given.iter().flat_map(|given| &given.value.0) {
+        if acr.value.is_empty()
+            || acr.value.len() > 256
+            || !acr.value.bytes().all(|byte| byte.is_ascii_graphic())
+        {
+            desk.error(
+                &acr.span,
+                "this is no `acr` value",
+                "write printable ASCII without blanks, exactly as in the provider's tokens",
+            );
+        } else if own.rank(&acr.value).is_some() {
+            desk.error(
+                &acr.span,
+                format!("profile `{}` says what this value is worth", profile.name),
+                "remove it: the profile's own values cannot be changed",
+            );
+        }
+        let Some(raw) = raw.as_ref().map(|raw| &raw.value) else { continue };
+        let (Some(level), Some(framework)) = (&raw.level, &raw.framework) else { continue };
+        rows.push(AcrRow {
+            acr: acr.value.clone(),
+            level: self::level(level.value),
+            framework: match framework.value {
+                RawFramework::National => Framework::National,
+                RawFramework::Eidas => Framework::Eidas,
+                RawFramework::Email => Framework::Email,
+            },
+            requestable: raw.requestable.as_ref().is_some_and(|requestable| requestable.value),
+        });
+    }
+    AcrTable::new(rows)
+}
+
+pub(super) fn level(raw: RawLevel) -> Option<Level> {
+    match raw {
+        RawLevel::None => None,
+        RawLevel::Low => Some(Level::Low),
+        RawLevel::Substantial => Some(Level::Substantial),
+        RawLevel::High => Some(Level::High),
+    }
+}
+
+fn locale(given: Option<&At<String>>, profile: &Profile, desk: &mut Desk<'_>) -> Option<String> {
+    let given = given?;
+    let text = given.value.as_str();
+    // RFC 5646, 2.1, as far as languages, scripts and regions go.
+    let shaped = text
+        .split('-')
+        .all(|part| (2..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    if !profile.locales.is_empty() && !profile.locales.contains(&text) {
+        let message =
+            format!("profile `{}` does not know the language {}", profile.name, desk.quoted(&given.span));
+        desk.error(&given.span, message, format!("write {}", one_of(profile.locales.iter().copied())));
+    } else if !shaped {
+        desk.error(
+            &given.span,
+            format!("{} is no language", desk.quoted(&given.span)),
+            "write a tag such as `nb` or `en-GB`",
+        );
+    }
+    Some(given.value.clone())
+}
+
+/// Whether a login at the provider can end in this kind of identity.
+pub(super) fn asserts(provider: &ProviderSettings, kind: Kind) -> bool {
+    let claims = &provider.profile.claims;
+    let has = |framework| provider.acr.rows().iter().any(|row| row.framework == framework);
+    match kind {
+        Kind::National => !claims.pid.is_empty() && has(Framework::National),
+        Kind::Eidas => !claims.eidas_identifier.is_empty() && has(Framework::Eidas),
+        Kind::Email => has(Framework::Email),
+        Kind::Pseudonymous => true,
+        Kind::Helper | Kind::Employee | Kind::Machine => false,
+    }
+}
+
+/// Whether such a login can be asked for so that it reaches the level.
+pub(super) fn reaches(provider: &ProviderSettings, kind: Kind, level: Option<Level>) -> bool {
+    let fits = |row: &&AcrRow| kind.framework().is_none_or(|framework| row.framework == framework);
+    level.is_none()
+        || provider.acr.rows().iter().filter(fits).any(|row| row.requestable && row.level >= level)
+}

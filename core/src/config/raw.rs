@@ -1,0 +1,485 @@
+//! What the file says: its shape, and nothing of its meaning.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use super::problem::Span;
+use super::shape::{At, Desk, Named, Shape, choice, point, read_at, record, unknown_word};
+use super::tree::{Node, Value};
+
+type List<T> = Vec<At<T>>;
+
+record! {
+    /// Portvakt's configuration.
+    RawFile {
+        /// the version of this format: 1
+        required version: usize,
+        /// whether people's data is behind it: `test` or `production`
+        required environment: RawEnvironment,
+        /// plain http on loopback, for demos and tests; refused in production
+        optional insecure_http_loopback: bool,
+        /// where the public is served
+        required listeners: List<RawListener>,
+        /// where operators are served: health, metrics, status; 127.0.0.1:8081 by default
+        optional admin: RawAdmin,
+        /// the folder of the key files, made by `portvakt keys new`
+        required keys: PathBuf,
+        /// the prefix of the gateway's own endpoints; `/oauth2` by default
+        optional prefix: String,
+        /// worker threads; one for each processor by default
+        optional threads: usize,
+        /// how long SIGTERM waits for requests under way; 30s by default
+        optional drain: Duration,
+        /// how long sessions last
+        optional session: RawSession,
+        /// how the end of sessions is shared
+        optional revocation: RawRevocation,
+        /// limits of the front
+        optional limits: RawLimits,
+        /// where the logs go
+        optional logs: RawLogs,
+        /// identity providers by name
+        optional providers: Named<RawProvider>,
+        /// apps by name
+        required upstreams: Named<RawUpstream>,
+        /// public hosts and their routes
+        required hosts: List<RawHost>,
+    }
+}
+
+record! {
+    /// Where the public is served: with `tls`, or with `load_balancers` before it, or plain on loopback.
+    RawListener {
+        /// address and port, such as `0.0.0.0:8443`
+        required address: SocketAddr,
+        /// the certificate of this listener
+        optional tls: RawTls,
+        /// networks of the load balancers that alone may connect; they are believed for `X-Forwarded-For` and `-Proto`
+        optional load_balancers: List<String>,
+    }
+}
+
+record! {
+    /// A certificate and its key.
+    RawTls {
+        /// the certificate chain, a PEM file
+        required certificate: PathBuf,
+        /// the private key, a PEM file that others cannot read
+        required key: PathBuf,
+    }
+}
+
+record! {
+    /// The operators' listener.
+    RawAdmin {
+        /// address and port; loopback unless you know better
+        required address: SocketAddr,
+    }
+}
+
+record! {
+    /// How long sessions last.
+    RawSession {
+        /// without activity; 30m by default, and at most under profile `idporten`
+        optional idle: Duration,
+        /// from the login on; 120m by default
+        optional absolute: Duration,
+    }
+}
+
+record! {
+    /// How the end of sessions is shared.
+    RawRevocation {
+        /// the age of the view of ended sessions from which strict routes answer 503; 5s by default
+        optional max_lag: Duration,
+    }
+}
+
+record! {
+    /// Limits of the front.
+    RawLimits {
+        /// time for the whole header of each request; 10s by default
+        optional header_deadline: Duration,
+        /// time that a connection may be idle between requests; 60s by default
+        optional keep_alive: Duration,
+        /// open connections of all listeners together; 10000 by default
+        optional connections: usize,
+    }
+}
+
+record! {
+    /// Where the logs go.
+    RawLogs {
+        /// the access log, without identity: `stdout` (default), `off` or `{file: path}`
+        optional access: RawTarget,
+        /// logins and logouts with `sid`: `{file: path}`, `stdout` or `off`
+        optional audit: RawTarget,
+        /// how the audit log names the person: `none` (default), `pseudonym` or `fnr`
+        optional audit_person: RawAuditPerson,
+        /// how much of the client's address is logged: `full` (default), `truncated` or `none`
+        optional client_address: RawClientAddress,
+    }
+}
+
+record! {
+    /// An identity provider.
+    RawProvider {
+        /// what kind of provider it is: `idporten` or `oidc`
+        required profile: RawProfile,
+        /// the issuer, exactly as in its metadata; by default the profile's, by environment
+        optional issuer: String,
+        /// where its metadata is, if not at the place that the issuer implies
+        optional metadata_url: String,
+        /// the client id, as registered
+        required client_id: String,
+        /// how the gateway authenticates: `private_key_jwt` (default), or `{client_secret_basic: "file:…"}`, or `{client_secret_post: "env:…"}`
+        optional client_auth: RawClientAuth,
+        /// whether the authorization request is pushed: `when_offered` (default), `required` or `never`
+        optional par: RawPar,
+        /// scopes asked for, with `openid`
+        optional scopes: List<String>,
+        /// signature algorithms accepted in its tokens
+        optional algorithms: List<String>,
+        /// what its further `acr` values are worth
+        optional acr: Named<RawAcr>,
+        /// the language asked for when the person has not chosen
+        optional locale: String,
+        /// a PEM file of the CAs to trust for calls to the provider, instead of the system's
+        optional ca_file: PathBuf,
+    }
+}
+
+record! {
+    /// What an `acr` value is worth.
+    RawAcr {
+        /// `low`, `substantial`, `high` or `none`
+        required level: RawLevel,
+        /// whose scale it is on: `national`, `eidas` or `email`
+        required framework: RawFramework,
+        /// whether it may be asked for; false by default
+        optional requestable: bool,
+    }
+}
+
+record! {
+    /// An app.
+    RawUpstream {
+        /// `http://host:port` or `https://host:port`
+        required url: String,
+        /// a PEM file of the CAs to trust, instead of the system's
+        optional ca_file: PathBuf,
+        /// time to connect, handshake included; 3s by default
+        optional connect_timeout: Duration,
+        /// time between two reads of a reply; 60s by default
+        optional read_timeout: Duration,
+    }
+}
+
+record! {
+    /// A public host.
+    RawHost {
+        /// `https://host[:port]`, as browsers write it
+        required origin: String,
+        /// the provider that logs in for this host
+        optional provider: String,
+        /// the rules; the most specific one governs, whatever the order
+        required routes: List<RawRoute>,
+    }
+}
+
+record! {
+    /// A rule.
+    RawRoute {
+        /// `/exact`, `/below/**` or `/any/*/segment`
+        required path: String,
+        /// who may pass: `public`, `optional` or `login`
+        required access: RawAccess,
+        /// the app that it goes to
+        required upstream: String,
+        /// what a login must be worth
+        optional require: RawRequire,
+        /// the methods that it governs; by default GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS
+        optional methods: List<String>,
+        /// which `Host` the app sees: `keep` (default), `upstream` or a name
+        optional host: String,
+        /// which requests prolong the session: `navigation` (default) or `any`
+        optional activity: RawActivity,
+        /// while the view of ended sessions is stale: `strict` (default) answers 503, `available` goes on
+        optional revocation: RawStaleness,
+        /// replies to logged-in requests: `private` (default) keeps them from caches, `app` leaves them as the app says
+        optional cache: RawCache,
+        /// for whom the session's handle is made; the upstream's name by default
+        optional audience: String,
+        /// identity headers that are renamed, dropped or encoded otherwise, by fact
+        optional headers: Named<RawHeader>,
+    }
+}
+
+record! {
+    /// What a login must be worth.
+    RawRequire {
+        /// the lowest level: `low`, `substantial`, `high` or `none`; `substantial` by default where the provider has levels
+        optional level: RawLevel,
+        /// the kinds of identity that may pass; `national` by default where the provider asserts it
+        optional kinds: List<RawKind>,
+        /// the greatest age of the authentication
+        optional max_age: Duration,
+    }
+}
+
+choice! {
+    /// Whether people's data is behind it.
+    RawEnvironment { "test" => Test, "production" => Production, }
+}
+choice! {
+    /// A profile of providers.
+    RawProfile { "idporten" => Idporten, "oidc" => Oidc, }
+}
+choice! {
+    /// Whether the authorization request is pushed.
+    RawPar { "when_offered" => WhenOffered, "required" => Required, "never" => Never, }
+}
+choice! {
+    /// A level of assurance, or none.
+    RawLevel { "none" => None, "low" => Low, "substantial" => Substantial, "high" => High, }
+}
+choice! {
+    /// The scale of an `acr` value.
+    RawFramework { "national" => National, "eidas" => Eidas, "email" => Email, }
+}
+choice! {
+    /// A kind of identity that a login can end in.
+    RawKind { "national" => National, "eidas" => Eidas, "email" => Email, "pseudonymous" => Pseudonymous, }
+}
+choice! {
+    /// Who may pass.
+    RawAccess { "public" => Public, "optional" => Optional, "login" => Login, }
+}
+choice! {
+    /// Which requests prolong the session.
+    RawActivity { "navigation" => Navigation, "any" => Any, }
+}
+choice! {
+    /// What happens while the view of ended sessions is stale.
+    RawStaleness { "strict" => Strict, "available" => Available, }
+}
+choice! {
+    /// Who decides about caching.
+    RawCache { "private" => Private, "app" => App, }
+}
+choice! {
+    /// How the audit log names the person.
+    RawAuditPerson { "none" => None, "pseudonym" => Pseudonym, "fnr" => Fnr, }
+}
+choice! {
+    /// How much of the client's address is logged.
+    RawClientAddress { "full" => Full, "truncated" => Truncated, "none" => None, }
+}
+choice! {
+    /// How text travels in a header.
+    RawEncoding {
+        "percent" => Percent,
+        "rfc8187" => Rfc8187,
+        "insecure_utf8" => InsecureUtf8,
+        "insecure_latin1" => InsecureLatin1,
+    }
+}
+choice! {
+    /// A target without a file.
+    RawPlainTarget { "stdout" => Stdout, "off" => Off, }
+}
+
+impl RawProfile {
+    /// Its name among [`crate::provider::PROFILES`].
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Idporten => "idporten",
+            Self::Oidc => "oidc",
+        }
+    }
+}
+
+/// Where a log goes.
+#[derive(Debug)]
+pub(super) enum RawTarget {
+    Plain(RawPlainTarget),
+    File(RawFileTarget),
+}
+
+record! {
+    /// A log file, appended to.
+    RawFileTarget {
+        /// the file's path
+        required file: PathBuf,
+    }
+}
+
+impl Shape for RawTarget {
+    fn read(node: &Node, desk: &mut Desk<'_>) -> Option<Self> {
+        match &node.value {
+            Value::Map(_) => RawFileTarget::read(node, desk).map(Self::File),
+            _ => RawPlainTarget::read(node, desk).map(Self::Plain),
+        }
+    }
+
+    fn schema() -> Json {
+        json!({ "anyOf": [RawPlainTarget::schema(), RawFileTarget::schema()] })
+    }
+}
+
+/// How the gateway authenticates; a secret by where it is, never itself.
+#[derive(Debug)]
+pub(super) enum RawClientAuth {
+    PrivateKeyJwt,
+    SecretBasic(At<SecretPlace>),
+    SecretPost(At<SecretPlace>),
+}
+
+/// Where a secret is.
+#[derive(Debug)]
+pub(super) enum SecretPlace {
+    File(PathBuf),
+    Environment(String),
+}
+
+const CLIENT_AUTH_FIX: &str = "write `private_key_jwt`, or `{client_secret_basic: \"file:PATH\"}` or `\"env:NAME\"`, or `client_secret_post` likewise";
+
+/// Nothing of what stands here is quoted: it may be the secret.
+impl Shape for RawClientAuth {
+    fn read(node: &Node, desk: &mut Desk<'_>) -> Option<Self> {
+        match &node.value {
+            Value::Scalar(text) if text == "private_key_jwt" => Some(Self::PrivateKeyJwt),
+            Value::Map(entries) => {
+                let [entry] = entries.as_slice() else {
+                    desk.error(&point(node), "this is not one way to authenticate", CLIENT_AUTH_FIX);
+                    return None;
+                };
+                let make = match entry.key.as_str() {
+                    "client_secret_basic" => Self::SecretBasic,
+                    "client_secret_post" => Self::SecretPost,
+                    _ => {
+                        desk.error(&entry.key_span, "this is no known way to authenticate", CLIENT_AUTH_FIX);
+                        return None;
+                    }
+                };
+                read_at(&entry.value, desk).map(make)
+            }
+            _ => {
+                desk.error(&node.span, "this is no known way to authenticate", CLIENT_AUTH_FIX);
+                None
+            }
+        }
+    }
+
+    fn schema() -> Json {
+        json!({ "anyOf": [
+            { "const": "private_key_jwt" },
+            {
+                "type": "object",
+                "minProperties": 1,
+                "maxProperties": 1,
+                "additionalProperties": false,
+                "properties": {
+                    "client_secret_basic": SecretPlace::schema(),
+                    "client_secret_post": SecretPlace::schema(),
+                },
+            },
+        ] })
+    }
+}
+
+impl Shape for SecretPlace {
+    fn read(node: &Node, desk: &mut Desk<'_>) -> Option<Self> {
+        let text = match &node.value {
+            Value::Scalar(text) if !text.contains("${") => text.as_str(),
+            Value::Scalar(_) => {
+                desk.error(
+                    &node.span,
+                    "the environment is not put into secrets",
+                    "write `env:NAME` or `file:PATH`",
+                );
+                return None;
+            }
+            _ => "",
+        };
+        match (text.strip_prefix("file:"), text.strip_prefix("env:")) {
+            (Some(path), _) if !path.is_empty() && !path.contains('\0') => {
+                Some(Self::File(desk.base.join(path)))
+            }
+            (_, Some(name)) if !name.is_empty() => Some(Self::Environment(name.to_owned())),
+            _ => {
+                desk.error(
+                    &node.span,
+                    "a secret does not stand in this file",
+                    "put it into a file that others cannot read and write `file:PATH`, or write `env:NAME`; if this was a secret, replace it",
+                );
+                None
+            }
+        }
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "pattern": "^(file|env):." })
+    }
+}
+
+/// What a route does with one identity header.
+#[derive(Debug)]
+pub(super) enum RawHeader {
+    Drop,
+    Use(RawHeaderUse),
+}
+
+record! {
+    /// Another name or encoding.
+    RawHeaderUse {
+        /// the header's name; the contract's by default
+        optional name: String,
+        /// how text beyond ASCII travels: `percent` (default), `rfc8187`, `insecure_utf8` or `insecure_latin1`
+        optional encoding: RawEncoding,
+    }
+}
+
+impl Shape for RawHeader {
+    fn read(node: &Node, desk: &mut Desk<'_>) -> Option<Self> {
+        if let Value::Map(entries) = &node.value {
+            if entries.is_empty() {
+                return desk.misfit(node, "`name` or `encoding`", "an empty mapping");
+            }
+            return RawHeaderUse::read(node, desk).map(Self::Use);
+        }
+        let name: At<String> = read_at(node, desk)?;
+        if name.value == "drop" {
+            return Some(Self::Drop);
+        }
+        if name.value.eq_ignore_ascii_case("drop")
+            || matches!(name.value.as_str(), "off" | "false" | "no" | "none")
+        {
+            unknown_word("drop", &name.span, desk, &["drop"]);
+            return None;
+        }
+        Some(Self::Use(RawHeaderUse { name: Some(name), encoding: None }))
+    }
+
+    fn schema() -> Json {
+        json!({ "anyOf": [{ "type": "string" }, RawHeaderUse::schema()] })
+    }
+}
+
+/// The schema of the whole file.
+pub(super) fn schema() -> Json {
+    let mut schema = RawFile::schema();
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
+        schema.insert("title".to_owned(), "Portvakt configuration".into());
+    }
+    schema
+}
+
+/// For pointing at a field that may be absent.
+pub(super) fn span_of<T>(field: Option<&At<T>>, otherwise: &Span) -> Span {
+    field.map_or_else(|| otherwise.clone(), |field| field.span.clone())
+}
