@@ -1,0 +1,45 @@
+# The only entry: every recipe installs what it lacks. What takes more than a few lines is in tests/tools/.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export PORT ?= 8080
+
+.PHONY: help
+help: ## this list
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
+	    printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+.PHONY: setup setup-build
+setup: ## installs what the tests need and is missing (Debian)
+	@tests/tools/setup.sh all
+setup-build:
+	@tests/tools/setup.sh build
+
+.PHONY: demo
+demo: setup-build ## simulator, gateway and sample app on loopback; PORT=8080 and the three above it
+	@tests/tools/demo.sh
+
+.PHONY: test
+test: setup ## everything that must hold; the last line counts
+	@tests/tools/test.sh
+
+.PHONY: check
+check: setup-build ## formatting, lints and documentation, without the tests
+	@tests/tools/test.sh check
+
+.PHONY: browser
+browser: setup ## a real browser through the demo; screenshots in .demo/screenshots
+	@tests/tools/browser.sh
+
+.PHONY: bench
+bench: setup-build ## what a request and a login cost
+	@cargo bench --bench gateway
+
+.PHONY: fmt
+fmt: ## formats the sources
+	@cargo fmt --all
+
+.PHONY: deny
+deny: setup-build ## licences, advisories and banned crates; installs cargo-deny the first time (minutes)
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	@cargo deny check

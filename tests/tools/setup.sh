@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Installs what is missing, and nothing else, on Debian with Rust and git.
+#   setup.sh build   what the programs need to be built and started
+#   setup.sh all     that, and what the tests need: Node, Chromium, the npm packages of the test provider
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+has() { command -v "$1" >/dev/null; }
+
+missing=()
+# Pingora's zlib is built by cmake.
+has cc && has make || missing+=(build-essential)
+has cmake || missing+=(cmake)
+has curl || missing+=(curl ca-certificates)
+if [ "${1:-all}" = all ]; then
+    has node || missing+=(nodejs)
+    has npm || missing+=(npm)
+    has chromium || missing+=(chromium)
+    has chromedriver || missing+=(chromium-driver)
+fi
+
+if [ ${#missing[@]} -gt 0 ]; then
+    has apt-get || { echo "setup: please install: ${missing[*]}" >&2; exit 1; }
+    as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        has sudo || { echo "setup: as root: apt-get install ${missing[*]}" >&2; exit 1; }
+        as_root=(sudo)
+    fi
+    echo "setup: installing ${missing[*]}"
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi
+
+has cargo || { echo "setup: Rust is missing: https://rustup.rs" >&2; exit 1; }
+for component in fmt clippy; do
+    cargo "$component" --version >/dev/null 2>&1 && continue
+    has rustup || { echo "setup: cargo $component is missing" >&2; exit 1; }
+    echo "setup: rustup component add ${component/#fmt/rustfmt}"
+    rustup component add "${component/#fmt/rustfmt}"
+done
+[ "${1:-all}" = all ] || exit 0
+
+node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 18 ? 0 : 1)' ||
+    { echo "setup: Node 18 or newer is needed, this is $(node --version)" >&2; exit 1; }
+# npm writes the second file last.
+if [ tests/oidc-provider/package-lock.json -nt tests/oidc-provider/node_modules/.package-lock.json ]; then
+    echo "setup: npm packages of tests/oidc-provider"
+    npm ci --prefix tests/oidc-provider --ignore-scripts --no-audit --no-fund --loglevel=error
+fi
