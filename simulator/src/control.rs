@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::Simulator;
 use crate::client::Client;
 use crate::issuer::{Op, OpState, logout};
 use crate::jws::{Keys, Rotation};
@@ -67,20 +68,20 @@ struct EndSession {
 
 /// `POST /control`
 pub(crate) async fn order(
-    State(op): State<Arc<Op>>,
+    State(simulator): State<Arc<Simulator>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Json(orders): Json<Orders>,
 ) -> Response {
     if !peer.ip().is_loopback() {
         return StatusCode::FORBIDDEN.into_response();
     }
-    Json(carry_out(&op, orders).await).into_response()
+    Json(carry_out(&simulator, orders).await).into_response()
 }
 
-async fn carry_out(op: &Arc<Op>, orders: Orders) -> Value {
-    let world = &op.world;
+async fn carry_out(simulator: &Simulator, orders: Orders) -> Value {
+    let world = &simulator.world;
     if orders.reset {
-        reset(op);
+        reset(simulator);
     }
     {
         let mut clients = world.clients.write().unwrap_or_else(PoisonError::into_inner);
@@ -105,47 +106,77 @@ async fn carry_out(op: &Arc<Op>, orders: Orders) -> Value {
         }
     }
     if let Some(rotation) = orders.rotate_keys {
-        let fresh = Keys::generate();
-        op.keys.write().unwrap_or_else(PoisonError::into_inner).rotate(rotation, fresh);
+        for op in &simulator.issuers {
+            let fresh = Keys::generate();
+            op.keys.write().unwrap_or_else(PoisonError::into_inner).rotate(rotation, fresh);
+        }
     }
     orders.clock_offset_seconds.into_iter().for_each(|seconds| world.clock.set_offset(seconds));
     orders.sso_offset_seconds.into_iter().for_each(|seconds| world.clock.set_sso_offset(seconds));
-    match orders.end_session {
-        Some(EndSession { person }) => json!({"end_session": logout::end_person(op, &person).await}),
-        None => json!({}),
+    let Some(EndSession { person }) = orders.end_session else { return json!({}) };
+    let (mut sessions, mut called) = (0, Vec::new());
+    for op in &simulator.issuers {
+        let ended = logout::end_person(op, &person).await;
+        sessions += ended.sessions;
+        called.extend(ended.called);
     }
+    json!({"end_session": {"sessions": sessions, "called": called}})
 }
 
-fn reset(op: &Op) {
-    let world = &op.world;
+fn reset(simulator: &Simulator) {
+    let world = &simulator.world;
     locked(&world.lies).clear();
     *locked(&world.settings) = Settings::default();
     world.clock.set_offset(0);
     world.clock.set_sso_offset(0);
     locked(&world.calls).clear();
     locked(&world.logout_calls).clear();
-    *locked(&op.state) = OpState::default();
+    simulator.issuers.iter().for_each(|op| *locked(&op.state) = OpState::default());
 }
 
 /// `GET /control`
-pub(crate) async fn show(State(op): State<Arc<Op>>, ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
+pub(crate) async fn show(
+    State(simulator): State<Arc<Simulator>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+) -> Response {
     if !peer.ip().is_loopback() {
         return StatusCode::FORBIDDEN.into_response();
     }
-    Json(state(&op)).into_response()
+    Json(state(&simulator)).into_response()
 }
 
-fn state(op: &Op) -> Value {
-    let world = &op.world;
-    let keys = op.keys.read().unwrap_or_else(PoisonError::into_inner);
-    let kids: Vec<_> = keys.published().into_iter().map(|key| key["kid"].clone()).collect();
+fn state(simulator: &Simulator) -> Value {
+    let world = &simulator.world;
     let clients = world.clients.read().unwrap_or_else(PoisonError::into_inner);
     let clients: Vec<_> = clients.all().map(|client| &client.client_id).collect();
     let lies: Vec<_> = locked(&world.lies).pending().map(|(name, times)| Order { name, times }).collect();
     let known: Vec<_> =
         Lie::ALL.iter().map(|(name, meaning)| json!({"name": name, "meaning": meaning})).collect();
-    let issuer_state = locked(&op.state);
-    let sessions = issuer_state.sso.living(world.clock.sso_now()).map(|session| {
+    let issuers: BTreeMap<_, _> =
+        simulator.issuers.iter().map(|op| (op.profile.name, issuer_state(op))).collect();
+    let settings = locked(&world.settings);
+    let (clock_offset, sso_offset) = world.clock.offsets();
+    json!({
+        "calls": *locked(&world.calls),
+        "lies": lies,
+        "known_lies": known,
+        "clients": clients,
+        "issuers": issuers,
+        "logout_calls": *locked(&world.logout_calls),
+        "delay_milliseconds": settings.delays,
+        "slow_milliseconds": settings.slow_milliseconds,
+        "id_token_typ": settings.id_token_typ,
+        "eidas_claim_names": settings.eidas_claim_names,
+        "clock_offset_seconds": clock_offset,
+        "sso_offset_seconds": sso_offset,
+    })
+}
+
+fn issuer_state(op: &Op) -> Value {
+    let keys = op.keys.read().unwrap_or_else(PoisonError::into_inner);
+    let kids: Vec<_> = keys.published().into_iter().map(|key| key["kid"].clone()).collect();
+    let state = locked(&op.state);
+    let sessions = state.sso.living(op.world.clock.sso_now()).map(|session| {
         let authentication = &session.authentication;
         json!({
             "person": authentication.person.id,
@@ -156,24 +187,8 @@ fn state(op: &Op) -> Value {
     });
     // Enough for any test; a load run makes a hundred thousand.
     let sessions: Vec<_> = sessions.take(MOST_SHOWN).collect();
-    let settings = locked(&world.settings);
-    let (clock_offset, sso_offset) = world.clock.offsets();
-    json!({
-        "issuer": op.issuer,
-        "calls": *locked(&world.calls),
-        "lies": lies,
-        "known_lies": known,
-        "clients": clients,
-        "sessions": sessions,
-        "logout_calls": *locked(&world.logout_calls),
-        "keys": {"active": keys.active().kid, "published": kids},
-        "delay_milliseconds": settings.delays,
-        "slow_milliseconds": settings.slow_milliseconds,
-        "id_token_typ": settings.id_token_typ,
-        "eidas_claim_names": settings.eidas_claim_names,
-        "clock_offset_seconds": clock_offset,
-        "sso_offset_seconds": sso_offset,
-    })
+    let keys = json!({"active": keys.active().kid, "published": kids});
+    json!({"issuer": op.issuer, "keys": keys, "sessions": sessions})
 }
 
 const MOST_SHOWN: usize = 100;

@@ -38,6 +38,8 @@ pub(crate) struct Profile {
     pub(crate) satisfied: fn(&[String], &str) -> bool,
     /// With which `acr` this person would come back; `None` if not offered.
     pub(crate) reached: fn(&[String], &Person) -> Option<&'static str>,
+    /// The level that a test's `login_hint` may name.
+    pub(crate) test_level: fn(&str) -> Option<&'static str>,
     /// The claims that say who it is.
     pub(crate) identity: fn(&Authentication, profile_scope: bool, EidasClaimNames) -> Map<String, Value>,
 }

@@ -51,14 +51,14 @@ lies! {
     Token503 = "token_503", "the token endpoint answers 503";
     TokenSlow = "token_slow", "the token endpoint waits slow_milliseconds first";
     TokenHuge = "token_huge", "the token endpoint answers 32 MiB";
-    TokenRedirect = "token_redirect", "the token endpoint answers 307 to /idporten/elsewhere";
+    TokenRedirect = "token_redirect", "the token endpoint answers 307 to elsewhere";
     TokenNotJson = "token_not_json", "the token endpoint answers 200 with HTML";
     Par401 = "par_401", "PAR answers 401 invalid_client";
     Par500 = "par_500", "PAR answers 500";
     Par503 = "par_503", "PAR answers 503";
     ParSlow = "par_slow", "PAR waits slow_milliseconds first";
     ParHuge = "par_huge", "PAR answers 32 MiB";
-    ParRedirect = "par_redirect", "PAR answers 307 to /idporten/elsewhere";
+    ParRedirect = "par_redirect", "PAR answers 307 to elsewhere";
     ParNotJson = "par_not_json", "PAR answers 201 with HTML";
     DiscoveryWrongIssuer = "discovery_wrong_issuer", "the metadata names another issuer";
     Discovery500 = "discovery_500", "the metadata answers 500";

@@ -73,28 +73,38 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let origin = arguments.origin.clone().unwrap_or_else(|| format!("http://{address}"));
     let world = Arc::new(World::new(origin.trim_end_matches('/').to_owned())?);
     register(&world, &arguments)?;
-    let op = Arc::new(Op::new(idporten::profile(), world));
-    let service = router(&op).into_make_service_with_connect_info::<SocketAddr>();
+    let issuers = vec![Arc::new(Op::new(idporten::profile(), Arc::clone(&world)))];
+    let simulator = Arc::new(Simulator { world, issuers });
+    let service = simulator.router().into_make_service_with_connect_info::<SocketAddr>();
     writeln!(std::io::stdout(), "simulator ready http://{address}")?;
     axum::serve(listener, service).await?;
     Ok(())
 }
 
-fn router(op: &Arc<Op>) -> Router {
-    let shared = Router::new()
-        .route("/", get(start))
-        .route("/persons.json", get(persons))
-        .route("/control", get(control::show).post(control::order))
-        .with_state(Arc::clone(op));
-    shared.merge(op.router())
+/// All issuers under the origin, and what they share.
+struct Simulator {
+    world: Arc<World>,
+    issuers: Vec<Arc<Op>>,
 }
 
-async fn start(State(op): State<Arc<Op>>) -> Html<String> {
-    Html(page::start(&[&op.issuer]))
+impl Simulator {
+    fn router(self: &Arc<Self>) -> Router {
+        let shared = Router::new()
+            .route("/", get(start))
+            .route("/persons.json", get(persons))
+            .route("/control", get(control::show).post(control::order))
+            .with_state(Arc::clone(self));
+        self.issuers.iter().fold(shared, |router, op| router.merge(op.router()))
+    }
 }
 
-async fn persons(State(op): State<Arc<Op>>) -> Json<Vec<Value>> {
-    Json(op.world.persons.iter().map(Person::listed).collect())
+async fn start(State(simulator): State<Arc<Simulator>>) -> Html<String> {
+    let issuers: Vec<_> = simulator.issuers.iter().map(|op| op.issuer.as_str()).collect();
+    Html(page::start(&issuers))
+}
+
+async fn persons(State(simulator): State<Arc<Simulator>>) -> Json<Vec<Value>> {
+    Json(simulator.world.persons.iter().map(Person::listed).collect())
 }
 
 /// Registers the clients named on the command line.

@@ -1,6 +1,6 @@
 //! The simulator's pages: plain HTML, no scripts, everything escaped, and never mistaken for the real thing.
 
-use crate::person::Person;
+use crate::person::{Behaviour, Person};
 
 /// The languages of ID-porten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +75,13 @@ pub(crate) fn login(
 
 fn button(person: &Person) -> String {
     let number = person.fnr.as_deref().unwrap_or("–");
+    let surprise = match person.behaviour {
+        Behaviour::LogsIn => "",
+        Behaviour::Cancels => " · avbryter",
+        Behaviour::LevelTooLow => " · kommer tilbake på for lavt nivå",
+    };
     format!(
-        "<button name=\"person\" value=\"{}\"><b>{}</b><span>{} · {} · {}</span></button>\n",
+        "<button name=\"person\" value=\"{}\"><b>{}</b><span>{} · {} · {}{surprise}</span></button>\n",
         escape(&person.id),
         escape(&person.name()),
         escape(person.eid.amr()),

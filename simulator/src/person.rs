@@ -64,7 +64,7 @@ impl Eid {
             Eid::BankId => "BankID",
             Eid::Buypass => "Buypass",
             Eid::MinId => "Minid-APP",
-            Eid::TestId(_) => "TestID",
+            Eid::TestId(_) => TEST_ID,
             Eid::Eidas { .. } => "eIDAS",
             Eid::Email(_) => "Selfregistered-email",
         }
@@ -136,6 +136,9 @@ impl Person {
         })
     }
 }
+
+/// The `amr` of headless logins in test environments (dossier 2.11).
+pub(crate) const TEST_ID: &str = "TestID";
 
 /// Everybody on the login page.
 pub(crate) fn everybody() -> Vec<Person> {

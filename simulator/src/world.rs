@@ -170,7 +170,7 @@ impl Trouble {
             }
             Trouble::NotJson => (success, axum::response::Html("<p>Hello")).into_response(),
             Trouble::Redirect => {
-                (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, "/idporten/elsewhere")]).into_response()
+                (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, "elsewhere")]).into_response()
             }
             Trouble::Error(status, code) => {
                 (status, json, format!("{{\"error\":\"{code}\"}}")).into_response()

@@ -3,13 +3,13 @@
 use serde_json::{Map, Value, json};
 
 use super::Profile;
-use crate::person::{Behaviour, Eid, Person};
+use crate::person::{Behaviour, Eid, Person, TEST_ID};
 use crate::sso::Authentication;
 use crate::world::EidasClaimNames;
 
 /// The issuer at `/idporten`.
 pub(crate) fn profile() -> Profile {
-    Profile { name: "idporten", metadata, check_acr_values, satisfied, reached, identity }
+    Profile { name: "idporten", metadata, check_acr_values, satisfied, reached, test_level, identity }
 }
 
 /// The snapshot of the test environment's document, on this issuer; back-channel logout is newer than the snapshot.
@@ -144,11 +144,8 @@ fn identity(who: &Authentication, profile_scope: bool, names: EidasClaimNames) -
     claims
 }
 
-/// The `amr` of headless logins in test environments.
-pub(crate) const TEST_ID: &str = "TestID";
-
 /// The level named in `login_hint=testid:<fnr>_<acr>`: only national ones exist.
-pub(crate) fn national_level(acr: &str) -> Option<&'static str> {
+fn test_level(acr: &str) -> Option<&'static str> {
     let mut levels = LEVELS.iter().filter(|(_, framework, _)| *framework == Framework::National);
     levels.find(|(known, ..)| *known == acr).map(|(known, ..)| *known)
 }

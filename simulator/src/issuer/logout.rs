@@ -113,7 +113,7 @@ fn initiator(op: &Op, params: &Params) -> Result<Option<String>, &'static str> {
 }
 
 /// `/control`: logs a person out everywhere, as another service would, and reports every call.
-pub(crate) async fn end_person(op: &Arc<Op>, person: &str) -> Value {
+pub(crate) async fn end_person(op: &Arc<Op>, person: &str) -> Ended {
     let ended = locked(&op.state).sso.end_person(person, op.world.clock.sso_now());
     let mut calls = JoinSet::new();
     for session in &ended {
@@ -126,7 +126,15 @@ pub(crate) async fn end_person(op: &Arc<Op>, person: &str) -> Value {
         }
         backchannel_calls(op, session, services, &mut calls);
     }
-    json!({"sessions": ended.len(), "called": finish_calls(Arc::clone(op), calls).await})
+    Ended { sessions: ended.len(), called: finish_calls(Arc::clone(op), calls).await }
+}
+
+/// What a logout from elsewhere did.
+pub(crate) struct Ended {
+    /// How many browsers' sessions ended.
+    pub(crate) sessions: usize,
+    /// Each call to a client, with its status.
+    pub(crate) called: Vec<Value>,
 }
 
 /// Access tokens of a pure login die with the session (dossier 2.8).

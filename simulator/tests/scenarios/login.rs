@@ -155,12 +155,12 @@ async fn a_form_posted_from_another_site_still_ends_the_session() {
 #[tokio::test]
 async fn rotation_keeps_or_replaces_the_published_keys() {
     let simulator = Simulator::start().await;
-    let before = simulator.state().await["keys"].clone();
+    let before = simulator.state().await["issuers"]["idporten"]["keys"].clone();
     simulator.control(json!({"rotate_keys": "announced"})).await;
-    let announced = simulator.state().await["keys"].clone();
+    let announced = simulator.state().await["issuers"]["idporten"]["keys"].clone();
     assert_eq!(announced["active"], before["published"][1]);
     simulator.control(json!({"rotate_keys": "sudden"})).await;
-    let sudden = simulator.state().await["keys"]["published"].clone();
+    let sudden = simulator.state().await["issuers"]["idporten"]["keys"]["published"].clone();
     let known = announced["published"].as_array().unwrap();
     assert!(sudden.as_array().unwrap().iter().all(|kid| !known.contains(kid)));
 }
