@@ -1,1 +1,225 @@
-//! To be written.
+//! The identity headers of the contract, written for one request (`design.md` 3, D7a).
+//!
+//! **Invariant:** one line per header, in the plan's order; ASCII unless the route opted into an
+//! `insecure_…` encoding (`threats.md` ID-5).
+
+use std::fmt::Write as _;
+
+use http::HeaderValue;
+
+use super::{Encoding, Fact, HeaderPlan, PlannedHeader};
+use crate::identity::Person;
+use crate::key::{MacKey, Ring};
+use crate::session::Session;
+
+/// A fact cannot be written as a header: the request fails rather than go on with an incomplete set (ID-4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the header {0:?} cannot be written")]
+pub struct Unwritable(pub Fact);
+
+/// The headers that tell the app of a session, with their names as the plan spells them.
+///
+/// # Errors
+///
+/// [`Unwritable`] if a value cannot stand in a header; nothing may be sent then.
+pub fn headers<'p>(
+    plan: &'p HeaderPlan,
+    session: &Session,
+    handles: &Ring<MacKey>,
+) -> Result<Vec<(&'p str, HeaderValue)>, Unwritable> {
+    let mut written = Vec::with_capacity(plan.headers().len());
+    for header in plan.headers() {
+        if let Some(value) = value(header, plan, session, handles) {
+            let value = HeaderValue::try_from(value).map_err(|_| Unwritable(header.fact))?;
+            written.push((&*header.name, value));
+        }
+    }
+    Ok(written)
+}
+
+/// The names of a plan, as a client or app could send them.
+pub fn names(plan: &HeaderPlan) -> impl Iterator<Item = &str> {
+    plan.headers().iter().map(|header| &*header.name)
+}
+
+fn value(
+    header: &PlannedHeader,
+    plan: &HeaderPlan,
+    session: &Session,
+    handles: &Ring<MacKey>,
+) -> Option<Vec<u8>> {
+    let who = session.identity();
+    let attributes = who.attributes();
+    let plain = |text: &str| Some(text.as_bytes().to_vec());
+    let coded = |text: &str| Some(encode(text, header.encoding));
+    let optional = |text: &Option<String>| text.as_deref().and_then(coded);
+    let european = match who.person() {
+        Person::European { identifier, .. } => Some(identifier),
+        _ => None,
+    };
+    match header.fact {
+        Fact::Kind => plain(who.kind().as_str()),
+        Fact::Fnr => plain(who.pid()?.as_str()),
+        Fact::EidasIdentifier => coded(european?.as_str()),
+        Fact::EidasCountry => plain(european?.country()),
+        Fact::Loa => plain(who.level()?.as_str()),
+        Fact::Acr => (!who.acr().is_empty()).then(|| encode(who.acr(), header.encoding)),
+        Fact::Amr => (!who.amr().is_empty()).then(|| who.amr().join(",").into_bytes()),
+        Fact::AuthTime => Some(who.auth_time()?.seconds().to_string().into_bytes()),
+        Fact::Subject => coded(who.subject()),
+        Fact::Provider => coded(who.provider()),
+        Fact::Session => Some(handle(session, plan.audience(), handles).into_bytes()),
+        Fact::GivenName => optional(&attributes.given_name),
+        Fact::FamilyName => optional(&attributes.family_name),
+        Fact::Birthdate => optional(&attributes.birthdate),
+        Fact::Email => optional(&attributes.email),
+    }
+}
+
+/// A handle of the session that two audiences cannot compare; it stays the same as long as the session
+/// lives, whatever keys rotate, and is no revocation tag.
+fn handle(session: &Session, audience: &str, handles: &Ring<MacKey>) -> String {
+    let key = &handles.active(session.began()).key;
+    let handle: [u8; 16] = key.tag("session-handle", &[audience.as_bytes(), session.id().bytes()]);
+    base64_simd::URL_SAFE_NO_PAD.encode_to_string(handle)
+}
+
+fn encode(text: &str, encoding: Encoding) -> Vec<u8> {
+    match encoding {
+        Encoding::Percent => percent(text, |byte| (b' '..=b'~').contains(&byte) && byte != b'%'),
+        Encoding::Rfc8187 => {
+            let mut value = b"UTF-8''".to_vec();
+            // RFC 8187, 3.2.1 `attr-char`.
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte);
+            value.extend(percent(text, plain));
+            value
+        }
+        Encoding::InsecureUtf8 => text.as_bytes().to_vec(),
+        Encoding::InsecureLatin1 => {
+            text.chars().map(|character| u8::try_from(u32::from(character)).unwrap_or(b'?')).collect()
+        }
+    }
+}
+
+/// Percent-encoded UTF-8. Blanks at either end, which a server would trim, are encoded too.
+fn percent(text: &str, plain: impl Fn(u8) -> bool) -> Vec<u8> {
+    let edge = |at: usize| at == 0 || at + 1 == text.len();
+    if text.bytes().enumerate().all(|(at, byte)| plain(byte) && !(byte == b' ' && edge(at))) {
+        return text.as_bytes().to_vec();
+    }
+    let mut encoded = String::with_capacity(text.len() * 3);
+    for (at, byte) in text.bytes().enumerate() {
+        if plain(byte) && !(byte == b' ' && edge(at)) {
+            encoded.push(char::from(byte));
+        } else {
+            write!(encoded, "%{byte:02X}").expect("a string takes everything");
+        }
+    }
+    encoded.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::forward::HeaderChange;
+    use crate::identity::VerifiedIdentity;
+    use crate::identity::resume::tests::{european, identity};
+    use crate::key::{KeyId, RingKey};
+    use crate::revocation::Tagger;
+    use crate::session::SessionId;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_000);
+
+    fn ring(secret: u8) -> Ring<MacKey> {
+        Ring::single(KeyId([secret; 4]), Timestamp::from_seconds(0), MacKey::new(&[secret; 32]))
+    }
+
+    fn session(who: VerifiedIdentity) -> Session {
+        let (ring, id) = (ring(1), SessionId::random());
+        Session::begin(id, Tagger::active(&ring, NOW).tags(&id, "p", "i", None, "s"), who, NOW)
+    }
+
+    fn written(plan: &HeaderPlan, session: &Session) -> Vec<(String, Vec<u8>)> {
+        let headers = headers(plan, session, &ring(2)).unwrap();
+        headers.into_iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect()
+    }
+
+    #[test]
+    fn a_national_identity_is_told_by_the_contract_in_its_order() {
+        let mut all = written(&HeaderPlan::new("app".into(), &[]), &session(identity(1_790_000_000)));
+        let handle = all.remove(8);
+        assert_eq!(handle.0, "X-Identity-Session");
+        let expected = [
+            ("X-Identity-Kind", "national"),
+            ("X-Identity-Fnr", "17838534171"),
+            ("X-Identity-Loa", "high"),
+            ("X-Identity-Acr", "idporten-loa-high"),
+            ("X-Identity-Amr", "BankID"),
+            ("X-Identity-Auth-Time", "1790000000"),
+            ("X-Identity-Subject", "mX0c2b1m0J3w6Zf4yV9sR8kQ7hL5tN1pD2aB3cE4fG5"),
+            ("X-Identity-Provider", "idporten"),
+            ("X-Identity-Given-Name", "Kari Anne"),
+            ("X-Identity-Family-Name", "%C3%85s 100%25"),
+        ];
+        assert_eq!(all, expected.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())));
+    }
+
+    #[test]
+    fn a_european_without_a_number_has_no_number_header() {
+        let all = written(&HeaderPlan::new("app".into(), &[]), &session(european()));
+        let value = |name| all.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_slice());
+        assert_eq!(value("X-Identity-Fnr"), None);
+        assert_eq!(value("X-Identity-Eidas-Identifier"), Some(&b"SE/NO/%C3%A5+1"[..]));
+        assert_eq!(value("X-Identity-Eidas-Country"), Some(&b"SE"[..]));
+        assert_eq!(value("X-Identity-Auth-Time"), None);
+        assert_eq!(value("X-Identity-Amr"), None);
+    }
+
+    #[test]
+    fn a_route_renames_drops_and_encodes() {
+        let change = |encoding| HeaderChange::Use { name: None, encoding };
+        let plan = |encoding| {
+            HeaderPlan::new(
+                "app".into(),
+                &[
+                    (Fact::Fnr, HeaderChange::Use { name: Some(HeaderName::from_static("x-pid")), encoding: Encoding::Percent }),
+                    (Fact::GivenName, HeaderChange::Drop),
+                    (Fact::FamilyName, change(encoding)),
+                ],
+            )
+        };
+        for (encoding, expected) in [
+            (Encoding::Rfc8187, &b"UTF-8''%C3%85s%20100%25"[..]),
+            (Encoding::InsecureUtf8, "Ås 100%".as_bytes()),
+            (Encoding::InsecureLatin1, b"\xc5s 100%"),
+        ] {
+            let all = written(&plan(encoding), &session(identity(0)));
+            assert!(all.iter().any(|(name, value)| name == "x-pid" && value == b"17838534171"));
+            assert!(!all.iter().any(|(name, _)| name == "X-Identity-Fnr" || name == "X-Identity-Given-Name"));
+            assert!(all.iter().any(|(name, value)| name == "X-Identity-Family-Name" && value == expected));
+        }
+    }
+
+    #[test]
+    fn blanks_at_the_ends_survive() {
+        assert_eq!(encode(" a b ", Encoding::Percent), b"%20a b%20");
+    }
+
+    #[test]
+    fn a_handle_differs_by_audience_and_outlives_a_rotation() {
+        let session = session(identity(0));
+        let key = |id, from, secret| RingKey {
+            id: KeyId([id; 4]),
+            active_from: Timestamp::from_seconds(from),
+            retire_after: None,
+            key: MacKey::new(&[secret; 32]),
+        };
+        let before = Ring::new(vec![key(1, 0, 5)]).unwrap();
+        let after = Ring::new(vec![key(1, 0, 5), key(2, 2_000, 6)]).unwrap();
+        assert_eq!(handle(&session, "a", &before), handle(&session, "a", &after));
+        assert_ne!(handle(&session, "a", &before), handle(&session, "b", &before));
+    }
+}
