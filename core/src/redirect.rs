@@ -52,6 +52,11 @@ impl Target {
         Some(Self(url[url::Position::BeforePath..url::Position::AfterQuery].to_owned()))
     }
 
+    /// A target that was judged before it was sealed, opened again.
+    pub(crate) fn sealed(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// The path with its query.
     #[must_use]
     pub fn as_str(&self) -> &str {
