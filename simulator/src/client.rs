@@ -16,7 +16,7 @@ use crate::params::Params;
 use crate::random::from_base64url;
 
 /// What a client has registered. Names follow Digdir's API and OIDC dynamic registration.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Client {
     /// The issuer it is registered with: the path without slash.
@@ -67,7 +67,7 @@ pub(crate) enum ChallengeMethod {
 }
 
 /// A public key set (RFC 7517), kept as it came.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct KeySet {
     keys: Vec<Map<String, Value>>,
 }
@@ -262,10 +262,16 @@ const SKEW: u64 = 10;
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::rsa::KeySize;
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PSS_SHA256, RsaKeyPair,
+    };
     use serde_json::json;
 
     use super::*;
-    use crate::jws::{Keys, spoil};
+    use crate::jws::{Keys, signing_input, spoil};
+    use crate::random::base64url;
 
     const ISSUER: &str = "http://127.0.0.1:1/idporten";
     const NOW: u64 = 1_790_000_000;
@@ -331,6 +337,42 @@ mod tests {
         }
         let spoiled = spoil(&bench.sign(&Bench::claims()));
         assert_eq!(bench.judge(&spoiled), Err("the assertion's signature is wrong"));
+    }
+
+    #[test]
+    fn es256_and_ps256_assertions_are_accepted() {
+        let random = SystemRandom::new();
+        let mut bench = Bench::new();
+        let ec = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let point = ec.public_key().as_ref();
+        let ec_key = json!({
+            "kty": "EC", "crv": "P-256", "kid": "ec",
+            "x": base64url(&point[1..33]), "y": base64url(&point[33..]),
+        });
+        let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+        let part = |bytes: &[u8]| base64url(bytes);
+        let rsa_key = json!({
+            "kty": "RSA", "kid": "rsa",
+            "n": part(rsa.public_key().modulus().big_endian_without_leading_zero()),
+            "e": part(rsa.public_key().exponent().big_endian_without_leading_zero()),
+        });
+        bench.client.jwks = serde_json::from_value(json!({"keys": [ec_key, rsa_key]})).unwrap();
+        for (alg, kid) in [("ES256", "ec"), ("PS256", "rsa")] {
+            let mut claims = Bench::claims();
+            claims["jti"] = json!(alg);
+            let header = json!({"alg": alg, "kid": kid});
+            let signing = signing_input(header.as_object().unwrap(), claims.to_string().as_bytes());
+            let signature = if alg == "ES256" {
+                ec.sign(&random, signing.as_bytes()).unwrap().as_ref().to_vec()
+            } else {
+                let mut signature = vec![0; rsa.public_modulus_len()];
+                rsa.sign(&RSA_PSS_SHA256, &random, signing.as_bytes(), &mut signature).unwrap();
+                signature
+            };
+            let assertion = format!("{signing}.{}", base64url(signature));
+            assert_eq!(bench.judge(&spoil(&assertion)), Err("the assertion's signature is wrong"), "{alg}");
+            assert_eq!(bench.judge(&assertion), Ok(()), "{alg}");
+        }
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub(crate) struct OpState {
 }
 
 /// A checked authorization request (dossier 2.1).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct AuthRequest {
     client_id: String,
     redirect_uri: String,
@@ -83,8 +83,7 @@ struct AuthRequest {
 }
 
 /// What a code stands for.
-#[derive(Clone, Debug)]
-pub(crate) struct Grant {
+struct Grant {
     request: AuthRequest,
     authentication: Authentication,
     sid: String,

@@ -1,7 +1,7 @@
 //! Form and query parameters. A repeated parameter is an error (OAuth 2.0, RFC 6749, 3.1).
 
 /// Decoded parameters, each present once.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
@@ -48,8 +48,8 @@ mod tests {
 
     #[test]
     fn a_repeated_parameter_is_refused_and_an_empty_one_absent() {
-        assert_eq!(Params::parse(b"a=1&b=2&a=3").unwrap_err(), "a");
-        let params = Params::parse(b"a=&b=x%20y").unwrap();
+        assert_eq!(Params::parse(b"a=1&b=2&a=3").err().as_deref(), Some("a"));
+        let Ok(params) = Params::parse(b"a=&b=x%20y") else { panic!("nothing is repeated") };
         assert_eq!((params.get("a"), params.get("b")), (None, Some("x y")));
         assert!(params.only(&["a", "b"]) && !params.only(&["b"]));
     }

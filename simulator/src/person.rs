@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// Somebody on the login page.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Person {
     /// What the form field `person` carries.
     pub(crate) id: String,
@@ -20,7 +20,7 @@ pub(crate) struct Person {
 }
 
 /// The electronic identity, with the level it reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Eid {
     /// High; names in the token.
     BankId,

@@ -14,7 +14,7 @@ const IDLE: u64 = 30 * 60;
 const ABSOLUTE: u64 = 120 * 60;
 
 /// How somebody authenticated.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Authentication {
     /// Who.
     pub(crate) person: Person,
@@ -29,7 +29,6 @@ pub(crate) struct Authentication {
 }
 
 /// One browser's session at the provider.
-#[derive(Clone, Debug)]
 pub(crate) struct SsoSession {
     /// The latest authentication.
     pub(crate) authentication: Authentication,

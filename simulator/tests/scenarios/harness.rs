@@ -200,6 +200,14 @@ impl Simulator {
         request.send().await.unwrap().bytes().await.unwrap();
     }
 
+    /// Where an endpoint that was told to redirect points.
+    pub(crate) async fn par_redirect(&self) -> url::Url {
+        let url = url::Url::parse(&format!("{}/par", self.issuer())).unwrap();
+        let response = self.browser.post(url.clone()).send().await.unwrap();
+        assert_eq!(response.status(), 307);
+        url.join(response.headers()["location"].to_str().unwrap()).unwrap()
+    }
+
     /// Posts the logout form as a browser does from another site; the address it is sent on to.
     pub(crate) async fn post_logout_without_cookie(&self) -> String {
         let other = reqwest::Client::builder()

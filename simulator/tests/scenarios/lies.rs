@@ -87,3 +87,19 @@ async fn lies_in_the_callback_are_what_they_say() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_redirecting_endpoint_counts_who_follows_and_a_delay_delays() {
+    let simulator = Simulator::start().await;
+    simulator.control(json!({"lie": {"name": "par_redirect"}})).await;
+    let target = simulator.par_redirect().await;
+    simulator.browser.post(target).send().await.unwrap();
+    let state = simulator.state().await;
+    assert_eq!((&state["calls"]["par"], &state["calls"]["elsewhere"]), (&json!(1), &json!(1)));
+    simulator.control(json!({"delay_milliseconds": {"discovery": 300}})).await;
+    let asked = std::time::Instant::now();
+    simulator.metadata().await;
+    assert!(asked.elapsed().as_millis() >= 300);
+    simulator.control(json!({"delay_milliseconds": {"discovery": 0}})).await;
+    assert_eq!(simulator.state().await["delay_milliseconds"], json!({}));
+}
