@@ -138,6 +138,7 @@ fn each_lie_in_a_claim_has_its_own_refusal() {
         (json!({"acr": ["idporten-loa-high"]}), E::Malformed("acr")),
         (json!({"amr": 4}), E::Malformed("amr")),
         (json!({"amr": ["BankID", null]}), E::Malformed("amr")),
+        (json!({"amr": vec!["BankID"; 17]}), E::Malformed("amr")),
         (json!({"auth_time": "yesterday"}), E::Malformed("auth_time")),
         (json!({"auth_time": 1_790_000_656_u64}), E::InFuture("auth_time")),
     ];
@@ -158,6 +159,8 @@ fn what_differs_harmlessly_is_accepted() {
         json!({"amr": null, "acr": null, "sid": null, "auth_time": null}),
         json!({"sub": "a".repeat(255)}),
         json!({"sid": "a=b="}),
+        json!({"amr": vec!["BankID"; 16]}),
+        json!({"exp": 1_790_000_640_u64}),
         // The clocks differ by the skew, exactly.
         json!({"exp": 1_790_000_636_u64, "iat": 1_790_000_600_u64}),
         json!({"iat": 1_790_000_655_u64, "nbf": 1_790_000_655_u64, "auth_time": 1_790_000_655_u64}),
@@ -232,6 +235,9 @@ fn each_lie_in_the_header_has_its_own_refusal() {
         (json!({"kid": "key-2"}), E::UnknownKey),
         (json!({"kid": 1}), E::Malformed("kid")),
         (json!({"kid": ""}), E::Malformed("kid")),
+        (json!({"kid": "k".repeat(257)}), E::Malformed("kid")),
+        (json!({"kid": "k".repeat(256)}), E::UnknownKey),
+        (json!({"x5c": ["A".repeat(13_000)]}), E::NotCompact),
         (json!({"typ": "logout+jwt"}), E::WrongType),
         (json!({"typ": "at+jwt"}), E::WrongType),
         (json!({"typ": "application/at+jwt"}), E::WrongType),

@@ -65,6 +65,26 @@ fn what_is_not_one_sound_key_is_refused() {
     );
 }
 
+/// Made with `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024`; used nowhere.
+const WEAK_KEY: &str = concat!(
+    "MIICXAIBAAKBgQDwAeQ4nZwUhIyKY6yvVXLrGYse/s9t5E6ejI8ytHTHD6jfcnIblAyZFAJCpG/aw/6fatnfWJzHrD",
+    "cWn33cA9chpIdRKRJ55d+ti9ajm1xPeTrmqSUkCC0MFGoDGlZVPkYW7xv3FOimUQEpq/lJtNBbTRKB/q1tNG3fbq4t",
+    "clnQVQIDAQABAoGAQXyiovgOUGLiXhhYU/cCxjdQCIMKYje7Y/OCVxl6C56wO1fk3rWEwnf9LeXkR1LXNPRYwmJRVQ",
+    "IefePC2beKiTIg5QD1G7+2iAI6i4nhkeMXK1SFkN++Y/0oI3TOX+C+uZxDFVfqThMX0E7wxNk83r6lqtYYUv73odKN",
+    "x2LxKvkCQQD/biX3TqHf33qRDVOVX2ZWFIn6ddSn+c1dulwugmfnwA/1pGJTvAkR0M4LHkh4j65FDPXscvJbohnxl3",
+    "z/yFZPAkEA8IrvyOmZeqTlLNsnXBGkyG2XwUEVv8jotYn98wuqAf4pokW1o3zey1+cCjTTrnhk8UgnJXPfJ8h3qe6p",
+    "kMRqGwJBAKd4t6nLQ3T+GGVsQGYKc5Vyx/iQMwqjTRPr8S6JT8jx80TSL6nI+oVUyxMdGtT5F4Cse704rFCKGsp80X",
+    "b/Ch8CQHZrb/DxT+XZGBolKhNhfEZP7c3uRM7OEgKNlL/6lg+1GLoSp4F9EBH/V8qOh0f1bXx7kQoXKV1ki8TVAhWL",
+    "HNECQFKH9fd1koR6vJtE2wtpjzCP1SYz8Kfb7DyraOu3Xs+3E2RMNFKNtHRnJEk9iNZkLlC29EaCPhjEJYTf3T5Mpg",
+    "Q=",
+);
+
+#[test]
+fn an_rsa_key_of_1024_bits_is_too_weak_to_sign() {
+    let pem = format!("{PEM_BEGIN}\n{WEAK_KEY}\n{PEM_END}\n");
+    assert_eq!(SigningKey::from_pkcs8_pem(&pem).map(|_| ()), Err(KeyError::NotAKey));
+}
+
 /// RFC 8037, A.1 to A.4: Ed25519 key, thumbprint and signature.
 #[test]
 fn the_vectors_of_rfc_8037_hold() {
