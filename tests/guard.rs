@@ -199,6 +199,16 @@ fn a_body_that_nobody_read_never_becomes_a_request() {
 }
 
 #[test]
+fn a_client_that_leaves_before_its_answer_is_noticed() {
+    let world = World::start(Limits::default());
+    let mut client = world.connect();
+    client.write_all(b"GET /hold HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+    world.upstream.wait(|log| log.complete.len() == 1);
+    drop(client);
+    world.observer.wait(|state| state.open == 0);
+}
+
+#[test]
 fn a_header_that_trickles_is_closed_at_the_deadline() {
     let mut limits = Limits { header_deadline: Duration::from_millis(300), ..Limits::default() };
     limits.framing.header_fields = 100_000;

@@ -89,19 +89,21 @@ impl Connection {
 
 /// A place among the open connections; given back on drop.
 pub(super) struct OpenConnection {
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
     observer: Arc<dyn Observer>,
 }
 
 impl OpenConnection {
     pub(super) fn new(permit: OwnedSemaphorePermit, observer: Arc<dyn Observer>) -> Self {
         observer.connections(1);
-        Self { _permit: permit, observer }
+        Self { permit: Some(permit), observer }
     }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
+        // First the place, then the word: who hears of the close may connect.
+        drop(self.permit.take());
         self.observer.connections(-1);
     }
 }
@@ -746,6 +748,37 @@ mod tests {
                 written.chunks(cut).any(|part| head.note(part))
             })
             .to_vec()
+    }
+
+    struct Deaf;
+
+    impl Observer for Deaf {
+        fn refused(&self, _peer: Option<SocketAddr>, _reason: Refused) -> String {
+            String::new()
+        }
+
+        fn connections(&self, _delta: i64) {}
+    }
+
+    #[tokio::test]
+    async fn a_request_that_was_not_read_to_its_end_is_followed_by_none() {
+        let (mut client, server) = tokio::io::duplex(1024);
+        let permit = Arc::new(tokio::sync::Semaphore::new(1)).try_acquire_owned().unwrap();
+        let open = OpenConnection::new(permit, Arc::new(Deaf));
+        let mut guarded = GuardedStream::new(Box::new(server), None, Arc::default(), open);
+        let (_stop, running) = tokio::sync::watch::channel(false);
+        let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n";
+        tokio::io::AsyncWriteExt::write_all(&mut client, &[head.as_slice(), b"abcGET"].concat())
+            .await
+            .unwrap();
+        assert_eq!(guarded.next_request(true, &running).await, NextRequest::Http1);
+        assert!(!guarded.begin_next(), "nothing read");
+        let mut read = vec![0; head.len()];
+        guarded.read_exact(&mut read).await.unwrap();
+        assert!(!guarded.begin_next(), "the body not read");
+        let mut body = [0; 64];
+        assert_eq!(guarded.read(&mut body).await.unwrap(), 3, "not a byte of the next request");
+        assert!(guarded.begin_next());
     }
 
     #[test]
