@@ -115,7 +115,6 @@ impl<T> Cache<T> {
             Ok(value) => {
                 let value = Arc::new(value);
                 self.copy.store(Some(Arc::new(Copy { value: value.clone(), fetched: now })));
-                attempts.failed = None;
                 Ok(value)
             }
             Err(error) => {

@@ -225,11 +225,31 @@ async fn a_new_key_is_fetched_once_and_the_login_succeeds() {
     fake.publish(&["key-1", "key-2"]);
     fake.grant(&fake.sign("key-2", &id_claims(&fake.issuer)));
     let tokens = provider.redeem("code.1", request().redirect_uri, "v", NOW).await.unwrap();
-    let token = provider.verify_id_token(&tokens, &login(), NOW).await.unwrap();
-    assert_eq!(token.subject(), "subject-1");
-    assert_eq!(fake.asked("/jwks.json"), 2);
-    provider.verify_id_token(&tokens, &login(), NOW).await.unwrap();
-    assert_eq!(fake.asked("/jwks.json"), 2);
+    let tokens = Arc::new(tokens);
+    let logins: Vec<_> = (0..20)
+        .map(|_| {
+            let (provider, tokens) = (provider.clone(), tokens.clone());
+            tokio::spawn(async move { provider.verify_id_token(&tokens, &login(), NOW).await })
+        })
+        .collect();
+    for login in logins {
+        assert_eq!(login.await.unwrap().unwrap().subject(), "subject-1");
+    }
+    assert_eq!(fake.asked("/jwks.json"), 2, "one fetch for all of them");
+}
+
+#[tokio::test]
+async fn logins_with_unknown_keys_cost_one_fetch_a_minute_too() {
+    let fake = FakeProvider::start().await;
+    let provider = fake.provider();
+    provider.refresh(NOW).await.unwrap();
+    fake.grant(&fake.sign("key-9", &id_claims(&fake.issuer)));
+    let tokens = provider.redeem("code.1", request().redirect_uri, "v", NOW).await.unwrap();
+    for (seconds, asked) in [(0, 2), (0, 2), (59, 2), (60, 3), (61, 3)] {
+        let refusal = provider.verify_id_token(&tokens, &login(), NOW + Duration::from_secs(seconds)).await;
+        assert!(matches!(refusal, Err(VerifyError::Token(TokenError::UnknownKey))));
+        assert_eq!(fake.asked("/jwks.json"), asked, "{seconds} s");
+    }
 }
 
 #[tokio::test]
