@@ -62,11 +62,12 @@ pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result
             refuse(format!("this file cannot be read: {error}"), "name another with `--config`")
         })?;
     let text = String::from_utf8(text).map_err(|error| {
-        let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count();
-        refuse(format!("line {line} is not UTF-8"), "save the file as UTF-8")
+        let (valid, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+        let valid = String::from_utf8_lossy(valid);
+        let mut source = problem::Source::new(&name, &valid);
+        source.hide(0..valid.len());
+        let (message, fix) = ("this is not UTF-8".to_owned(), "save the file as UTF-8".to_owned());
+        Problems::new(vec![source.problem(&(valid.len()..valid.len()), Severity::Error, message, fix)])
     })?;
     // `gateway.yaml` has the empty parent, which stands for the current folder.
     parse(&text, &name, path.parent().unwrap_or(Path::new("")), environment)

@@ -113,7 +113,8 @@ fn circumstances(raw: &RawFile, desk: &mut Desk<'_>) -> Circumstances {
             "remove it, and give each listener `tls` or `load_balancers`",
         );
     }
-    Circumstances { environment, insecure_loopback: switch.is_some() }
+    let unread = raw.unread.contains(&"insecure_http_loopback");
+    Circumstances { environment, insecure_loopback: switch.is_some() || unread }
 }
 
 fn listeners(raw: &RawFile, circumstances: Circumstances, desk: &mut Desk<'_>) -> Vec<(Listener, Span)> {
@@ -139,7 +140,7 @@ fn transport(
     circumstances: Circumstances,
     desk: &mut Desk<'_>,
 ) -> Option<Transport> {
-    let RawListener { address, tls, load_balancers } = &listener.value;
+    let RawListener { address, tls, load_balancers, unread } = &listener.value;
     match (tls, load_balancers) {
         (Some(tls), Some(balancers)) => {
             let line = desk.line(&tls.span);
@@ -162,6 +163,7 @@ fn transport(
         (None, Some(balancers)) => Some(Transport::BehindLoadBalancer(
             balancers.value.iter().filter_map(|network| self::network(network, desk)).collect(),
         )),
+        (None, None) if !unread.is_empty() => None,
         (None, None) => {
             let address = address.as_ref()?;
             if !circumstances.insecure_loopback {
@@ -238,13 +240,15 @@ fn admin(raw: &RawFile, listeners: &[(Listener, Span)], desk: &mut Desk<'_>) -> 
 
 /// `/segment[/segment]`, in normal form, without a slash at the end.
 fn prefix(given: Option<&At<String>>, desk: &mut Desk<'_>) -> String {
-    let Some(given) = given else { return "/oauth2".to_owned() };
+    const DEFAULT: &str = "/oauth2";
+    let Some(given) = given else { return DEFAULT.to_owned() };
     let text = given.value.as_str();
     let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte));
     let segments: Vec<&str> = text.split('/').collect();
     let shaped = matches!(segments.as_slice(), ["", rest @ ..] if (1..=4).contains(&rest.len()) && rest.iter().all(|segment| !segment.is_empty()));
     if !plain || !shaped || normal_path(text.as_bytes()).as_deref() != Ok(text) {
         desk.error(&given.span, format!("{} is no prefix", desk.quoted(&given.span)), "write one to four segments of letters, digits, `-`, `.`, `_` and `~`, without a slash at the end: `/oauth2`");
+        return DEFAULT.to_owned();
     }
     text.to_owned()
 }
@@ -346,10 +350,13 @@ fn count(given: Option<&At<usize>>, bounds: RangeInclusive<usize>, desk: &mut De
 
 fn logs(file: &RawFile, providers: &Providers, desk: &mut Desk<'_>) -> Logs {
     let at = file.logs.as_ref().map(|logs| logs.span.clone());
-    let none = RawLogs { access: None, audit: None, audit_person: None, client_address: None };
+    let none = RawLogs::default();
     let raw = file.logs.as_ref().map_or(&none, |logs| &logs.value);
-    let access = raw.access.as_ref().map_or(LogTarget::Stdout, |target| log_target(&target.value));
-    let audit = raw.audit.as_ref().map(|target| log_target(&target.value));
+    let access = raw
+        .access
+        .as_ref()
+        .map_or(LogTarget::Stdout, |target| log_target(&target.value).unwrap_or(LogTarget::Stdout));
+    let audit = raw.audit.as_ref().and_then(|target| log_target(&target.value));
     if let Some(given) = raw.access.as_ref().filter(|_| access == LogTarget::Off) {
         desk.warn(
             &given.span,
@@ -391,7 +398,7 @@ fn check_audit(
     const FIX: &str = "write `audit: {file: …}`";
     let demanding = providers.profiles().find(|profile| profile.demands_audit);
     match (audit, raw.audit.as_ref(), providers.first()) {
-        (None, None, Some(first)) => {
+        (None, None, Some(first)) if !raw.unread.contains(&"audit") => {
             let span = at.clone().unwrap_or(first);
             desk.error(
                 &span,
@@ -415,15 +422,13 @@ fn check_audit(
     }
 }
 
-fn log_target(raw: &RawTarget) -> LogTarget {
-    match raw {
+/// `None` without a path, which was reported.
+fn log_target(raw: &RawTarget) -> Option<LogTarget> {
+    Some(match raw {
         RawTarget::Plain(RawPlainTarget::Stdout) => LogTarget::Stdout,
         RawTarget::Plain(RawPlainTarget::Off) => LogTarget::Off,
-        // Without a path a problem was reported already.
-        RawTarget::File(target) => {
-            target.file.as_ref().map_or(LogTarget::Off, |file| LogTarget::File(file.value.clone()))
-        }
-    }
+        RawTarget::File(target) => LogTarget::File(target.file.as_ref()?.value.clone()),
+    })
 }
 
 /// Says that nothing has this name.

@@ -461,7 +461,7 @@ impl Shape for RawHeader {
             unknown_word("drop", &name.span, desk, &["drop"]);
             return None;
         }
-        Some(Self::Use(RawHeaderUse { name: Some(name), encoding: None }))
+        Some(Self::Use(RawHeaderUse { name: Some(name), ..RawHeaderUse::default() }))
     }
 
     fn schema() -> Json {

@@ -199,8 +199,10 @@ pub(super) trait Shape: Sized {
 macro_rules! record {
     ($(#[doc = $document:literal])* $name:ident { $(#[doc = $about:literal] $need:ident $field:ident: $type:ty,)* }) => {
         $(#[doc = $document])*
-        #[derive(Debug)]
+        #[derive(Debug, Default)]
         pub(super) struct $name {
+            /// The fields that are there and could not be read: problems that follow from that are none.
+            pub(super) unread: Vec<&'static str>,
             $(#[doc = $about] pub(super) $field: Option<$crate::config::shape::At<$type>>,)*
         }
 
@@ -213,7 +215,14 @@ macro_rules! record {
                 }),*];
                 let entries = desk.entries(node, concat!("a mapping with ", $("`", stringify!($field), "` ",)* "and no other keys"))?;
                 desk.keys(node, entries, &fields);
-                Some(Self { $($field: $crate::config::shape::field(entries, stringify!($field), desk),)* })
+                let mut record = Self {
+                    unread: Vec::new(),
+                    $($field: $crate::config::shape::field(entries, stringify!($field), desk),)*
+                };
+                $(if record.$field.is_none() && entries.iter().any(|entry| entry.key == stringify!($field)) {
+                    record.unread.push(stringify!($field));
+                })*
+                Some(record)
             }
 
             fn schema() -> serde_json::Value {

@@ -1,16 +1,1093 @@
 //! What operators are told, problem by problem.
 
+use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::prelude::*;
+use secrecy::ExposeSecret;
+
 use super::*;
+use crate::access::{Access, Requirement};
+use crate::forward::{Encoding, Fact};
+use crate::identity::Kind;
+use crate::level::Level;
+use crate::provider::{ClientAuth, Par};
+use crate::request::HostName;
+use crate::route::{Host, Route, UpstreamHost};
+
+const EXAMPLE: &str = include_str!("../../../gateway.yaml");
+
+/// A small sound file. The numbers of its lines are in the tables below.
+const BASE: &str = r#"version: 1
+environment: test
+insecure_http_loopback: true
+listeners:
+  - address: 127.0.0.1:8080
+keys: keys
+logs: {access: stdout, audit: {file: audit.log}}
+providers:
+  idporten:
+    profile: idporten
+    client_id: demo
+upstreams:
+  app: {url: "http://127.0.0.1:8083"}
+hosts:
+  - origin: http://localhost:8080
+    provider: idporten
+    routes:
+      - path: /
+        access: public
+        upstream: app
+      - path: /app/**
+        access: login
+        upstream: app
+"#;
 
 fn nothing(_: &str) -> Option<String> {
     None
 }
 
-const EXAMPLE: &str = include_str!("../../../gateway.yaml");
+fn check(text: &str) -> Result<Loaded, Problems> {
+    parse(text, "gateway.yaml", Path::new("/nowhere"), &nothing)
+}
+
+/// The base with one piece of it replaced.
+fn with(old: &str, new: &str) -> String {
+    assert!(BASE.contains(old), "the base has no {old:?}");
+    BASE.replacen(old, new, 1)
+}
+
+fn problems(text: &str) -> Vec<Problem> {
+    match check(text) {
+        Ok(loaded) => loaded.warnings,
+        Err(problems) => problems.into_vec(),
+    }
+}
+
+/// `line:column: message` of each problem.
+fn heads(text: &str) -> Vec<String> {
+    let warning = |severity| if severity == Severity::Warning { "warning: " } else { "" };
+    let head = |problem: &Problem| {
+        format!("{}:{}: {}{}", problem.line, problem.column, warning(problem.severity), problem.message)
+    };
+    problems(text).iter().map(head).collect()
+}
+
+/// Each row: what is replaced in the base, by what, and the beginning of each problem, all of them.
+fn expect(rows: &[(&str, &str, &[&str])]) {
+    let mut wrong = Vec::new();
+    for (old, new, expected) in rows {
+        let found = heads(&with(old, new));
+        let same = found.len() == expected.len()
+            && found.iter().zip(*expected).all(|(found, head)| found.starts_with(head));
+        if !same {
+            wrong.push(format!("{new:?}\n  expected {expected:#?}\n  found {found:#?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} rows\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn host(loaded: &Loaded) -> &Host {
+    loaded.configuration.hosts.iter().next().unwrap()
+}
+
+fn route<'a>(loaded: &'a Loaded, pattern: &str) -> &'a Route {
+    host(loaded).routes.iter().find(|route| route.pattern.to_string() == pattern).unwrap()
+}
+
+fn requirement(loaded: &Loaded) -> Requirement {
+    route(loaded, "/app/**").access.requirement().unwrap().clone()
+}
 
 #[test]
 fn the_example_loads_without_a_warning() {
-    let loaded = parse(EXAMPLE, "gateway.yaml", Path::new("/srv"), &nothing)
-        .unwrap_or_else(|problems| panic!("{problems}"));
+    let loaded = check(EXAMPLE).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(loaded.warnings, []);
+    assert_eq!(host(&loaded).routes.iter().count(), 5);
+}
+
+#[test]
+fn the_base_of_these_tables_is_sound() {
+    assert_eq!(heads(BASE), Vec::<String>::new());
+}
+
+#[test]
+fn keys_are_known_once_and_there() {
+    expect(&[
+        (
+            "keys: keys",
+            "kyes: keys",
+            &["1:1: `keys` is missing", "6:1: unknown key `kyes`; did you mean `keys`?"],
+        ),
+        ("keys: keys", "keys: keys\nsurprise: 1", &["7:1: unknown key `surprise`"]),
+        ("keys: keys", "keys: keys\nkeys: others", &["7:1: this key is there already, on line 6"]),
+        ("        access: login\n", "", &["21:9: `access` is missing"]),
+        (
+            "        upstream: app\n",
+            "        upstraem: app\n",
+            &["18:9: `upstream` is missing", "20:9: unknown key `upstraem`; did you mean `upstream`?"],
+        ),
+        ("    client_id: demo\n", "", &["10:5: `client_id` is missing"]),
+        ("version: 1\n", "", &["1:1: `version` is missing"]),
+        ("  app: {url: \"http://127.0.0.1:8083\"}", "  app: {}", &["13:8: `url` is missing"]),
+        ("keys: keys", "keys: keys\n<<: {threads: 2}", &["7:1: unknown key `<<`"]),
+        ("keys: keys", "keys: keys\n? [a, b]\n: 1", &["7:3: a key is a word", "7:3: unknown key ``"]),
+    ]);
+}
+
+#[test]
+fn values_have_their_type() {
+    expect(&[
+        ("version: 1", "version: 2", &["1:10: version 2 of this format is not known"]),
+        ("version: 1", "version: one", &["1:10: `one` is not a whole number"]),
+        ("version: 1", "version: [1]", &["1:10: a list stands where a number belongs"]),
+        ("version: 1", "version:", &["1:8: nothing stands where a number belongs"]),
+        ("version: 1", "version: -1", &["1:10: `-1` is not a whole number"]),
+        ("loopback: true", "loopback: yes", &["3:25: `yes` is neither `true` nor `false`"]),
+        ("environment: test", "environment: tset", &["2:14: `tset` is not known here; did you mean `test`?"]),
+        ("environment: test", "environment: staging", &["2:14: `staging` is not known here"]),
+        ("access: login", "access: off", &["22:17: `off` is not known here"]),
+        ("access: login", "access: Login", &["22:17: `Login` is not known here; did you mean `login`?"]),
+        ("access: login", "access: token", &["22:17: `token` is not known here"]),
+        ("access: login", "access:", &["22:15: nothing stands where"]),
+        ("access: login", "access: ~", &["22:17: nothing stands where"]),
+        ("access: stdout", "access: false", &["7:16: `false` is not known here; did you mean `off`?"]),
+        ("keys: keys", "keys: \"\"", &["6:7: this is empty"]),
+        ("keys: keys", "keys: \"a\\tb\"", &["6:7: this holds a control character"]),
+        (
+            "keys: keys",
+            "keys: keys\nsession: 30m",
+            &["7:10: a single value stands where a mapping with `idle`"],
+        ),
+        ("keys: keys", "keys: keys\nlimits: []", &["7:9: a list stands where a mapping"]),
+        ("  - address: 127.0.0.1:8080", "  address: 127.0.0.1:8080", &["5:3: a mapping stands where a list"]),
+        ("listeners:\n  - address: 127.0.0.1:8080", "listeners: []", &["4:12: an empty list stands where"]),
+        (
+            "access: login",
+            "access: login\n        methods: GET",
+            &["23:18: a single value stands where a list"],
+        ),
+        ("access: login", "access: login\n        methods: []", &["23:18: an empty list"]),
+        ("127.0.0.1:8080", "localhost:8080", &["5:14: `localhost:8080` is not an address with a port"]),
+        ("127.0.0.1:8080", "127.0.0.1:0", &["5:14: `127.0.0.1:0` is not an address"]),
+        (
+            "profile: idporten",
+            "profile: id-porten",
+            &["10:14: `id-porten` is not known here; did you mean `idporten`?"],
+        ),
+    ]);
+}
+
+#[test]
+fn yaml_that_could_mean_two_things_is_refused() {
+    expect(&[
+        ("keys: keys", "keys: &k keys", &["6:10: this value has an anchor"]),
+        (
+            "keys: keys",
+            "keys: &k keys\nprefix: *k",
+            &["6:10: this value has an anchor", "7:9: an alias stands here", "7:9: nothing stands"],
+        ),
+        ("keys: keys", "keys: !!str keys", &["6:13: this value has a tag"]),
+        ("keys: keys", "keys: 'keys", &["7:1: this is not YAML"]),
+        ("keys: keys", "keys: keys\n---\nversion: 1", &["7:1: a second document begins here"]),
+        ("    profile: idporten", "\tprofile: idporten", &["10:2: this is not YAML: tabs"]),
+    ]);
+    assert_eq!(heads(""), ["1:1: the file is empty"]);
+    assert_eq!(heads("# nothing\n"), ["1:1: the file is empty"]);
+    assert_eq!(
+        heads("42"),
+        [
+            "1:1: a single value stands where a mapping with `version`, `environment`, `insecure_http_loopback`, `listeners`, `admin`, `keys`, `prefix`, `threads`, `drain`, `session`, `revocation`, `limits`, `logs`, `providers`, `upstreams`, `hosts`, and no other keys belongs"
+        ]
+    );
+    assert!(heads(&format!("a: {}", "[".repeat(100)))[0].starts_with("1:36: this is nested too deeply"));
+    assert!(heads(&" ".repeat(MAX_FILE + 1))[0].starts_with("1:1: this file is longer than"));
+    assert!(check(&format!("\u{feff}{}", BASE.replace('\n', "\r\n"))).is_ok());
+}
+
+#[test]
+fn times_and_numbers_have_bounds() {
+    expect(&[
+        ("keys: keys", "keys: keys\ndrain: 30", &["7:8: `30` is not a time"]),
+        ("keys: keys", "keys: keys\ndrain: 30 s", &["7:8: `30 s` is not a time"]),
+        ("keys: keys", "keys: keys\ndrain: 1.5s", &["7:8: `1.5s` is not a time"]),
+        ("keys: keys", "keys: keys\ndrain: 9999999999h", &["7:8: `9999999999h` is not a time"]),
+        ("keys: keys", "keys: keys\ndrain: 0s", &["7:8: `0s` is out of bounds"]),
+        (
+            "keys: keys",
+            "keys: keys\nsession: {idle: 31m}",
+            &["7:17: profile `idporten` ends a session after 30m"],
+        ),
+        (
+            "keys: keys",
+            "keys: keys\nsession: {absolute: 3h}",
+            &["7:21: warning: a session of profile `idporten` usually ends after 2h"],
+        ),
+        (
+            "keys: keys",
+            "keys: keys\nsession: {idle: 20m, absolute: 10m}",
+            &["7:17: a session ends before it can be idle so long"],
+        ),
+        ("keys: keys", "keys: keys\nsession: {idle: 60s}", &["7:17: warning: active people may lose"]),
+        ("keys: keys", "keys: keys\nsession: {idle: 0s}", &["7:17: `0s` is out of bounds"]),
+        ("keys: keys", "keys: keys\nthreads: 0", &["7:10: `0` is out of bounds"]),
+        (
+            "keys: keys",
+            "keys: keys\nlimits: {header_deadline: 2m, connections: 0}",
+            &["7:27: `2m` is out of bounds", "7:44: `0` is out of bounds"],
+        ),
+        ("keys: keys", "keys: keys\nrevocation: {max_lag: 1ms}", &["7:23: `1ms` is out of bounds"]),
+        ("access: login", "access: login\n        require: {max_age: 0s}", &["23:28: `0s` is out of bounds"]),
+    ]);
+}
+
+#[test]
+fn a_listener_says_what_protects_it() {
+    expect(&[
+        ("127.0.0.1:8080\n", "0.0.0.0:8080\n", &["5:14: plain http is for loopback only"]),
+        (
+            "127.0.0.1:8080\n",
+            "127.0.0.1:8080\n    load_balancers: [10.0.0.0]\n    tls: {certificate: /c, key: /k}\n",
+            &["6:21: this listener has `tls` on line 7, and load balancers too"],
+        ),
+        (
+            "127.0.0.1:8080\n",
+            "127.0.0.1:8080\n    tls: {certificate: /nowhere/c, key: /nowhere/k}\n",
+            &["6:24: this file cannot be read: it is not there", "6:41: this file cannot be read"],
+        ),
+        (
+            "127.0.0.1:8080\n",
+            "127.0.0.1:8080\n    load_balancers: [0.0.0.0/0]\n",
+            &["6:22: this believes everybody"],
+        ),
+        (
+            "127.0.0.1:8080\n",
+            "127.0.0.1:8080\n    load_balancers: [10.0.0.1/8, lb]\n",
+            &["6:22: this address is not the first of its network", "6:34: `lb` is not a network"],
+        ),
+        (
+            "127.0.0.1:8080\n",
+            "127.0.0.1:8080\n  - address: 127.0.0.1:8080\n",
+            &["6:14: the listener on line 5 has this address already"],
+        ),
+        (
+            "127.0.0.1:8080\n",
+            "0.0.0.0:8080\n    tls: yes\n",
+            &["6:10: a single value stands where a mapping with `certificate`"],
+        ),
+        (
+            "127.0.0.1:8080\n",
+            "0.0.0.0:8080\n    tsl: {}\n",
+            &["5:14: plain http is for loopback only", "6:5: unknown key `tsl`; did you mean `tls`?"],
+        ),
+        (
+            "keys: keys",
+            "keys: keys\nadmin: {address: \"127.0.0.1:8080\"}",
+            &["7:18: the listener on line 5 and `admin` have the same address"],
+        ),
+        (
+            "keys: keys",
+            "keys: keys\nadmin: {address: \"0.0.0.0:9000\"}",
+            &["7:18: warning: operators' pages are reachable from outside"],
+        ),
+        ("8080\nkeys", "8081\nkeys", &["5:14: the listener on line 5 and `admin` have the same address"]),
+    ]);
+}
+
+#[test]
+fn a_prefix_is_a_plain_path() {
+    for bad in
+        ["oauth2", "/", "/oauth2/", "//x", "/a//b", "/a/../b", "/a%41", "/a*", "/a;b", "/å", "/a/b/c/d/e"]
+    {
+        let heads = heads(&with("keys: keys", &format!("keys: keys\nprefix: '{bad}'")));
+        assert!(
+            heads.len() == 1 && heads[0].starts_with("7:9: ") && heads[0].ends_with(" is no prefix"),
+            "{bad}: {heads:?}"
+        );
+    }
+    let loaded = check(&with("keys: keys", "keys: keys\nprefix: /auth/v1")).unwrap();
+    assert_eq!(loaded.configuration.prefix, "/auth/v1");
+}
+
+#[test]
+fn a_provider_is_one_that_may_be_believed() {
+    expect(&[
+        (
+            "client_id: demo",
+            "client_id: demo\n    issuer: http://idporten.example",
+            &["12:13: a provider is called by https only"],
+        ),
+        (
+            "client_id: demo",
+            "client_id: demo\n    issuer: https://x@idporten.example",
+            &["12:13: this is not a provider's URL: it holds a user's name"],
+        ),
+        (
+            "client_id: demo",
+            "client_id: demo\n    issuer: idporten.no",
+            &["12:13: this is not a provider's URL: it does not begin with"],
+        ),
+        (
+            "client_id: demo",
+            "client_id: demo\n    issuer: https://idporten.no?x",
+            &["12:13: this is not a provider's URL: it has a query"],
+        ),
+        (
+            "client_id: demo",
+            "client_id: demo\n    issuer: https://idporten.no",
+            &["12:13: warning: people log in here in earnest"],
+        ),
+        (
+            "client_id: demo",
+            "client_id: demo\n    metadata_url: ftp://x",
+            &["12:19: this is not a provider's URL"],
+        ),
+        (
+            "profile: idporten",
+            "profile: oidc",
+            &["9:3: `issuer` is missing: profile `oidc` has no issuer of its own"],
+        ),
+        (
+            "client_id: demo",
+            "client_id: demo\n    scopes: [profile]",
+            &["12:13: `openid` is not among the scopes"],
+        ),
+        (
+            "client_id: demo",
+            "client_id: demo\n    scopes: [openid profile]",
+            &["12:13: `openid` is not among the scopes", "12:14: this is no scope"],
+        ),
+        (
+            "client_id: demo",
+            "client_id: demo\n    scopes: [openid, openid]",
+            &["12:22: `openid` is there twice"],
+        ),
+        (
+            "client_id: demo",
+            "client_id: demo\n    algorithms: [HS256]",
+            &["12:18: `HS256` is not accepted as a signature algorithm; anybody"],
+        ),
+        (
+            "client_id: demo",
+            "client_id: demo\n    algorithms: [RS265]",
+            &["12:18: `RS265` is not accepted as a signature algorithm; did you mean `RS256`?"],
+        ),
+        ("client_id: demo", "client_id: demo\n    algorithms: [none]", &["12:18: `none` is not accepted"]),
+        (
+            "client_id: demo",
+            "client_id: demo\n    locale: no",
+            &["12:13: profile `idporten` does not know the language `no`"],
+        ),
+        (
+            "client_id: demo",
+            "client_id: demo\n    par: off",
+            &["12:10: `off` is not known here; did you mean `never`?"],
+        ),
+        (
+            "client_id: demo",
+            "client_id: demo\n    acr: {idporten-loa-low: {level: high, framework: national}}",
+            &["12:11: profile `idporten` says what this value is worth"],
+        ),
+        (
+            "client_id: demo",
+            "client_id: demo\n    acr: {x: {level: hgih}}",
+            &["12:15: `framework` is missing", "12:22: `hgih` is not known here; did you mean `high`?"],
+        ),
+        (
+            "client_id: demo",
+            "client_id: demo\n    ca_file: /nowhere/ca",
+            &["12:14: this file cannot be read"],
+        ),
+        (
+            "client_id: demo",
+            "client_id: demo\n  Other: {profile: idporten, client_id: x}",
+            &["12:3: this is no name for a provider", "12:3: warning: no host uses the provider `Other`"],
+        ),
+        (
+            "    provider: idporten",
+            "    provider: idportn",
+            &[
+                "9:3: warning: no host uses the provider `idporten`",
+                "16:15: there is no provider `idportn`; did you mean `idporten`?",
+            ],
+        ),
+        (
+            "    provider: idporten",
+            "    provider: [idporten]",
+            &["9:3: warning: no host uses", "16:15: a list stands where text belongs"],
+        ),
+        (
+            "    provider: idporten\n",
+            "",
+            &[
+                "9:3: warning: no host uses",
+                "15:13: people log in on line 21, and this host has no `provider`",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn production_takes_nothing_that_is_for_tests() {
+    let production = with("environment: test\ninsecure_http_loopback: true", "environment: production\n")
+        .replace("http://localhost:8080", "https://www.example.no")
+        .replace("127.0.0.1:8080\n", "127.0.0.1:8080\n    load_balancers: [10.0.0.0/8]\n");
+    let loaded = check(&production).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(loaded.configuration.providers[0].issuer, "https://idporten.no");
+    assert!(!loaded.configuration.providers[0].insecure_http);
+    for issuer in [
+        "https://test.idporten.no",
+        "https://TEST.idporten.no/",
+        "http://127.0.0.1:8082/idporten",
+        "https://localhost/x",
+        "https://[::1]",
+    ] {
+        let heads = heads(
+            &production.replace("client_id: demo", &format!("client_id: demo\n    issuer: '{issuer}'")),
+        );
+        assert!(
+            heads.len() == 1 && heads[0].contains("a test provider is refused in production"),
+            "{issuer}: {heads:?}"
+        );
+    }
+    let other =
+        heads(&production.replace("client_id: demo", "client_id: demo\n    issuer: https://login.example"));
+    assert!(
+        other.len() == 1 && other[0].contains("warning: this is not the issuer of profile `idporten`"),
+        "{other:?}"
+    );
+    let switch = heads(
+        &production
+            .replace("environment: production\n", "environment: production\ninsecure_http_loopback: true"),
+    );
+    assert_eq!(switch, ["3:25: `insecure_http_loopback` is refused in production"]);
+}
+
+#[test]
+fn hosts_and_apps_are_addresses_and_nothing_more() {
+    expect(&[
+        ("http://localhost:8080", "http://www.example.no", &["15:13: a public host is served by https"]),
+        (
+            "http://localhost:8080",
+            "https://www.example.no/",
+            &["15:13: this is no origin: it has more than scheme, host and port"],
+        ),
+        ("http://localhost:8080", "localhost:8080", &["15:13: this is no origin: it does not begin with"]),
+        ("http://localhost:8080", "https://exa mple.no", &["15:13: this is no origin: its host is no name"]),
+        ("http://localhost:8080", "https://eksempel.nø", &["15:13: this is no origin: its host is no name"]),
+        (
+            "hosts:\n",
+            "hosts:\n  - {origin: \"http://LOCALHOST:8080\", routes: [{path: /, access: public, upstream: app}]}\n",
+            &["16:13: the host on line 15 is this one too"],
+        ),
+        (
+            "http://127.0.0.1:8083",
+            "http://127.0.0.1:8083/api",
+            &["13:14: this is not an app's address: it has more"],
+        ),
+        ("http://127.0.0.1:8083", "127.0.0.1:8083", &["13:14: this is not an app's address"]),
+        (
+            "http://127.0.0.1:8083",
+            "http://u:hunter2@app",
+            &["13:14: this is not an app's address: it holds a user's name or password"],
+        ),
+        (
+            "\"http://127.0.0.1:8083\"",
+            "\"http://app\", ca_file: /nowhere/ca",
+            &["13:37: this file cannot be read", "13:37: `ca_file` has no effect on plain http"],
+        ),
+        (
+            "\"http://127.0.0.1:8083\"",
+            "\"http://app\", connect_timeout: 0ms",
+            &["13:45: `0ms` is out of bounds"],
+        ),
+        (
+            "        upstream: app\n",
+            "        upstream: apq\n",
+            &["20:19: there is no upstream `apq`; did you mean `app`?"],
+        ),
+        (
+            "upstreams:\n",
+            "upstreams:\n  spare: {url: \"https://spare\"}\n",
+            &["13:3: warning: no route uses the upstream `spare`"],
+        ),
+        (
+            "upstreams:\n",
+            "upstreams:\n  a b: {url: \"https://spare\"}\n",
+            &["13:3: this is no name for a upstream", "13:3: warning: no route"],
+        ),
+        (
+            "access: login",
+            "access: login\n        host: kepe",
+            &["23:15: `kepe` is probably not meant; did you mean `keep`?"],
+        ),
+        ("access: login", "access: login\n        host: https://x", &["23:15: `https://x` is no host name"]),
+        ("access: login", "access: login\n        audience: a b", &["23:19: this is no audience"]),
+    ]);
+}
+
+#[test]
+fn routes_are_unambiguous_and_never_the_gateways_own() {
+    expect(&[
+        ("path: /app/**", "path: app", &["21:15: a path begins with `/`"]),
+        ("path: /app/**", "path: /app*", &["21:15: `*` stands for one whole segment"]),
+        ("path: /app/**", "path: /a/../b", &["21:15: no request has this path"]),
+        ("path: /app/**", "path: /a%41b", &["21:15: no request has this path"]),
+        ("path: /app/**", "path: /", &["21:15: the route on line 18 governs these requests already"]),
+        (
+            "path: /app/**",
+            "path: /oauth2/login",
+            &["21:15: no request reaches this route: everything below `/oauth2`"],
+        ),
+        ("path: /app/**", "path: /OAuth2/**", &["21:15: no request reaches this route"]),
+        ("path: /app/**", "path: /oauth2", &["21:15: no request reaches this route"]),
+        (
+            "path: /app/**",
+            "path: /.well-known/portvakt/x",
+            &["21:15: no request reaches this route: everything below `/.well-known/portvakt`"],
+        ),
+        (
+            "path: /\n",
+            "path: /app/open/**\n",
+            &["19:17: warning: `/app/open/**` asks for less than `/app/**` on line 21"],
+        ),
+        (
+            "access: login",
+            "access: login\n        methods: [get]",
+            &["23:19: `get` is not a known method: methods are case-sensitive"],
+        ),
+        ("access: login", "access: login\n        methods: [GET, GET]", &["23:24: `GET` is there twice"]),
+        (
+            "access: login",
+            "access: login\n        methods: [TRACE, CONNECT]",
+            &["23:19: `TRACE` is never forwarded", "23:26: `CONNECT` is never"],
+        ),
+        ("access: login", "access: login\n        methods: [\"G T\"]", &["23:19: `G T` is no method"]),
+    ]);
+}
+
+#[test]
+fn a_requirement_can_be_fulfilled() {
+    expect(&[
+        (
+            "access: public",
+            "access: public\n        require: {level: high}",
+            &["20:19: `require` has no effect on a public route"],
+        ),
+        (
+            "access: public",
+            "access: public\n        cache: app\n        headers: {fnr: drop}",
+            &[
+                "20:16: warning: `cache` has no effect on a public route",
+                "21:19: warning: `headers` has no effect",
+            ],
+        ),
+        (
+            "access: login",
+            "access: login\n        require: {kinds: [employee]}",
+            &["23:27: `employee` is not known here"],
+        ),
+        (
+            "access: login",
+            "access: login\n        require: {kinds: [national, national]}",
+            &["23:37: `national` is there twice"],
+        ),
+        (
+            "access: login",
+            "access: login\n        require: {level: high, kinds: [email]}",
+            &["23:26: nobody reaches level `high` at the provider `idporten`"],
+        ),
+        (
+            "access: login",
+            "access: login\n        require: {level: high, kinds: [eidas, email]}",
+            &["23:47: warning: this kind never reaches level `high`"],
+        ),
+        (
+            "access: login",
+            "access: login\n        require: {level: hihg}",
+            &["23:26: `hihg` is not known here; did you mean `high`?"],
+        ),
+        ("profile: idporten", "profile: oidc\n    issuer: https://login.example", &[]),
+    ]);
+    let plain = |require: &str| {
+        with("profile: idporten", "profile: oidc\n    issuer: https://login.example")
+            .replace("access: login", &format!("access: login\n        require: {require}"))
+    };
+    assert_eq!(
+        heads(&plain("{level: low}")),
+        ["24:26: nobody reaches level `low` at the provider `idporten`"]
+    );
+    assert_eq!(
+        heads(&plain("{kinds: [national]}")),
+        ["24:27: the provider `idporten` never asserts this kind"]
+    );
+    let worth = "client_id: demo\n    acr: {gold: {level: high, framework: national, requestable: true}}";
+    assert_eq!(heads(&plain("{level: high}").replace("client_id: demo", worth)), Vec::<String>::new());
+}
+
+#[test]
+fn headers_have_names_of_their_own() {
+    let headers =
+        |headers: &str| with("access: login", &format!("access: login\n        headers: {headers}"));
+    for (yaml, expected) in [
+        ("{fnr: X_Pid}", "23:24: `X_Pid` has an underscore: servers drop such headers"),
+        ("{fnr: Cookie}", "23:24: `Cookie` means something else to servers"),
+        ("{fnr: AUTHORIZATION}", "23:24: `AUTHORIZATION` means something else"),
+        ("{fnr: host}", "23:24: `host` means something else"),
+        ("{fnr: Content-Length}", "23:24: `Content-Length` means something else"),
+        ("{fnr: Transfer-Encoding}", "23:24: `Transfer-Encoding` means something else"),
+        ("{fnr: Sec-Fetch-Mode}", "23:24: `Sec-Fetch-Mode` means something else"),
+        ("{fnr: \"X Pid\"}", "23:24: `X Pid` is no header name"),
+        ("{fnr: \"X-Pid:\"}", "23:24: `X-Pid:` is no header name"),
+        ("{fnr: 1}", "23:24: `1` is no header name"),
+        ("{fnr: Drop}", "23:24: `Drop` is not known here; did you mean `drop`?"),
+        ("{fnr: off}", "23:24: `off` is not known here; did you mean `drop`?"),
+        ("{fnr: {}}", "23:24: an empty mapping stands where"),
+        ("{fnr: X-Id, subject: x-iD}", "23:39: `fnr` and `subject` would have the same name"),
+        ("{email: X-Identity-Fnr}", "23:26: `fnr` and `email` would have the same name"),
+        ("{fnr: X-Identity-Email}", "23:24: `fnr` and `email` would have the same name"),
+        ("{fmr: drop}", "23:19: there is no fact `fmr`; did you mean `fnr`?"),
+        ("{email: {encoding: latin1}}", "23:37: `latin1` is not known here"),
+        (
+            "{email: {encoding: insecure_latin1}}",
+            "23:37: warning: servers read raw bytes beyond ASCII in different ways",
+        ),
+        (
+            "{fnr: drop, subject: drop, eidas_identifier: drop}",
+            "23:19: warning: the app is not told who it is",
+        ),
+    ] {
+        let heads = heads(&headers(yaml));
+        assert!(
+            heads.len() == 1 && heads[0].starts_with(expected),
+            "{yaml}\n  expected {expected}\n  found {heads:?}"
+        );
+    }
+    let loaded = check(&headers(
+        "{fnr: X-Pid, email: X-Identity-Subject, subject: drop, family_name: {encoding: rfc8187}}",
+    ))
+    .unwrap();
+    let plan = &route(&loaded, "/app/**").headers;
+    let header = |fact| plan.headers().iter().find(|header| header.fact == fact);
+    assert_eq!(header(Fact::Fnr).unwrap().name, "x-pid");
+    assert_eq!(header(Fact::Email).unwrap().name, "x-identity-subject");
+    assert_eq!(header(Fact::FamilyName).unwrap().encoding, Encoding::Rfc8187);
+    assert!(header(Fact::Subject).is_none());
+    assert_eq!(plan.audience(), "app");
+}
+
+#[test]
+fn logs_are_where_the_file_says() {
+    expect(&[
+        (
+            "logs: {access: stdout, audit: {file: audit.log}}\n",
+            "",
+            &["8:3: nothing says where logins and logouts are written down"],
+        ),
+        (", audit: {file: audit.log}", "", &["7:8: nothing says where logins"]),
+        (
+            "audit: {file: audit.log}",
+            "audit: off",
+            &["7:31: warning: an audit log is part of the terms of profile `idporten`"],
+        ),
+        ("audit: {file: audit.log}", "audit: stdout", &["7:31: warning: the audit log holds `sid`"]),
+        ("access: stdout", "access: off", &["7:16: warning: no access log is written"]),
+        (
+            "access: stdout",
+            "access: {file: audit.log}",
+            &["7:43: the access log and the audit log are one file"],
+        ),
+        ("audit: {file: audit.log}", "audit: of", &["7:31: `of` is not known here; did you mean `off`?"]),
+        (
+            "audit: {file: audit.log}",
+            "audit: {path: audit.log}",
+            &["7:32: unknown key `path`", "7:32: `file` is missing"],
+        ),
+    ]);
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let text = BASE
+        .replace("version: 1", "version: 3")
+        .replace("keys: keys", "keyz: keys")
+        .replace("client_id: demo", "client_id: demo\n    locale: xx")
+        .replace("path: /app/**", "path: app")
+        .replace("upstream: app", "upstream: nobody");
+    let lines: Vec<usize> = problems(&text).iter().map(|problem| problem.line).collect();
+    assert_eq!(lines, [1, 1, 6, 12, 14, 21, 22, 24]);
+}
+
+#[test]
+fn the_environment_is_put_in_where_the_file_asks_for_it() {
+    let environment = |name: &str| match name {
+        "PORT" => Some("8099".to_owned()),
+        "EMPTY" => Some(String::new()),
+        "ODD" => Some("x, admin: {address: evil}".to_owned()),
+        other => panic!("nobody asked for {other}"),
+    };
+    let parse = |text: &str| parse(text, "gateway.yaml", Path::new("/base"), &environment);
+    let text = with("127.0.0.1:8080", "\"127.0.0.1:${PORT}\"")
+        .replace("keys: keys", "keys: \"a$$b-${EMPTY:-c}-${PORT:-d}\"");
+    let configuration = parse(&text).unwrap().configuration;
+    assert_eq!(configuration.listeners[0].address.port(), 8099);
+    assert_eq!(configuration.keys, Path::new("/base/a$b-c-8099"));
+    assert_eq!(
+        parse(&with("keys: keys", "keys: \"${ODD}\"")).unwrap().configuration.keys,
+        Path::new("/base/x, admin: {address: evil}")
+    );
+    for (yaml, expected) in [
+        ("${EMPTY}", "the environment has no `EMPTY`"),
+        ("$PORT", "a dollar sign stands alone"),
+        ("${PORT", "a dollar sign stands alone"),
+        ("${1X}", "this names no environment variable"),
+        ("${}", "this names no environment variable"),
+    ] {
+        let problems = parse(&with("keys: keys", &format!("keys: \"{yaml}\""))).unwrap_err();
+        let problem = problems.iter().next().unwrap();
+        assert_eq!((problem.line, problem.column, problem.message.as_str()), (6, 7, expected), "{yaml}");
+    }
+    // What came from the environment is not quoted: it may be more than the file's author knows.
+    let problems = parse(&with("127.0.0.1:8080", "\"${ODD}\"")).unwrap_err().to_string();
+    assert!(problems.contains("`${ODD}` is not an address") && !problems.contains("evil"), "{problems}");
+}
+
+/// A folder of its own for one test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("portvakt-config-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn put(&self, name: &str, content: &[u8], mode: u32) {
+        let path = self.0.join(name);
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn with_auth(auth: &str) -> String {
+    with("client_id: demo", &format!("client_id: demo\n    client_auth: {auth}"))
+}
+
+#[test]
+fn a_secret_comes_from_a_file_that_others_cannot_read_or_from_the_environment() {
+    let folder = Folder::new();
+    folder.put("good", b"hunter2\n", 0o600);
+    folder.put("open", b"hunter2\n", 0o644);
+    folder.put("empty", b"\n", 0o600);
+    folder.put("two", b"hunter2\nhunter3\n", 0o600);
+    folder.put("long", &[b'x'; 5000], 0o600);
+    folder.put("binary", &[0xff, 0xfe], 0o600);
+    let environment = |name: &str| (name == "SECRET").then(|| "hunter2".to_owned());
+    let parse = |auth: &str| parse(&with_auth(auth), "gateway.yaml", &folder.0, &environment);
+    for place in ["file:good", "env:SECRET"] {
+        let loaded = parse(&format!("{{client_secret_basic: \"{place}\"}}")).unwrap();
+        let ClientAuth::ClientSecretBasic(secret) = &loaded.configuration.providers[0].client_auth else {
+            panic!()
+        };
+        assert_eq!(secret.expose_secret(), "hunter2");
+        assert!(!format!("{loaded:?}").contains("hunter2"));
+    }
+    for (place, expected) in [
+        ("file:open", "others can read or change this file (mode 0644)"),
+        ("file:empty", "this secret is empty, or holds blanks or several lines"),
+        ("file:two", "this secret is empty, or holds blanks or several lines"),
+        ("file:long", "this file holds no secret: it is not text, or too long"),
+        ("file:binary", "this file holds no secret: it is not text, or too long"),
+        ("file:absent", "this file cannot be read: it is not there"),
+        ("file:.", "this file cannot be read: it is not a file"),
+        ("env:ABSENT", "the environment does not hold this secret"),
+    ] {
+        let problems = parse(&format!("{{client_secret_post: \"{place}\"}}")).unwrap_err();
+        let found: Vec<_> = problems.iter().map(|problem| (problem.line, problem.message.as_str())).collect();
+        assert_eq!(found, [(12, expected)], "{place}");
+        assert!(!problems.to_string().contains("hunter"), "{place}");
+    }
+}
+
+#[test]
+fn a_secret_in_the_file_is_a_problem_that_never_quotes_it() {
+    for text in [
+        with_auth("{client_secret_basic: hunter2}"),
+        with_auth("{client_secret_basic: hunter2, client_secret_post: hunter2}"),
+        with_auth("{client_secret_basic: [hunter2]}"),
+        with_auth("{client_secret_basic: \"hunter2-${X:-1}\"}"),
+        with_auth("hunter2"),
+        with_auth("{hunter2: x}"),
+        with_auth("[hunter2]"),
+        with_auth("|\n      hunter2"),
+        with_auth("{client_secret_basic: hunter2}\n    client_auth: hunter2"),
+        with_auth("{client_secret: hunter2, locale: xx}"),
+        with_auth("{ClientSecretBasic: hunter2}"),
+        with("client_id: demo", "client_secret: hunter2\n    client_id: demo"),
+        with("client_id: demo", "client_id: demo\n    pass: {password: hunter2}"),
+        with("    profile: idporten\n    client_id: demo", "    {locale: xx, client_secret: hunter2}"),
+        with("    client_id: demo", "    client_secret:hunter2: x\n    client_id: demo"),
+        with("http://127.0.0.1:8083", "http://user:hunter2@127.0.0.1:8083"),
+        with("http://127.0.0.1:8083", "http://user:hunter2@127.0.0.1:8083/#${"),
+        with("keys: keys", "keyz: '-----BEGIN PRIVATE KEY----- hunter2'"),
+        with("client_id: demo", "client_secret: hunter2\n    client_id: [demo"),
+        with("client_id: demo", "client_secret: 'hunter2\n    client_id: demo"),
+        with_auth("{client_secret_basic: hunter2"),
+        with("keys: keys", "keys: [{client_secret: hunter2}"),
+    ] {
+        let problems = check(&text).expect_err(&text);
+        assert!(!problems.to_string().contains("hunter"), "{text}\n{problems}");
+        assert!(!format!("{problems:?}").contains("hunter"), "{text}\n{problems:?}");
+    }
+}
+
+#[test]
+fn what_the_file_leaves_out_is_the_stricter_choice() {
+    let loaded = check(BASE).unwrap();
+    let configuration = &loaded.configuration;
+    assert_eq!(
+        requirement(&loaded),
+        Requirement { level: Some(Level::Substantial), kinds: [Kind::National].into(), max_age: None }
+    );
+    assert_eq!(configuration.session, crate::session::Limits::default());
+    assert_eq!(configuration.prefix, "/oauth2");
+    assert_eq!(configuration.admin, SocketAddr::from(([127, 0, 0, 1], 8081)));
+    assert_eq!(
+        configuration.limits,
+        FrontLimits {
+            header_deadline: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(60),
+            connections: 10_000
+        }
+    );
+    assert_eq!(
+        (configuration.threads, configuration.drain, configuration.revocation_max_lag),
+        (None, Duration::from_secs(30), Duration::from_secs(5))
+    );
+    assert_eq!(configuration.logs.audit, LogTarget::File("/nowhere/audit.log".into()));
+    assert_eq!(
+        (configuration.logs.audit_person, configuration.logs.client_address),
+        (AuditPerson::None, ClientAddress::Full)
+    );
+    let provider = &configuration.providers[0];
+    assert_eq!((provider.issuer.as_str(), provider.par), ("https://test.idporten.no", Par::WhenOffered));
+    assert!(matches!(provider.client_auth, ClientAuth::PrivateKeyJwt));
+    let route = route(&loaded, "/app/**");
+    assert_eq!(
+        (route.name.as_str(), &route.methods, &route.host),
+        ("localhost /app/**", &None, &UpstreamHost::Keep)
+    );
+    assert!(!route.keep_cache_control);
+    assert_eq!(route.revocation, crate::route::Staleness::Strict);
+    assert_eq!(super::tests::route(&loaded, "/").access, Access::Public);
+    assert!(configuration.hosts.find(&HostName::parse("LOCALHOST:8080").unwrap()).is_some());
+}
+
+#[test]
+fn levels_and_kinds_follow_what_is_asked_for() {
+    let require = |require: &str| {
+        requirement(
+            &check(&with("access: login", &format!("access: login\n        require: {require}"))).unwrap(),
+        )
+    };
+    assert_eq!(
+        require("{kinds: [email]}"),
+        Requirement { level: None, kinds: [Kind::Email].into(), max_age: None }
+    );
+    assert_eq!(require("{kinds: [national, eidas]}").level, Some(Level::Substantial));
+    assert_eq!(
+        require("{level: none}"),
+        Requirement { level: None, kinds: [Kind::National].into(), max_age: None }
+    );
+    assert_eq!(
+        require("{level: high, max_age: 10m}"),
+        Requirement {
+            level: Some(Level::High),
+            kinds: [Kind::National].into(),
+            max_age: Some(Duration::from_secs(600))
+        }
+    );
+    let plain =
+        check(&with("profile: idporten", "profile: oidc\n    issuer: https://login.example")).unwrap();
+    assert_eq!(requirement(&plain), Requirement::default());
+}
+
+#[test]
+fn a_session_shorter_than_the_usual_idle_time_may_be_idle_as_long_as_it_lasts() {
+    let loaded = check(&with("keys: keys", "keys: keys\nsession: {absolute: 10m}")).unwrap();
+    assert_eq!(loaded.configuration.session.idle, Duration::from_secs(600));
+}
+
+#[test]
+fn a_file_is_read_from_its_place_and_paths_are_relative_to_it() {
+    let folder = Folder::new();
+    folder.put("gateway.yaml", BASE.as_bytes(), 0o644);
+    let loaded = load(&folder.0.join("gateway.yaml"), &nothing).unwrap();
+    assert_eq!(loaded.configuration.keys, folder.0.join("keys"));
+    folder.put("latin1.yaml", b"version: 1\nkeys: \xe5\n", 0o644);
+    let heads = |name: &str| load(&folder.0.join(name), &nothing).unwrap_err().to_string();
+    assert!(
+        heads("latin1.yaml").starts_with("latin1.yaml:2:7: this is not UTF-8"),
+        "{}",
+        heads("latin1.yaml")
+    );
+    assert!(heads("absent.yaml").starts_with("absent.yaml:1:1: this file cannot be read"));
+    folder.put("huge.yaml", " ".repeat(MAX_FILE + 1).as_bytes(), 0o644);
+    assert!(heads("huge.yaml").starts_with("huge.yaml:1:1: this file is longer than"));
+}
+
+#[test]
+fn a_problem_is_shown_with_its_line_and_remedy() {
+    let problems = check(&with("access: login", "access: lgoin")).unwrap_err();
+    assert_eq!(
+        problems.to_string(),
+        "gateway.yaml:22:17: `lgoin` is not known here; did you mean `login`?\n   22 |         access: lgoin\n      |                 ^^^^^\n   fix: write `public`, `optional` or `login`",
+    );
+}
+
+#[test]
+fn the_published_schema_is_this_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/gateway.schema.json");
+    let current = format!("{}\n", serde_json::to_string_pretty(&schema()).unwrap());
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        std::fs::write(&path, &current).unwrap();
+    }
+    let published = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        published == current,
+        "run the tests once with UPDATE_SCHEMA=1, and commit docs/gateway.schema.json"
+    );
+}
+
+/// Whether a value fits a schema, as far as ours goes.
+fn fits(value: &serde_json::Value, schema: &serde_json::Value) -> Result<(), String> {
+    let is_type = |name: &str| match name {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_u64(),
+        "number" => value.is_number(),
+        other => panic!("type {other}"),
+    };
+    for (keyword, rule) in schema.as_object().unwrap() {
+        let good = match keyword.as_str() {
+            "type" => rule.as_str().map_or_else(
+                || rule.as_array().unwrap().iter().any(|name| is_type(name.as_str().unwrap())),
+                is_type,
+            ),
+            "enum" => rule.as_array().unwrap().contains(value),
+            "const" => rule == value,
+            "anyOf" => rule.as_array().unwrap().iter().any(|schema| fits(value, schema).is_ok()),
+            "required" => {
+                rule.as_array().unwrap().iter().all(|key| value.get(key.as_str().unwrap()).is_some())
+            }
+            "properties" => rule
+                .as_object()
+                .unwrap()
+                .iter()
+                .all(|(key, schema)| value.get(key).is_none_or(|value| fits(value, schema).is_ok())),
+            "additionalProperties" if rule.is_object() => value
+                .as_object()
+                .is_some_and(|entries| entries.values().all(|value| fits(value, rule).is_ok())),
+            "additionalProperties" => value
+                .as_object()
+                .is_some_and(|entries| entries.keys().all(|key| schema["properties"].get(key).is_some())),
+            "items" => {
+                value.as_array().is_some_and(|items| items.iter().all(|item| fits(item, rule).is_ok()))
+            }
+            "minItems" => value.as_array().is_some_and(|items| items.len() as u64 >= rule.as_u64().unwrap()),
+            "minProperties" => {
+                value.as_object().is_some_and(|entries| entries.len() as u64 >= rule.as_u64().unwrap())
+            }
+            "maxProperties" => {
+                value.as_object().is_some_and(|entries| entries.len() as u64 <= rule.as_u64().unwrap())
+            }
+            "minimum" => value.as_u64() >= rule.as_u64(),
+            "pattern" => match rule.as_str().unwrap() {
+                "\\$\\{" => value.as_str().is_some_and(|text| text.contains("${")),
+                "^[0-9]{1,9}(ms|s|m|h)$" => {
+                    value.as_str().is_some_and(|text| shape::parse_duration(text).is_some())
+                }
+                "^(file|env):." => {
+                    value.as_str().is_some_and(|text| text.starts_with("file:") || text.starts_with("env:"))
+                }
+                other => panic!("pattern {other}"),
+            },
+            "description" | "title" | "$schema" => true,
+            other => panic!("keyword {other}"),
+        };
+        if !good {
+            return Err(format!("{value} does not fit {keyword} {rule}"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn sound_files_fit_the_schema_and_unsound_ones_do_not() {
+    let schema = schema();
+    let json = |text: &str| serde_saphyr::from_str::<serde_json::Value>(text).unwrap();
+    for text in [EXAMPLE, BASE, &with_auth("{client_secret_basic: \"file:x\"}")] {
+        fits(&json(text), &schema).unwrap();
+    }
+    for text in [
+        with("keys: keys", "kyes: keys"),
+        with("access: login", "access: lgoin"),
+        with("keys: keys", "keys: keys\ndrain: 30"),
+        with("        access: login\n", ""),
+        with_auth("{client_secret_basic: hunter2}"),
+    ] {
+        assert!(fits(&json(&text), &schema).is_err(), "{text}");
+    }
+}
+
+/// Every problem has a place within the file, and can be shown.
+fn is_well_told(text: &str) -> bool {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let lines: Vec<&str> = text.split('\n').collect();
+    problems(text).iter().all(|problem| {
+        let shown = problem.to_string();
+        let line = lines.get(problem.line - 1);
+        line.is_some_and(|line| (1..=line.chars().count() + 1).contains(&problem.column))
+            && problem.span.end <= text.len()
+            && shown.contains("fix: ")
+            && !problem.message.is_empty()
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_checker_panic(text in "\\PC{0,200}|[-a-z:{}\\[\\],\\n '\"#&*!|>$?~å\\t]{0,200}") {
+        prop_assert!(is_well_told(&text), "{text:?}");
+    }
+
+    #[test]
+    fn no_change_of_a_sound_file_makes_the_checker_panic(
+        at in 0..BASE.len(), length in 0..40_usize, put in "[-a-z0-9:{}\\[\\],\\n '\"#&*!|>$?~å/.\\t]{0,12}",
+    ) {
+        let end = (at + length).min(BASE.len());
+        let text = format!("{}{put}{}", &BASE[..at], &BASE[end..]);
+        prop_assert!(is_well_told(&text), "{text}");
+    }
+
+    #[test]
+    fn no_file_that_loads_has_a_route_without_access(
+        drop in proptest::collection::vec(0..23_usize, 1..4),
+    ) {
+        let text: String = BASE.lines().enumerate().filter(|(at, _)| !drop.contains(at)).map(|(_, line)| format!("{line}\n")).collect();
+        if let Ok(loaded) = check(&text) {
+            let written = text.matches("access: login").count();
+            let judged = loaded.configuration.hosts.iter().flat_map(|host| host.routes.iter()).filter(|route| matches!(route.access, Access::Login(_))).count();
+            prop_assert_eq!(written, judged, "{}", text);
+        }
+    }
 }

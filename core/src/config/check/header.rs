@@ -102,7 +102,9 @@ fn unknown_fact(key: &At<String>, desk: &mut Desk<'_>) {
 }
 
 fn change(raw: &At<RawHeader>, desk: &mut Desk<'_>) -> Option<HeaderChange> {
-    let RawHeader::Use(RawHeaderUse { name, encoding }) = &raw.value else { return Some(HeaderChange::Drop) };
+    let RawHeader::Use(RawHeaderUse { name, encoding, .. }) = &raw.value else {
+        return Some(HeaderChange::Drop);
+    };
     let name = match name {
         Some(name) => Some(header_name(name, desk)?),
         None => None,

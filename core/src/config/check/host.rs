@@ -187,7 +187,7 @@ fn host(
     };
     let first_login =
         raw_routes.iter().find(|route| logs_in(route)).and_then(|route| route.value.access.as_ref());
-    if let (None, Some(access)) = (&raw.provider, first_login) {
+    if let (None, Some(access), false) = (&raw.provider, first_login, raw.unread.contains(&"provider")) {
         let line = desk.line(&access.span);
         let at = raw.origin.as_ref().map_or(span, |origin| &origin.span);
         let message = format!("people log in on line {line}, and this host has no `provider`");
@@ -369,7 +369,7 @@ fn requirement(
     provider: Option<&ProviderSettings>,
     desk: &mut Desk<'_>,
 ) -> Requirement {
-    let none = RawRequire { level: None, kinds: None, max_age: None };
+    let none = RawRequire::default();
     let require = raw.require.as_ref().map_or(&none, |require| &require.value);
     let max_age = require.max_age.as_ref().map(|age| bounded(Some(age), MINUTE, SECOND..=DAY, desk));
     let named_kinds = require.kinds.as_ref().map(|kinds| self::kinds(&kinds.value, desk));
