@@ -16,6 +16,7 @@
 //! | [`revocation`] | the end of a session, shared |
 //! | [`login`] | an attempt to log in, from start to answer |
 //! | [`redirect`] | where a browser may be sent |
+//! | [`endpoint`] | which requests are for ourselves |
 //! | [`forward`] | what the app is told |
 //! | [`cookie`], [`seal`], [`key`] | cookies read and written, sealed, and with which keys |
 //! | [`config`] | YAML to settings, with every problem at its place |
@@ -30,6 +31,7 @@ pub mod access;
 pub mod clock;
 pub mod config;
 pub mod cookie;
+pub mod endpoint;
 pub mod forward;
 pub mod identity;
 pub mod key;

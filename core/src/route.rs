@@ -15,9 +15,10 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::access::Access;
+use crate::access::{Access, Requirement};
 use crate::forward::HeaderPlan;
 use crate::provider::ProviderSettings;
+use crate::redirect::Target;
 use crate::request::{HostName, NormalRequest, normal_path, without_parameters};
 
 /// The methods of a route that names none (RFC 9110, 9; `threats.md` HTTP-9).
@@ -405,6 +406,14 @@ impl Routes {
         routes.iter().flat_map(|route| route.methods().iter().cloned()).collect()
     }
 
+    /// What a login for a place on this host must be worth: what the place demands. A place that demands
+    /// nothing leaves it to the login.
+    #[must_use]
+    pub fn requirement_at(&self, target: &Target) -> Option<&Requirement> {
+        let path = normal_path(target.path().as_bytes()).ok()?;
+        self.find_path(&Method::GET, &path).ok()?.access.requirement()
+    }
+
     /// Every route.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.nodes.iter().flat_map(|node| &node.routes)
@@ -461,7 +470,6 @@ impl Matcher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::Requirement;
 
     fn route(pattern: &str, access: Access, methods: Option<Vec<Method>>) -> Route {
         Route {

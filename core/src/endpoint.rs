@@ -1,0 +1,94 @@
+//! The gateway's own endpoints: recognised by path, in any spelling, and never forwarded (`threats.md` RT-8).
+//!
+//! To add one, add a variant here and a file of its name to the gateway's `endpoint/`.
+
+use http::Method;
+
+use crate::request::{NormalRequest, without_parameters};
+
+/// The prefix of what other parties read of us without logging in.
+const WELL_KNOWN: &str = "/.well-known/portvakt";
+
+/// An endpoint of ours, below the prefix (`design.md` 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnEndpoint {
+    /// `GET <prefix>/login`.
+    Login,
+    /// `GET <prefix>/callback`.
+    Callback,
+    /// `GET|POST <prefix>/logout`.
+    Logout,
+    /// `GET <prefix>/logout/callback`.
+    LogoutCallback,
+    /// `GET <prefix>/session`.
+    Session,
+    /// Anything else below the prefix: 404.
+    Unknown,
+}
+
+impl OwnEndpoint {
+    /// The endpoint that a request is for; `None` if its path is not ours.
+    #[must_use]
+    pub fn of(request: &NormalRequest, prefix: &str) -> Option<Self> {
+        let path = request.path();
+        if !is_below(path, prefix) && !is_below(path, WELL_KNOWN) {
+            return None;
+        }
+        Some(match path.strip_prefix(prefix).unwrap_or_default() {
+            "/login" => Self::Login,
+            "/callback" => Self::Callback,
+            "/logout" => Self::Logout,
+            "/logout/callback" => Self::LogoutCallback,
+            "/session" => Self::Session,
+            _ => Self::Unknown,
+        })
+    }
+
+    /// The methods that it takes.
+    #[must_use]
+    pub fn methods(self) -> &'static [Method] {
+        match self {
+            Self::Logout => &[Method::GET, Method::POST],
+            Self::Login | Self::Callback | Self::LogoutCallback | Self::Session | Self::Unknown => &[Method::GET],
+        }
+    }
+}
+
+/// Whether any app could read the path as one at or below `prefix`.
+fn is_below(path: &str, prefix: &str) -> bool {
+    let mut segments = path.split('/').map(without_parameters);
+    prefix.split('/').all(|expected| segments.next().is_some_and(|segment| segment.eq_ignore_ascii_case(expected)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::RawHead;
+
+    fn of(target: &str) -> Option<OwnEndpoint> {
+        let headers = [(http::header::HOST, "a.no".parse().unwrap())].into_iter().collect();
+        let head =
+            RawHead { method: &Method::GET, target: target.as_bytes(), authority: None, headers: &headers };
+        OwnEndpoint::of(&NormalRequest::parse(head).unwrap(), "/oauth2")
+    }
+
+    #[test]
+    fn endpoints_are_found_by_their_exact_path() {
+        assert_eq!(of("/oauth2/login?redirect=/"), Some(OwnEndpoint::Login));
+        assert_eq!(of("/%6fauth2/callback"), Some(OwnEndpoint::Callback));
+        assert_eq!(of("/oauth2/logout/callback"), Some(OwnEndpoint::LogoutCallback));
+    }
+
+    #[test]
+    fn whatever_could_be_read_as_ours_is_never_forwarded() {
+        for target in [
+            "/oauth2", "/oauth2/", "/oauth2/x", "/OAuth2/login", "/oauth2;a/login", "/oauth2%3Ba/login", "/oauth2/login/",
+            "/oauth2/login;a", "/oauth2/LOGIN", "/.well-known/portvakt/jwks.json", "/.Well-Known/Portvakt",
+        ] {
+            assert_eq!(of(target), Some(OwnEndpoint::Unknown), "{target}");
+        }
+        for target in ["/", "/oauth", "/oauth2x", "/a/oauth2/login", "/.well-known/security.txt"] {
+            assert_eq!(of(target), None, "{target}");
+        }
+    }
+}
