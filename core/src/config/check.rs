@@ -9,6 +9,8 @@ mod header;
 mod host;
 mod place;
 mod provider;
+mod route;
+mod upstream;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -19,6 +21,7 @@ use ipnet::IpNet;
 
 use self::place::Place;
 use self::provider::Providers;
+use self::upstream::Upstreams;
 use super::problem::{Span, nearest, one_of};
 use super::raw::{
     RawAuditPerson, RawClientAddress, RawEnvironment, RawFile, RawListener, RawLogs, RawPlainTarget,
@@ -57,19 +60,24 @@ impl Circumstances {
 
 /// Checks a file; `None` if something is missing without which there is nothing to make.
 pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Configuration> {
+    // Everything is checked before anything is missed.
     check_version(raw.version.as_ref(), desk);
     let circumstances = circumstances(raw, desk);
     let listeners = listeners(raw, circumstances, desk);
     let admin = admin(raw, &listeners, desk);
     let prefix = prefix(raw.prefix.as_ref(), desk);
-    let providers = Providers::check(raw.providers.as_ref(), circumstances, desk);
-    let upstreams = host::Upstreams::check(raw.upstreams.as_ref(), desk);
+    let providers = Providers::check(raw, circumstances, desk);
+    let upstreams = Upstreams::check(raw, desk);
     let hosts = host::hosts(
         raw,
         &host::Surroundings { circumstances, prefix: &prefix, providers: &providers, upstreams: &upstreams },
         desk,
     );
     let session = session(raw.session.as_ref(), &providers, desk);
+    let revocation_max_lag = revocation(raw.revocation.as_ref(), desk);
+    let limits = limits(raw.limits.as_ref(), desk);
+    let threads = count(raw.threads.as_ref(), 1..=256, desk);
+    let drain = bounded(raw.drain.as_ref(), 30 * SECOND, SECOND..=10 * MINUTE, desk);
     let logs = logs(raw, &providers, desk);
     providers.warn_of_unused(desk);
     upstreams.warn_of_unused(desk);
@@ -80,13 +88,13 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
         prefix,
         keys: raw.keys.as_ref()?.value.clone(),
         session,
-        revocation_max_lag: revocation(raw.revocation.as_ref(), desk),
+        revocation_max_lag,
         providers: providers.settings(),
         hosts,
-        limits: limits(raw.limits.as_ref(), desk),
+        limits,
         logs,
-        threads: count(raw.threads.as_ref(), 1..=256, desk),
-        drain: bounded(raw.drain.as_ref(), 30 * SECOND, SECOND..=10 * MINUTE, desk),
+        threads,
+        drain,
     })
 }
 

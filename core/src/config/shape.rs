@@ -29,7 +29,7 @@ pub(super) struct Desk<'a> {
     pub(super) problems: Vec<Problem>,
 }
 
-/// After so many problems nobody reads on.
+/// After so many problems of a severity nobody reads on.
 const MOST_PROBLEMS: usize = 500;
 
 impl Desk<'_> {
@@ -41,8 +41,10 @@ impl Desk<'_> {
         self.put(span, Severity::Warning, message.into(), fix.into());
     }
 
+    /// Errors and warnings are counted apart: many warnings must not keep an error from being known.
     fn put(&mut self, span: &Span, severity: Severity, message: String, fix: String) {
-        if self.problems.len() < MOST_PROBLEMS {
+        let alike = self.problems.iter().filter(|problem| problem.severity == severity).count();
+        if alike < MOST_PROBLEMS {
             self.problems.push(self.source.problem(span, severity, message, fix));
         }
     }
@@ -213,7 +215,7 @@ macro_rules! record {
                     required: $crate::config::shape::is_required(stringify!($need)),
                     document: $about.trim_ascii(),
                 }),*];
-                let entries = desk.entries(node, concat!("a mapping with ", $("`", stringify!($field), "` ",)* "and no other keys"))?;
+                let entries = desk.entries(node, &format!("a mapping such as `{{{}: …}}`", fields[0].name))?;
                 desk.keys(node, entries, &fields);
                 let mut record = Self {
                     unread: Vec::new(),

@@ -7,7 +7,7 @@ use super::place::{Place, url};
 use super::{Circumstances, Span, check_name, distinct, file, unknown_name};
 use crate::config::Environment;
 use crate::config::problem::{nearest, one_of};
-use crate::config::raw::{RawAcr, RawClientAuth, RawFramework, RawLevel, RawPar, RawProvider};
+use crate::config::raw::{RawAcr, RawClientAuth, RawFile, RawFramework, RawLevel, RawPar, RawProvider};
 use crate::config::shape::{At, Desk, Named};
 use crate::identity::Kind;
 use crate::level::{AcrRow, AcrTable, Framework, Level};
@@ -15,7 +15,11 @@ use crate::provider::{ClientAuth, PROFILES, Par, Profile, ProviderSettings};
 use crate::token::Algorithm;
 
 /// The providers of a file, sound or not: a name that is there is not unknown.
-pub(super) struct Providers(Vec<Known>);
+pub(super) struct Providers {
+    known: Vec<Known>,
+    /// Whether all could be read: else nobody knows which names there are.
+    complete: bool,
+}
 
 struct Known {
     name: At<String>,
@@ -25,11 +29,7 @@ struct Known {
 }
 
 impl Providers {
-    pub(super) fn check(
-        raw: Option<&At<Named<RawProvider>>>,
-        circumstances: Circumstances,
-        desk: &mut Desk<'_>,
-    ) -> Self {
+    pub(super) fn check(file: &RawFile, circumstances: Circumstances, desk: &mut Desk<'_>) -> Self {
         let check = |(name, raw): &(At<String>, Option<At<RawProvider>>)| {
             check_name("provider", name, desk);
             let profile = raw
@@ -42,13 +42,21 @@ impl Providers {
                 .and_then(|(raw, profile)| provider(name, &raw.value, profile, circumstances, desk));
             Known { name: name.clone(), profile, settings: settings.map(Arc::new), used: Cell::new(false) }
         };
-        Self(raw.iter().flat_map(|raw| &raw.value.0).map(check).collect())
+        let known = file.providers.iter().flat_map(|raw| &raw.value.0).map(check).collect();
+        Self { known, complete: !file.unread.contains(&"providers") }
     }
 
     /// The provider of this name. `None` if there is none, which is said, or if it is not sound, which was.
     pub(super) fn find(&self, name: &At<String>, desk: &mut Desk<'_>) -> Option<Arc<ProviderSettings>> {
-        let Some(known) = self.0.iter().find(|known| known.name.value == name.value) else {
-            unknown_name("provider", name, self.0.iter().map(|known| known.name.value.as_str()), desk);
+        let Some(known) = self.known.iter().find(|known| known.name.value == name.value) else {
+            if self.complete {
+                unknown_name(
+                    "provider",
+                    name,
+                    self.known.iter().map(|known| known.name.value.as_str()),
+                    desk,
+                );
+            }
             return None;
         };
         known.used.set(true);
@@ -58,7 +66,7 @@ impl Providers {
     /// The profiles in use.
     pub(super) fn profiles(&self) -> impl Iterator<Item = &'static Profile> {
         let mut profiles: Vec<&'static Profile> = Vec::new();
-        for profile in self.0.iter().filter_map(|known| known.profile) {
+        for profile in self.known.iter().filter_map(|known| known.profile) {
             if !profiles.iter().any(|known| known.name == profile.name) {
                 profiles.push(profile);
             }
@@ -68,15 +76,15 @@ impl Providers {
 
     /// Where the first one stands.
     pub(super) fn first(&self) -> Option<Span> {
-        self.0.first().map(|known| known.name.span.clone())
+        self.known.first().map(|known| known.name.span.clone())
     }
 
     pub(super) fn settings(&self) -> Vec<Arc<ProviderSettings>> {
-        self.0.iter().filter_map(|known| known.settings.clone()).collect()
+        self.known.iter().filter_map(|known| known.settings.clone()).collect()
     }
 
     pub(super) fn warn_of_unused(&self, desk: &mut Desk<'_>) {
-        for known in self.0.iter().filter(|known| !known.used.get()) {
+        for known in self.known.iter().filter(|known| !known.used.get()) {
             desk.warn(
                 &known.name.span,
                 format!("no host uses the provider `{}`", known.name.value),
@@ -135,17 +143,14 @@ fn issuer(
     circumstances: Circumstances,
     desk: &mut Desk<'_>,
 ) -> Option<String> {
-    let default = match circumstances.environment? {
-        Environment::Production => profile.production_issuer,
-        Environment::Test => profile.test_issuer,
-    };
     let Some(given) = &raw.issuer else {
-        if default.is_none() {
-            desk.error(
-                &name.span,
-                format!("`issuer` is missing: profile `{}` has no issuer of its own", profile.name),
-                "add `issuer: https://…`, exactly as in the provider's metadata",
-            );
+        let default = match circumstances.environment? {
+            Environment::Production => profile.production_issuer,
+            Environment::Test => profile.test_issuer,
+        };
+        if default.is_none() && !raw.unread.contains(&"issuer") {
+            let message = format!("`issuer` is missing: profile `{}` has no issuer of its own", profile.name);
+            desk.error(&name.span, message, "add `issuer: https://…`, exactly as in the provider's metadata");
         }
         return default.map(str::to_owned);
     };
@@ -162,7 +167,7 @@ fn issuer(
             "remove the line to use the profile's own",
         );
     }
-    if sound && !circumstances.is_production() && is(profile.production_issuer) {
+    if sound && circumstances.environment == Some(Environment::Test) && is(profile.production_issuer) {
         desk.warn(
             &given.span,
             "people log in here in earnest, and the environment is `test`",

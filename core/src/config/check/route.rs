@@ -1,0 +1,298 @@
+//! One rule: which requests, who may pass, what the app is told.
+//!
+//! **Invariant:** who may pass a route is written in the file, for each route.
+
+use std::sync::Arc;
+
+use http::Method;
+
+use super::host::Surroundings;
+use super::provider::{asserts, level, reaches};
+use super::{DAY, MINUTE, SECOND, Span, bounded, distinct, header};
+use crate::access::{Access, Requirement};
+use crate::config::problem::nearest;
+use crate::config::raw::{RawAccess, RawActivity, RawCache, RawKind, RawRequire, RawRoute, RawStaleness};
+use crate::config::shape::{At, Desk};
+use crate::identity::{Kind, Kinds};
+use crate::level::Level;
+use crate::provider::ProviderSettings;
+use crate::request::HostName;
+use crate::route::{Activity, Pattern, Route, Staleness, UpstreamHost};
+
+/// Ours besides the prefix (`design.md` 2).
+const WELL_KNOWN: &str = "/.well-known/portvakt";
+
+/// A route, and where it stands.
+pub(super) struct Placed {
+    pub(super) pattern: Pattern,
+    pub(super) methods: Option<Vec<Method>>,
+    pub(super) path: Span,
+    pub(super) access: Span,
+}
+
+/// Checks one route of a host.
+pub(super) fn route(
+    raw: &RawRoute,
+    host: &str,
+    provider: Option<&ProviderSettings>,
+    surroundings: &Surroundings<'_>,
+    desk: &mut Desk<'_>,
+) -> Option<(Route, Placed)> {
+    // Everything is checked before anything is missed.
+    let pattern = raw.path.as_ref().and_then(|path| pattern(path, surroundings.prefix, desk));
+    let access = raw.access.as_ref().map(|given| access(given, raw, provider, desk));
+    let upstream = raw.upstream.as_ref().and_then(|name| surroundings.upstreams.find(name, desk));
+    let methods = raw.methods.as_ref().map(|methods| self::methods(&methods.value, desk));
+    let upstream_host = raw.host.as_ref().map_or(UpstreamHost::Keep, |host| self::upstream_host(host, desk));
+    let audience = audience(raw, desk);
+    let headers = header::plan(raw.headers.as_ref(), audience, desk);
+    let (path, given, pattern) = (raw.path.as_ref()?, raw.access.as_ref()?, pattern?);
+    let placed = Placed {
+        pattern: pattern.clone(),
+        methods: methods.clone(),
+        path: path.span.clone(),
+        access: given.span.clone(),
+    };
+    let route = Route {
+        name: format!("{host} {pattern}"),
+        pattern,
+        methods,
+        access: access?,
+        upstream: upstream?,
+        host: upstream_host,
+        headers: Arc::new(headers),
+        activity: raw.activity.as_ref().map_or(Activity::Navigation, |activity| match activity.value {
+            RawActivity::Navigation => Activity::Navigation,
+            RawActivity::Any => Activity::Any,
+        }),
+        revocation: raw.revocation.as_ref().map_or(Staleness::Strict, |revocation| match revocation.value {
+            RawStaleness::Strict => Staleness::Strict,
+            RawStaleness::Available => Staleness::Available,
+        }),
+        keep_cache_control: raw.cache.as_ref().is_some_and(|cache| cache.value == RawCache::App),
+    };
+    Some((route, placed))
+}
+
+fn pattern(path: &At<String>, prefix: &str, desk: &mut Desk<'_>) -> Option<Pattern> {
+    let pattern = match Pattern::parse(&path.value) {
+        Ok(pattern) => pattern,
+        Err(why) => {
+            desk.error(&path.span, why.to_string(), "write `/exact`, `/below/**` or `/any/*/segment`");
+            return None;
+        }
+    };
+    let lower = |text: &str| Pattern::parse(&text.to_ascii_lowercase()).ok();
+    for ours in [prefix, WELL_KNOWN] {
+        let (Some(below), Some(folded)) = (lower(&format!("{ours}/**")), lower(&path.value)) else {
+            continue;
+        };
+        if below.covers(&folded) {
+            desk.error(
+                &path.span,
+                format!("no request reaches this route: everything below `{ours}` is the gateway's own"),
+                "choose another path, or another `prefix`",
+            );
+            return None;
+        }
+    }
+    Some(pattern)
+}
+
+fn access(
+    given: &At<RawAccess>,
+    raw: &RawRoute,
+    provider: Option<&ProviderSettings>,
+    desk: &mut Desk<'_>,
+) -> Access {
+    match given.value {
+        RawAccess::Public => {
+            refuse_on_public(given, raw, desk);
+            Access::Public
+        }
+        RawAccess::Optional => Access::Optional(requirement(given, raw, provider, desk)),
+        RawAccess::Login => Access::Login(requirement(given, raw, provider, desk)),
+    }
+}
+
+/// Keys that speak of a login, where there is none.
+fn refuse_on_public(given: &At<RawAccess>, raw: &RawRoute, desk: &mut Desk<'_>) {
+    if let Some(require) = &raw.require {
+        let line = desk.line(&given.span);
+        desk.error(
+            &require.span,
+            "`require` has no effect on a public route",
+            format!("write `access: login` on line {line}, or remove `require`"),
+        );
+    }
+    let keys = [
+        ("activity", raw.activity.as_ref().map(|field| &field.span)),
+        ("revocation", raw.revocation.as_ref().map(|field| &field.span)),
+        ("cache", raw.cache.as_ref().map(|field| &field.span)),
+        ("audience", raw.audience.as_ref().map(|field| &field.span)),
+        ("headers", raw.headers.as_ref().map(|field| &field.span)),
+    ];
+    for (key, span) in keys.into_iter().filter_map(|(key, span)| Some((key, span?))) {
+        desk.warn(
+            span,
+            format!("`{key}` has no effect on a public route: its app is told of nobody"),
+            "remove it, or write `access: optional` or `login`",
+        );
+    }
+}
+
+/// What a login must be worth. What the file leaves out is `substantial` where the provider has levels, and
+/// `national` where it asserts national numbers: who wants less says so.
+fn requirement(
+    given: &At<RawAccess>,
+    raw: &RawRoute,
+    provider: Option<&ProviderSettings>,
+    desk: &mut Desk<'_>,
+) -> Requirement {
+    let none = RawRequire::default();
+    let require = raw.require.as_ref().map_or(&none, |require| &require.value);
+    let max_age = require.max_age.as_ref().map(|age| bounded(Some(age), MINUTE, SECOND..=DAY, desk));
+    let named_kinds = require.kinds.as_ref().map(|kinds| self::kinds(&kinds.value, desk));
+    let named_level = require.level.as_ref().map(|level| self::level(level.value));
+    let Some(provider) = provider else {
+        return Requirement { level: named_level.flatten(), kinds: named_kinds.unwrap_or_default(), max_age };
+    };
+    let kinds = named_kinds.unwrap_or_else(|| default_kinds(provider));
+    let level = named_level.unwrap_or_else(|| default_level(provider, &kinds));
+    let at = require
+        .level
+        .as_ref()
+        .map(|level| &level.span)
+        .or(require.kinds.as_ref().map(|kinds| &kinds.span))
+        .unwrap_or(&given.span);
+    check_reach(provider, require, &kinds, level, at, desk);
+    Requirement { level, kinds, max_age }
+}
+
+fn default_kinds(provider: &ProviderSettings) -> Kinds {
+    asserts(provider, Kind::National).then_some(Kind::National).into_iter().collect()
+}
+
+/// Kinds that never reach it do not ask for it: e-mail alone has no level.
+fn default_level(provider: &ProviderSettings, kinds: &Kinds) -> Option<Level> {
+    let default = Some(Level::Substantial);
+    let has_levels = provider.acr.rows().iter().any(|row| row.level.is_some());
+    let reachable = kinds.is_empty() || kinds.iter().any(|kind| reaches(provider, *kind, default));
+    if has_levels && reachable { default } else { None }
+}
+
+fn check_reach(
+    provider: &ProviderSettings,
+    require: &RawRequire,
+    kinds: &Kinds,
+    level: Option<Level>,
+    at: &Span,
+    desk: &mut Desk<'_>,
+) {
+    let mut unasserted = false;
+    for kind in require.kinds.iter().flat_map(|kinds| &kinds.value) {
+        if !asserts(provider, self::kind(kind.value)) {
+            unasserted = true;
+            desk.error(
+                &kind.span,
+                format!("the provider `{}` never asserts this kind", provider.name),
+                "remove it, or add what its `acr` values are worth",
+            );
+        }
+    }
+    let people: Vec<Kind> =
+        Kind::ALL.into_iter().filter(|kind| kinds.is_empty() || kinds.contains(kind)).collect();
+    let Some(wanted) = level.filter(|_| !unasserted) else { return };
+    let reaching: Vec<Kind> = people.iter().copied().filter(|kind| reaches(provider, *kind, level)).collect();
+    if reaching.is_empty() {
+        desk.error(at, format!("nobody reaches level `{wanted}` at the provider `{}`", provider.name), "ask for a lower level, or add what the provider's `acr` values are worth, with `requestable: true`");
+        return;
+    }
+    for kind in require.kinds.iter().flat_map(|kinds| &kinds.value) {
+        if !reaching.contains(&self::kind(kind.value)) {
+            desk.warn(
+                &kind.span,
+                format!("this kind never reaches level `{wanted}` at the provider `{}`", provider.name),
+                "remove it, or ask for a lower level",
+            );
+        }
+    }
+}
+
+fn kind(raw: RawKind) -> Kind {
+    match raw {
+        RawKind::National => Kind::National,
+        RawKind::Eidas => Kind::Eidas,
+        RawKind::Email => Kind::Email,
+        RawKind::Pseudonymous => Kind::Pseudonymous,
+    }
+}
+
+fn kinds(list: &[At<RawKind>], desk: &mut Desk<'_>) -> Kinds {
+    let mut kinds = Kinds::new();
+    for item in list {
+        if !kinds.insert(kind(item.value)) {
+            desk.error(
+                &item.span,
+                format!("{} is there twice", desk.quoted(&item.span)),
+                "keep one of the two",
+            );
+        }
+    }
+    kinds
+}
+
+fn methods(list: &[At<String>], desk: &mut Desk<'_>) -> Vec<Method> {
+    for item in list {
+        let text = item.value.as_str();
+        let quoted = desk.quoted(&item.span);
+        if Method::from_bytes(text.as_bytes()).is_err() {
+            desk.error(&item.span, format!("{quoted} is no method"), "write one such as `GET`");
+        } else if text.bytes().any(|byte| byte.is_ascii_lowercase()) {
+            desk.error(
+                &item.span,
+                format!("{quoted} is not a known method: methods are case-sensitive"),
+                format!("write `{}`", text.to_ascii_uppercase()),
+            );
+        } else if matches!(text, "CONNECT" | "TRACE") {
+            desk.error(&item.span, format!("{quoted} is never forwarded"), "remove it");
+        }
+    }
+    distinct(list, desk).iter().filter_map(|text| Method::from_bytes(text.as_bytes()).ok()).collect()
+}
+
+fn upstream_host(given: &At<String>, desk: &mut Desk<'_>) -> UpstreamHost {
+    match given.value.as_str() {
+        "keep" => return UpstreamHost::Keep,
+        "upstream" => return UpstreamHost::Upstream,
+        _ => {}
+    }
+    if let Some(meant) = nearest(&given.value, ["keep", "upstream"]) {
+        desk.error(
+            &given.span,
+            format!("{} is probably not meant; did you mean `{meant}`?", desk.quoted(&given.span)),
+            "write `keep`, `upstream` or a whole host name",
+        );
+    } else if HostName::parse(&given.value).is_err() {
+        desk.error(
+            &given.span,
+            format!("{} is no host name", desk.quoted(&given.span)),
+            "write `keep`, `upstream` or a name such as `app.internal`",
+        );
+    }
+    UpstreamHost::Named(given.value.clone())
+}
+
+fn audience(raw: &RawRoute, desk: &mut Desk<'_>) -> String {
+    if let Some(given) = &raw.audience {
+        if given.value.len() > 200 || !given.value.bytes().all(|byte| byte.is_ascii_graphic()) {
+            desk.error(
+                &given.span,
+                "this is no audience",
+                "write at most 200 printable ASCII characters without blanks",
+            );
+        }
+        return given.value.clone();
+    }
+    raw.upstream.as_ref().map(|upstream| upstream.value.clone()).unwrap_or_default()
+}
