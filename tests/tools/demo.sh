@@ -3,7 +3,7 @@
 #   demo.sh              until Ctrl-C
 #   demo.sh COMMAND …    until the command has ended; its status is the script's
 # PORT is the gateway's; admin, simulator and application take the three above it.
-# DEMO_DIR keeps keys and logs (default .demo).
+# DEMO_DIR keeps keys and logs (default .demo). DEMO_BUILD is the command that builds the programs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -24,7 +24,8 @@ for taken in "$PORT" "$ADMIN_PORT" "$SIMULATOR_PORT" "$APP_PORT"; do
 done
 
 echo "demo: building (the first time takes minutes)"
-cargo build --quiet --workspace --bins
+read -ra build <<<"${DEMO_BUILD:-cargo build --quiet --workspace --bins}"
+"${build[@]}"
 
 umask 077
 mkdir -p "$demo"
