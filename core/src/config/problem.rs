@@ -209,8 +209,14 @@ fn printable(char: char) -> char {
     if char.is_control() && char != '\t' { '\u{fffd}' } else { char }
 }
 
+/// No name that somebody may have meant is longer.
+const LONGEST_NAME: usize = 100;
+
 /// The name that was probably meant.
 pub(super) fn nearest<'n>(word: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    if word.len() > LONGEST_NAME {
+        return None;
+    }
     let word = word.to_lowercase();
     names
         .into_iter()

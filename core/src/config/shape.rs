@@ -3,6 +3,7 @@
 //! One declaration of a record gives both its reader and its JSON Schema, so that neither can forget
 //! what the other knows.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -137,35 +138,41 @@ impl Desk<'_> {
         }
     }
 
-    /// Says which keys a record lacks, and which it has too many.
+    /// Says which keys a record lacks, and which it has too many. A key that was probably meant is not missed.
     pub(super) fn keys(&mut self, node: &Node, entries: &[Entry], fields: &[Field]) {
-        let names = || fields.iter().map(|field| field.name);
-        for entry in entries.iter().filter(|entry| !names().any(|name| name == entry.key)) {
-            let free = names().filter(|name| !entries.iter().any(|entry| entry.key == *name));
-            let mut message = match self.source.shown(&entry.key_span) {
-                Some(_) if entry.key.chars().count() <= 60 => {
-                    format!("unknown key `{}`", entry.key.escape_debug())
-                }
-                _ => "unknown key".to_owned(),
-            };
-            if let Some(meant) = nearest(&entry.key, free) {
-                let _ = write!(message, "; did you mean `{meant}`?");
-            }
-            self.error(
-                &entry.key_span,
-                message,
-                format!("remove it; the keys here are {}", one_of(names()).replace(" or ", " and ")),
-            );
+        let present: HashSet<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
+        let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
+        let free: Vec<&str> = names.iter().copied().filter(|name| !present.contains(name)).collect();
+        let mut meant = HashSet::new();
+        for entry in entries.iter().filter(|entry| !names.contains(&entry.key.as_str())).take(MOST_PROBLEMS) {
+            meant.extend(self.unknown_key(entry, &free, &names));
         }
         for field in fields.iter().filter(|field| field.required) {
-            if !entries.iter().any(|entry| entry.key == field.name) {
-                self.error(
-                    &point(node),
-                    format!("`{}` is missing", field.name),
-                    format!("add `{}:`, {}", field.name, field.document),
-                );
+            if !present.contains(field.name) && !meant.contains(field.name) {
+                let fix = format!("add `{}:`, {}", field.name, field.document);
+                self.error(&point(node), format!("`{}` is missing", field.name), fix);
             }
         }
+    }
+
+    /// Says that a key is unknown; returns the one that was probably meant.
+    fn unknown_key<'n>(&mut self, entry: &Entry, free: &[&'n str], names: &[&str]) -> Option<&'n str> {
+        let mut message = match self.source.shown(&entry.key_span) {
+            Some(_) if entry.key.chars().count() <= 60 => {
+                format!("unknown key `{}`", entry.key.escape_debug())
+            }
+            _ => "unknown key".to_owned(),
+        };
+        let meant = nearest(&entry.key, free.iter().copied());
+        if let Some(meant) = meant {
+            let _ = write!(message, "; did you mean `{meant}`?");
+        }
+        let fix = format!(
+            "remove it; the keys here are {}",
+            one_of(names.iter().copied()).replace(" or ", " and ")
+        );
+        self.error(&entry.key_span, message, fix);
+        meant
     }
 }
 

@@ -1,5 +1,7 @@
 //! Hosts, and their routes side by side: ties and weak rules.
 
+use std::collections::HashSet;
+
 use super::place::{Place, origin};
 use super::provider::Providers;
 use super::route::{Placed, route};
@@ -97,12 +99,11 @@ fn host(
             format!("this host has more than {MAX_ROUTES} routes"),
             "let patterns such as `/app/**` stand for many",
         );
-        return None;
     }
     let name = place.as_ref().map_or("", |place| place.host.name.as_str());
     let mut routes = Vec::new();
     let mut placed = Vec::new();
-    for raw in raw_routes {
+    for raw in raw_routes.iter().take(MAX_ROUTES) {
         if let Some((route, place)) = route(&raw.value, name, provider.as_deref(), surroundings, desk) {
             routes.push(route);
             placed.push(place);
@@ -123,7 +124,9 @@ fn build(routes: Vec<Route>, placed: &[Placed], desk: &mut Desk<'_>) -> Option<R
         Ok(routes) => return Some(routes),
         Err(ties) => ties,
     };
-    for tie in ties {
+    // Of many that are alike, each is told once, with the first of them.
+    let mut told = HashSet::new();
+    for tie in ties.into_iter().filter(|tie| told.insert(tie.second)) {
         let line = desk.line(&placed[tie.first].path);
         desk.error(
             &placed[tie.second].path,
