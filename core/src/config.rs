@@ -46,7 +46,7 @@ pub struct Loaded {
 ///
 /// Every problem of the file, warnings included, if one of them keeps it from loading.
 pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Problems> {
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let name = path.to_string_lossy();
     let refuse = |message: String, fix: &str| {
         Problems::new(vec![problem::Source::new(&name, "").problem(
             &(0..0),

@@ -467,7 +467,7 @@ fn check_name(what: &str, name: &At<String>, desk: &mut Desk<'_>) {
     if !fits {
         desk.error(
             &name.span,
-            format!("this is no name for a {what}"),
+            format!("this is no name for {what}"),
             "write at most 40 lower-case letters, digits, `-` and `_`, a letter first",
         );
     }

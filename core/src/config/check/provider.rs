@@ -31,7 +31,7 @@ struct Known {
 impl Providers {
     pub(super) fn check(file: &RawFile, circumstances: Circumstances, desk: &mut Desk<'_>) -> Self {
         let check = |(name, raw): &(At<String>, Option<At<RawProvider>>)| {
-            check_name("provider", name, desk);
+            check_name("a provider", name, desk);
             let profile = raw
                 .as_ref()
                 .and_then(|raw| raw.value.profile.as_ref())

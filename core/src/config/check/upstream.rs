@@ -25,7 +25,7 @@ struct Known {
 impl Upstreams {
     pub(super) fn check(file: &RawFile, desk: &mut Desk<'_>) -> Self {
         let check = |(name, raw): &(At<String>, Option<At<RawUpstream>>)| {
-            check_name("upstream", name, desk);
+            check_name("an upstream", name, desk);
             let upstream = raw.as_ref().and_then(|raw| upstream(name, &raw.value, desk));
             Known { name: name.clone(), upstream: upstream.map(Arc::new), used: Cell::new(false) }
         };
