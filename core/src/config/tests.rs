@@ -236,6 +236,16 @@ fn times_and_numbers_have_bounds() {
 #[test]
 fn a_listener_says_what_protects_it() {
     expect(&[
+        (
+            "127.0.0.1:8080\nkeys: keys",
+            "0.0.0.0:8080\n    load_balancers: [10.0.0.0/8]\nkeys: keys\nadmin: {address: \"127.0.0.1:8080\"}",
+            &["8:18: the listener on line 5 and `admin` have the same address"],
+        ),
+        (
+            "127.0.0.1:8080\n",
+            "127.0.0.1:8080\n  - {address: \"0.0.0.0:8080\", load_balancers: [10.0.0.0/8]}\n",
+            &["6:15: the listener on line 5 has this address already"],
+        ),
         ("127.0.0.1:8080\n", "0.0.0.0:8080\n", &["5:14: plain http is for loopback only"]),
         (
             "127.0.0.1:8080\n",
@@ -722,11 +732,11 @@ fn a_missing_key_hides_no_other_problem() {
 
 #[test]
 fn many_warnings_do_not_hide_an_error() {
-    let spare: String = (0..600).map(|at| format!("  spare{at}: {{url: \"https://spare\"}}\n")).collect();
-    let text = with("upstreams:\n", &format!("upstreams:\n{spare}"));
-    assert_eq!(problems(&text).len(), 500);
-    assert!(check(&text).is_ok());
-    let problems = check(&text.replace("access: login", "access: lgoin")).unwrap_err();
+    let route = |at| format!("      - {{path: /app/x{at}, access: optional, upstream: app}}\n");
+    let text = with("    routes:\n", &format!("    routes:\n{}", (0..600).map(route).collect::<String>()));
+    assert_eq!(check(&text).unwrap().warnings.len(), 500);
+    // Sessions and logs are checked after the routes.
+    let problems = check(&text.replace("access: stdout", "access: {file: audit.log}")).unwrap_err();
     assert!(problems.is_fatal());
     assert_eq!(problems.iter().filter(|problem| problem.severity == Severity::Error).count(), 1);
 }
@@ -839,13 +849,15 @@ fn a_secret_comes_from_a_file_that_others_cannot_read_or_from_the_environment() 
     let folder = Folder::new();
     folder.put("good", b"hunter2\n", 0o600);
     folder.put("open", b"hunter2\n", 0o644);
+    folder.put("mounted", b"hunter2", 0o440);
+    folder.put("shared", b"hunter2", 0o660);
     folder.put("empty", b"\n", 0o600);
     folder.put("two", b"hunter2\nhunter3\n", 0o600);
     folder.put("long", &[b'x'; 5000], 0o600);
     folder.put("binary", &[0xff, 0xfe], 0o600);
     let environment = |name: &str| (name == "SECRET").then(|| "hunter2".to_owned());
     let parse = |auth: &str| parse(&with_auth(auth), "gateway.yaml", &folder.0, &environment);
-    for place in ["file:good", "env:SECRET"] {
+    for place in ["file:good", "file:mounted", "env:SECRET"] {
         let loaded = parse(&format!("{{client_secret_basic: \"{place}\"}}")).unwrap();
         let ClientAuth::ClientSecretBasic(secret) = &loaded.configuration.providers[0].client_auth else {
             panic!()
@@ -855,6 +867,7 @@ fn a_secret_comes_from_a_file_that_others_cannot_read_or_from_the_environment() 
     }
     for (place, expected) in [
         ("file:open", "others can read or change this file (mode 0644)"),
+        ("file:shared", "others can read or change this file (mode 0660)"),
         ("file:empty", "this secret is empty, or holds blanks or several lines"),
         ("file:two", "this secret is empty, or holds blanks or several lines"),
         ("file:long", "this file holds no secret: it is not text, or too long"),
@@ -894,6 +907,8 @@ fn a_secret_in_the_file_is_a_problem_that_never_quotes_it() {
         with("client_id: demo", "client_secret: hunter2\n    client_id: [demo"),
         with("client_id: demo", "client_secret: 'hunter2\n    client_id: demo"),
         with_auth("{client_secret_basic: hunter2"),
+        with("client_id: demo", "client_secret: hunter2: x"),
+        with("client_id: demo", "client_secret: \"hunter2\\q\""),
         with("keys: keys", "keys: [{client_secret: hunter2}"),
     ] {
         let problems = check(&text).expect_err(&text);
