@@ -1,3 +1,4 @@
 //! Portvakt.
 pub mod guard;
+pub mod page;
 pub mod provider;

@@ -1,0 +1,283 @@
+//! Every page in every language, looked at as a browser would.
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::*;
+
+const REFERENCE: &str = "7f3a-91c2";
+
+fn links() -> PageLinks {
+    PageLinks {
+        restart: Some("/oauth2/login?redirect=%2Fapp".to_owned()),
+        start: Some("/".to_owned()),
+        logout: Some("/oauth2/logout".to_owned()),
+    }
+}
+
+fn logout_form(language: Language) -> RenderedPage {
+    let parameters = [
+        ("client_id", "demo".to_owned()),
+        ("post_logout_redirect_uri", "https://app.example/oauth2/logout/callback".to_owned()),
+        ("state", "\"><script>alert(1)</script>".to_owned()),
+        ("id_token_hint", "e30.e30.c2ln".to_owned()),
+    ];
+    let endpoint = Url::parse("https://login.idporten.no/logout?a=1&b=\"2").unwrap();
+    render_logout_form(language, &endpoint, &parameters, REFERENCE)
+}
+
+/// All pages in all languages, the logout form among them.
+fn every_page() -> Vec<(String, Language, RenderedPage)> {
+    let mut pages = Vec::new();
+    for language in Language::ALL {
+        for page in Page::ALL {
+            let name = format!("{} in {}", page.code(), language.html_lang());
+            pages.push((name, language, render(&page, language, &links(), REFERENCE)));
+        }
+        pages.push((format!("logout form in {}", language.html_lang()), language, logout_form(language)));
+    }
+    pages
+}
+
+/// The texts between `<name …>` and `</name>`.
+fn elements<'a>(html: &'a str, name: &str) -> Vec<&'a str> {
+    let (open, close) = (format!("<{name}"), format!("</{name}>"));
+    html.split(&open)
+        .skip(1)
+        .filter(|rest| rest.starts_with(['>', ' ']))
+        .map(|rest| rest.split_once('>').unwrap().1.split_once(&close).unwrap().0)
+        .collect()
+}
+
+fn directive<'a>(policy: &'a str, name: &str) -> Option<&'a str> {
+    policy.split("; ").find_map(|directive| directive.strip_prefix(name)?.strip_prefix(' '))
+}
+
+/// Computed here anew, from what the browser gets.
+fn hash_source(inline: &str) -> String {
+    format!("'sha256-{}'", base64_simd::STANDARD.encode_to_string(digest(&SHA256, inline.as_bytes())))
+}
+
+#[test]
+fn every_page_is_a_whole_document_in_its_language() {
+    for (name, language, page) in every_page() {
+        let html = &page.html;
+        assert!(html.starts_with("<!doctype html>\n<html lang=\""), "{name}");
+        assert!(html.contains(&format!("<html lang=\"{}\">", language.html_lang())), "{name}");
+        assert_eq!(page.content_language, language.html_lang(), "{name}");
+        assert!(html.contains("<meta charset=\"utf-8\">") && html.contains("name=\"viewport\""), "{name}");
+        let (headings, titles) = (elements(html, "h1"), elements(html, "title"));
+        assert_eq!((headings.len(), titles.len(), elements(html, "main").len()), (1, 1, 1), "{name}");
+        assert!(!headings[0].is_empty(), "{name}");
+        assert_eq!(headings, titles, "{name}");
+        let paragraphs = elements(html, "p");
+        assert_eq!(paragraphs.len(), 3, "{name}: what happened, what to do, the reference");
+        assert!(paragraphs.iter().all(|text| !text.trim().is_empty()), "{name}");
+        assert!(html.trim_end().ends_with("</html>"), "{name}");
+    }
+}
+
+#[test]
+fn no_page_was_left_in_another_language() {
+    for page in Page::ALL {
+        // A sentence may be the same in Bokmål and Nynorsk; a whole page is not.
+        let [nb, nn, en] = Language::ALL.map(|language| {
+            let words = words::of(&page, language);
+            (words.title, words.happened, words.advice)
+        });
+        assert!(nb != nn && nb.1 != en.1 && nn.1 != en.1, "{page:?}");
+    }
+}
+
+#[test]
+fn no_two_pages_of_a_language_say_the_same() {
+    for language in Language::ALL {
+        let texts = Page::ALL.map(|page| words::of(&page, language).happened);
+        for (at, text) in texts.iter().enumerate() {
+            let again = texts[..at].iter().position(|earlier| earlier == text);
+            assert_eq!(again, None, "{:?} in {language:?}", Page::ALL[at]);
+        }
+    }
+}
+
+#[test]
+fn the_policy_fits_the_very_bytes_of_the_page() {
+    for (name, _, page) in every_page() {
+        let policy = &page.content_security_policy;
+        let styles = elements(&page.html, "style");
+        assert_eq!(styles.len(), 1, "{name}");
+        assert_eq!(directive(policy, "style-src"), Some(hash_source(styles[0]).as_str()), "{name}");
+        let scripts = elements(&page.html, "script");
+        let hashes = scripts.iter().map(|script| hash_source(script)).collect::<Vec<_>>();
+        assert_eq!(directive(policy, "script-src"), hashes.first().map(String::as_str), "{name}");
+        for (directive_name, value) in
+            [("default-src", "'none'"), ("frame-ancestors", "'none'"), ("base-uri", "'none'")]
+        {
+            assert_eq!(directive(policy, directive_name), Some(value), "{name}");
+        }
+        assert!(!policy.contains("unsafe"), "{name}");
+        assert!(!policy.contains(['\r', '\n']), "{name}");
+    }
+}
+
+#[test]
+fn a_page_needs_nothing_that_its_policy_forbids() {
+    for (name, _, page) in every_page() {
+        for forbidden in
+            ["style=\"", " src=", "<link", "<img", "<iframe", "@import", "url(", "onclick", "onload"]
+        {
+            assert!(!page.html.contains(forbidden), "{name}: {forbidden}");
+        }
+        let forms = elements(&page.html, "form").len();
+        let form_action = directive(&page.content_security_policy, "form-action");
+        match forms {
+            0 => assert_eq!(form_action, Some("'none'"), "{name}"),
+            _ => assert_eq!(
+                form_action,
+                Some("'self' https://login.idporten.no https://app.example"),
+                "{name}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn the_reference_is_shown_where_there_is_one() {
+    for (name, _, page) in every_page() {
+        assert_eq!(elements(&page.html, "code"), [REFERENCE], "{name}");
+    }
+    for page in Page::ALL {
+        let html = render(&page, Language::Nb, &links(), "").html;
+        assert!(elements(&html, "code").is_empty() && !html.contains("class=\"reference\""), "{page:?}");
+    }
+}
+
+#[test]
+fn who_is_refused_can_log_out() {
+    for page in Page::ALL {
+        let offers_logout =
+            render(&page, Language::En, &links(), "").html.contains("href=\"/oauth2/logout\"");
+        // Logged out already, or on a host or transport where the link would not work.
+        let needs_none = matches!(page, Page::SignedOut | Page::WrongHost | Page::InsecureTransport);
+        assert_eq!(offers_logout, !needs_none, "{page:?}");
+    }
+}
+
+#[test]
+fn a_login_that_failed_can_be_started_again() {
+    for page in Page::ALL {
+        let html = render(&page, Language::Nn, &links(), "").html;
+        let offers_restart = html.contains("href=\"/oauth2/login?redirect=%2Fapp\"");
+        let failed_login = page.code().starts_with("login_") || page.code().starts_with("level_");
+        assert!(offers_restart || !failed_login, "{page:?}");
+        if offers_restart {
+            let first = html.split("<li>").nth(1).unwrap();
+            assert!(
+                first.starts_with("<a href=\"/oauth2/login?redirect=%2Fapp\" class=\"first\">"),
+                "{page:?}"
+            );
+        }
+    }
+    for page in [Page::SignedOut, Page::WrongKind] {
+        assert!(!render(&page, Language::Nn, &links(), "").html.contains("/oauth2/login"), "{page:?}");
+    }
+}
+
+#[test]
+fn a_link_that_is_not_given_is_not_shown() {
+    for page in Page::ALL {
+        let html = render(&page, Language::En, &PageLinks::default(), "").html;
+        assert!(elements(&html, "a").is_empty() && elements(&html, "ul").is_empty(), "{page:?}");
+    }
+}
+
+#[test]
+fn what_varies_is_escaped() {
+    let hostile = "\"><script>alert('&')</script>";
+    let links = PageLinks { restart: Some(format!("/{hostile}")), start: None, logout: None };
+    let html = render(&Page::LoginExpired, Language::Nb, &links, hostile).html;
+    assert!(!html.contains("<script") && !html.contains("/\">") && !html.contains("'&'"));
+    assert_eq!(elements(&html, "a").len(), 1);
+    let form = logout_form(Language::Nb).html;
+    assert_eq!(elements(&form, "script"), [policy::SCRIPT]);
+    assert!(!form.contains("alert(1)</script>"));
+    assert!(form.contains("action=\"https://login.idporten.no/logout?a=1&#38;b=%222\""));
+}
+
+#[test]
+fn a_link_to_elsewhere_is_left_out() {
+    for href in [
+        "https://evil.example/",
+        "//evil.example/",
+        "/\\evil.example/",
+        "/\t/evil.example/",
+        "javascript:alert(1)",
+        "evil",
+        "",
+        " /",
+        "/a b",
+        "/å",
+    ] {
+        let links = PageLinks { restart: Some(href.to_owned()), start: None, logout: Some(href.to_owned()) };
+        let html = render(&Page::LoginExpired, Language::Nb, &links, "").html;
+        assert!(elements(&html, "a").is_empty(), "{href:?}");
+    }
+}
+
+#[test]
+fn the_logout_form_posts_everything_by_script_or_button() {
+    for language in Language::ALL {
+        let page = logout_form(language);
+        assert_eq!(page.status, 200);
+        assert!(page.html.contains("<form method=\"post\" action=\"https://login.idporten.no/"));
+        assert!(page.html.contains("<input type=\"hidden\" name=\"id_token_hint\" value=\"e30.e30.c2ln\">"));
+        assert_eq!(page.html.matches("<input ").count(), 4);
+        assert_eq!(elements(&page.html, "button").len(), 1);
+        // The script stands after the form it sends.
+        assert!(page.html.find("</form>") < page.html.find("<script>"));
+    }
+}
+
+#[test]
+fn an_endpoint_that_takes_no_form_gives_the_local_page() {
+    for endpoint in ["javascript:alert(1)", "https://a;b/", "ftp://login.example/"] {
+        let page = render_logout_form(Language::Nb, &Url::parse(endpoint).unwrap(), &[], REFERENCE);
+        assert!(page == render(&Page::SignedOutLocallyOnly, Language::Nb, &PageLinks::default(), REFERENCE));
+    }
+}
+
+#[test]
+fn each_page_has_a_code_of_its_own_and_a_fitting_status() {
+    let codes = Page::ALL.map(|page| page.code());
+    for (at, code) in codes.iter().enumerate() {
+        assert!(code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{code}");
+        assert!(!codes[..at].contains(code), "{code}");
+    }
+    for page in Page::ALL {
+        let rendered = render(&page, Language::Nb, &links(), "");
+        assert_eq!(rendered.status, page.status());
+        assert_eq!(rendered.status < 400, page.code().starts_with("signed_out"), "{page:?}");
+        assert_eq!(rendered.retry_after_seconds, page.retry_after_seconds());
+        assert_eq!(rendered.retry_after_seconds.is_some(), matches!(page.status(), 429 | 503), "{page:?}");
+    }
+}
+
+#[test]
+fn the_wait_is_said_in_words() {
+    let advice = |seconds, language| {
+        words::of(&Page::ProviderDown { retry_after_seconds: seconds }, language).advice.into_owned()
+    };
+    assert_eq!(advice(5, Language::Nb), "Vent et øyeblikk, og prøv igjen.");
+    assert_eq!(advice(61, Language::Nb), "Prøv igjen om 2 minutter.");
+    assert_eq!(advice(60, Language::Nn), "Prøv igjen om eit minutt.");
+    assert_eq!(advice(86_400, Language::En), "Try again later.");
+}
+
+#[test]
+fn programs_get_the_code() {
+    assert_eq!(
+        render_json(&Page::LoginExpired, "ab-12"),
+        "{\"error\":\"login_expired\",\"reference\":\"ab-12\"}"
+    );
+    assert_eq!(render_json(&Page::NotFound, ""), "{\"error\":\"not_found\"}");
+    assert_eq!(render_json(&Page::NotFound, "\"}\n"), "{\"error\":\"not_found\",\"reference\":\"\\\"}\\n\"}");
+}

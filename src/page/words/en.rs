@@ -1,0 +1,170 @@
+//! English.
+
+use super::{Labels, Page, Wait, Words};
+
+pub(super) const LABELS: Labels = Labels {
+    html_lang: "en",
+    log_in_again: "Log in again",
+    try_again: "Try again",
+    start: "Go to the start page",
+    log_out: "Log out",
+    log_out_again: "Try to log out again",
+    finish_logout: "Finish logging out",
+    reference: "Reference:",
+    use_of_reference: "Quote the reference if you contact someone about this.",
+};
+
+pub(super) fn logout() -> Words {
+    Words::new(
+        "We are logging you out",
+        "You are logged out here. Now we are also logging you out of the login service.",
+        "Press the button if nothing happens.",
+    )
+}
+
+pub(super) fn words(page: &Page) -> Words {
+    match *page {
+        Page::LoginRequired => Words::new(
+            "You need to log in",
+            "You are not logged in, or you were logged out because you had not used the page for a while. \
+             Anything you sent just now did not arrive.",
+            "If you have written something, go back in your browser and copy it first. \
+             Then log in and send it again.",
+        ),
+        Page::LoginExpired => Words::new(
+            "This login is no longer valid",
+            "The login took too long, or you came back to an old login page.",
+            "Log in again. That usually works.",
+        ),
+        Page::LoginCancelled => Words::new(
+            "The login was cancelled",
+            "You are not logged in.",
+            "If you want to log in after all, you can try again.",
+        ),
+        Page::LoginEnded => Words::new(
+            "You are logged out",
+            "While you were logging in here, you were logged out from another service or another tab.",
+            "If you want to go on, you can log in again.",
+        ),
+        Page::LoginRefused => Words::new(
+            "We could not log you in",
+            "We could not check the answer from the login service. For your safety we stopped the login.",
+            "Try again. If the same thing happens, contact those who run the service you want to use.",
+        ),
+        Page::LoginLoop => Words::new(
+            "Your browser does not remember the login",
+            "We tried several times, but your browser does not keep that you have logged in. \
+             This often happens when cookies are turned off.",
+            "Allow cookies for this site, or use another browser. Then try again.",
+        ),
+        Page::LevelTooLow => Words::new(
+            "You need to log in more securely",
+            "The page you want needs a more secure login than the one you used.",
+            "Log in again and choose a login with higher security, for example BankID.",
+        ),
+        Page::LevelUnreachable => Words::new(
+            "The login is not secure enough",
+            "The page you want needs a more secure login, and the login service could not give you one.",
+            "Try again with another login, for example BankID. \
+             If you have no other, contact those who run the service you want to use.",
+        ),
+        Page::WrongKind => Words::new(
+            "This page needs another kind of login",
+            "You are logged in, but in a way that cannot be used here. \
+             Some pages need a Norwegian identity number, and some need you to log in for an organisation.",
+            "Log out, and log in another way. \
+             If you are not sure what is needed, contact those who run the service.",
+        ),
+        Page::ProviderDown { retry_after_seconds } => Words::new(
+            "Login is not working right now",
+            "We cannot reach the login service. Nothing is wrong on your side.",
+            try_again_in(retry_after_seconds),
+        ),
+        Page::ProviderBusy { retry_after_seconds } => Words::new(
+            "Many people are logging in right now",
+            "There are so many that you need to wait a little before you can log in.",
+            try_again_in(retry_after_seconds),
+        ),
+        Page::TooManyRequests { retry_after_seconds } => Words::new(
+            "Please wait before you try again",
+            "There have been many attempts in a short time from the network you use. \
+             They may come from others on the same network.",
+            try_again_in(retry_after_seconds),
+        ),
+        Page::SessionsUncertain { retry_after_seconds } => Words::new(
+            "We cannot show the page right now",
+            "We cannot check whether you are still logged in. For your safety we therefore do not show the page.",
+            try_again_in(retry_after_seconds),
+        ),
+        Page::NotFound => Words::new(
+            "We cannot find the page",
+            "The page may have been moved or removed, or there may be a mistake in the address.",
+            "Check the address, or find your way from the start page.",
+        ),
+        Page::MethodNotAllowed => Words::new(
+            "The page cannot be used like this",
+            "The page was opened in a way that does not work here. Anything you sent did not arrive.",
+            "Go to the start page and find your way from there.",
+        ),
+        Page::BadRequest => Words::new(
+            "The address does not work",
+            "There is a mistake in the address or in what was sent. \
+             Links from e-mails and other sites can be broken.",
+            "Go to the start page and find your way from there.",
+        ),
+        Page::TooLong => Words::new(
+            "The address is too long",
+            "The address of the page is longer than we can take.",
+            "Go to the start page and find your way from there.",
+        ),
+        Page::WrongHost => Words::new(
+            "There is no page here",
+            "There is no service at the address in your browser.",
+            "Check the address. If you followed a link, the link may be wrong.",
+        ),
+        Page::InsecureTransport => Words::new(
+            "The page was opened without encryption",
+            "Without encryption others can read what is sent. For your safety we therefore do not show the page.",
+            "Replace http:// with https:// at the beginning of the address, and try again.",
+        ),
+        Page::AppUnreachable => Words::new(
+            "The service does not answer",
+            "We cannot reach the service you want to use. Nothing is wrong on your side.",
+            TRY_AND_LOOK,
+        ),
+        Page::AppTooSlow => Words::new(
+            "The service is taking too long",
+            "We waited, but the service you want to use has not answered. Nothing is wrong on your side.",
+            TRY_AND_LOOK,
+        ),
+        Page::InternalError => Words::new(
+            "Something went wrong on our side",
+            "There was an error. Nothing is wrong on your side.",
+            TRY_AND_LOOK,
+        ),
+        Page::SignedOut => Words::new(
+            "You are logged out",
+            "You are logged out here and of the login service.",
+            "If others use the same computer, you should also close the browser.",
+        ),
+        Page::SignedOutLocallyOnly => Words::new(
+            "You are logged out here, but perhaps not elsewhere",
+            "We could not log you out of the login service. \
+             You may still be logged in there and in other services.",
+            "Try to log out again. If that does not work, close all windows of your browser. \
+             This matters most if others use the same computer.",
+        ),
+    }
+}
+
+const TRY_AND_LOOK: &str = "Try again in a few minutes. If you have just sent something, check whether it arrived \
+                            before you send it again.";
+
+fn try_again_in(seconds: u32) -> String {
+    match Wait::of(seconds) {
+        Wait::Moment => "Wait a moment, and try again.".to_owned(),
+        Wait::Minute => "Try again in a minute.".to_owned(),
+        Wait::Minutes(minutes) => format!("Try again in {minutes} minutes."),
+        Wait::Long => "Try again later.".to_owned(),
+    }
+}

@@ -1,0 +1,168 @@
+//! Norwegian Bokmål.
+
+use super::{Labels, Page, Wait, Words};
+
+pub(super) const LABELS: Labels = Labels {
+    html_lang: "nb",
+    log_in_again: "Logg inn på nytt",
+    try_again: "Prøv igjen",
+    start: "Gå til forsiden",
+    log_out: "Logg ut",
+    log_out_again: "Prøv å logge ut på nytt",
+    finish_logout: "Fullfør utloggingen",
+    reference: "Referanse:",
+    use_of_reference: "Oppgi referansen hvis du tar kontakt om dette.",
+};
+
+pub(super) fn logout() -> Words {
+    Words::new(
+        "Vi logger deg ut",
+        "Du er logget ut her. Nå logger vi deg også ut av innloggingstjenesten.",
+        "Trykk på knappen hvis det ikke går videre av seg selv.",
+    )
+}
+
+pub(super) fn words(page: &Page) -> Words {
+    match *page {
+        Page::LoginRequired => Words::new(
+            "Du må logge inn",
+            "Du er ikke logget inn, eller du er blitt logget ut fordi det er en stund siden du brukte siden. \
+             Det du eventuelt sendte nå, kom ikke fram.",
+            "Har du skrevet noe, gå tilbake i nettleseren og kopier det først. Logg så inn, og send det på nytt.",
+        ),
+        Page::LoginExpired => Words::new(
+            "Innloggingen gjelder ikke lenger",
+            "Innloggingen tok for lang tid, eller du har kommet tilbake til en gammel innloggingsside.",
+            "Logg inn på nytt. Da går det som regel bra.",
+        ),
+        Page::LoginCancelled => Words::new(
+            "Innloggingen ble avbrutt",
+            "Du er ikke logget inn.",
+            "Vil du logge inn likevel, kan du prøve igjen.",
+        ),
+        Page::LoginEnded => Words::new(
+            "Du er logget ut",
+            "Mens du logget inn her, ble du logget ut fra en annen tjeneste eller en annen fane.",
+            "Vil du fortsette, kan du logge inn på nytt.",
+        ),
+        Page::LoginRefused => Words::new(
+            "Vi fikk ikke logget deg inn",
+            "Vi kunne ikke kontrollere svaret fra innloggingstjenesten. For din sikkerhet stoppet vi innloggingen.",
+            "Prøv igjen. Skjer det samme en gang til, kontakt dem som driver tjenesten du skal bruke.",
+        ),
+        Page::LoginLoop => Words::new(
+            "Nettleseren husker ikke innloggingen",
+            "Vi har prøvd flere ganger, men nettleseren tar ikke vare på at du har logget inn. \
+             Det skjer gjerne når informasjonskapsler (cookies) er slått av.",
+            "Tillat informasjonskapsler for denne siden, eller bruk en annen nettleser. Prøv så igjen.",
+        ),
+        Page::LevelTooLow => Words::new(
+            "Du må logge inn på en sikrere måte",
+            "Siden du skal til, krever en sikrere innlogging enn den du har brukt.",
+            "Logg inn på nytt, og velg en innlogging med høyere sikkerhet, for eksempel BankID.",
+        ),
+        Page::LevelUnreachable => Words::new(
+            "Innloggingen er ikke sikker nok",
+            "Siden du skal til, krever en sikrere innlogging, og innloggingstjenesten kunne ikke gi deg det.",
+            "Prøv igjen med en annen innlogging, for eksempel BankID. \
+             Har du ingen annen, kontakt dem som driver tjenesten du skal bruke.",
+        ),
+        Page::WrongKind => Words::new(
+            "Siden krever en annen innlogging",
+            "Du er logget inn, men på en måte som ikke kan brukes her. \
+             Noen sider krever norsk fødselsnummer, og noen krever at du logger inn for en virksomhet.",
+            "Logg ut, og logg inn på en annen måte. \
+             Er du usikker på hva som kreves, kontakt dem som driver tjenesten.",
+        ),
+        Page::ProviderDown { retry_after_seconds } => Words::new(
+            "Innloggingen virker ikke akkurat nå",
+            "Vi får ikke kontakt med innloggingstjenesten. Det er ikke noe galt hos deg.",
+            try_again_in(retry_after_seconds),
+        ),
+        Page::ProviderBusy { retry_after_seconds } => Words::new(
+            "Mange logger inn akkurat nå",
+            "Det er så stor pågang at du må vente litt før du kan logge inn.",
+            try_again_in(retry_after_seconds),
+        ),
+        Page::TooManyRequests { retry_after_seconds } => Words::new(
+            "Vent litt før du prøver igjen",
+            "Det har vært mange forsøk på kort tid fra nettet du bruker. Det kan komme fra andre på samme nett.",
+            try_again_in(retry_after_seconds),
+        ),
+        Page::SessionsUncertain { retry_after_seconds } => Words::new(
+            "Vi kan ikke vise siden akkurat nå",
+            "Vi får ikke kontrollert om du fortsatt er logget inn. For din sikkerhet viser vi derfor ikke siden.",
+            try_again_in(retry_after_seconds),
+        ),
+        Page::NotFound => Words::new(
+            "Vi finner ikke siden",
+            "Siden kan være flyttet eller fjernet, eller det kan være en feil i adressen.",
+            "Kontroller adressen, eller finn fram fra forsiden.",
+        ),
+        Page::MethodNotAllowed => Words::new(
+            "Siden kan ikke brukes slik",
+            "Siden ble åpnet på en måte som ikke virker her. Det du eventuelt sendte, kom ikke fram.",
+            "Gå til forsiden, og finn fram derfra.",
+        ),
+        Page::BadRequest => Words::new(
+            "Adressen virker ikke",
+            "Det er en feil i adressen eller i det som ble sendt. \
+             Lenker fra e-post og andre nettsteder kan være ødelagt.",
+            "Gå til forsiden, og finn fram derfra.",
+        ),
+        Page::TooLong => Words::new(
+            "Adressen er for lang",
+            "Adressen til siden er lengre enn vi kan ta imot.",
+            "Gå til forsiden, og finn fram derfra.",
+        ),
+        Page::WrongHost => Words::new(
+            "Her er det ingen side",
+            "Det finnes ingen tjeneste på adressen som står i nettleseren.",
+            "Kontroller adressen. Kom du hit fra en lenke, kan det være feil i lenken.",
+        ),
+        Page::InsecureTransport => Words::new(
+            "Siden ble åpnet uten kryptering",
+            "Uten kryptering kan andre lese det som blir sendt. For din sikkerhet viser vi derfor ikke siden.",
+            "Bytt ut http:// med https:// først i adressen, og prøv igjen.",
+        ),
+        Page::AppUnreachable => Words::new(
+            "Tjenesten svarer ikke",
+            "Vi får ikke kontakt med tjenesten du skal bruke. Det er ikke noe galt hos deg.",
+            TRY_AND_LOOK,
+        ),
+        Page::AppTooSlow => Words::new(
+            "Tjenesten bruker for lang tid",
+            "Vi har ventet, men tjenesten du skal bruke, har ikke svart. Det er ikke noe galt hos deg.",
+            TRY_AND_LOOK,
+        ),
+        Page::InternalError => Words::new(
+            "Noe gikk galt hos oss",
+            "Det har oppstått en feil. Det er ikke noe galt hos deg.",
+            TRY_AND_LOOK,
+        ),
+        Page::SignedOut => Words::new(
+            "Du er logget ut",
+            "Du er logget ut her og av innloggingstjenesten.",
+            "Bruker andre den samme maskinen, bør du også lukke nettleseren.",
+        ),
+        Page::SignedOutLocallyOnly => Words::new(
+            "Du er logget ut her, men kanskje ikke andre steder",
+            "Vi fikk ikke logget deg ut av innloggingstjenesten. \
+             Du kan fortsatt være logget inn der og i andre tjenester.",
+            "Prøv å logge ut på nytt. Går det ikke, lukk alle vinduene i nettleseren. \
+             Det er særlig viktig hvis andre bruker den samme maskinen.",
+        ),
+    }
+}
+
+const TRY_AND_LOOK: &str = "Prøv igjen om noen minutter. Har du nettopp sendt inn noe, kontroller om det kom fram \
+                            før du sender det på nytt.";
+
+fn try_again_in(seconds: u32) -> String {
+    match Wait::of(seconds) {
+        Wait::Moment => "Vent et øyeblikk, og prøv igjen.".to_owned(),
+        Wait::Minute => "Prøv igjen om et minutt.".to_owned(),
+        Wait::Minutes(minutes) => format!("Prøv igjen om {minutes} minutter."),
+        Wait::Long => "Prøv igjen senere.".to_owned(),
+    }
+}

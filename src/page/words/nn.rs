@@ -1,0 +1,168 @@
+//! Norwegian Nynorsk.
+
+use super::{Labels, Page, Wait, Words};
+
+pub(super) const LABELS: Labels = Labels {
+    html_lang: "nn",
+    log_in_again: "Logg inn på nytt",
+    try_again: "Prøv igjen",
+    start: "Gå til framsida",
+    log_out: "Logg ut",
+    log_out_again: "Prøv å logge ut på nytt",
+    finish_logout: "Fullfør utlogginga",
+    reference: "Referanse:",
+    use_of_reference: "Oppgi referansen dersom du tek kontakt om dette.",
+};
+
+pub(super) fn logout() -> Words {
+    Words::new(
+        "Vi loggar deg ut",
+        "Du er logga ut her. No loggar vi deg også ut av innloggingstenesta.",
+        "Trykk på knappen dersom det ikkje går vidare av seg sjølv.",
+    )
+}
+
+pub(super) fn words(page: &Page) -> Words {
+    match *page {
+        Page::LoginRequired => Words::new(
+            "Du må logge inn",
+            "Du er ikkje logga inn, eller du er blitt logga ut fordi det er ei stund sidan du brukte sida. \
+             Det du eventuelt sende no, kom ikkje fram.",
+            "Har du skrive noko, gå tilbake i nettlesaren og kopier det først. Logg så inn, og send det på nytt.",
+        ),
+        Page::LoginExpired => Words::new(
+            "Innlogginga gjeld ikkje lenger",
+            "Innlogginga tok for lang tid, eller du har kome tilbake til ei gammal innloggingsside.",
+            "Logg inn på nytt. Då går det som regel bra.",
+        ),
+        Page::LoginCancelled => Words::new(
+            "Innlogginga vart avbroten",
+            "Du er ikkje logga inn.",
+            "Vil du logge inn likevel, kan du prøve igjen.",
+        ),
+        Page::LoginEnded => Words::new(
+            "Du er logga ut",
+            "Medan du logga inn her, vart du logga ut frå ei anna teneste eller ei anna fane.",
+            "Vil du halde fram, kan du logge inn på nytt.",
+        ),
+        Page::LoginRefused => Words::new(
+            "Vi fekk ikkje logga deg inn",
+            "Vi kunne ikkje kontrollere svaret frå innloggingstenesta. For å verne deg stoppa vi innlogginga.",
+            "Prøv igjen. Skjer det same ein gong til, kontakt dei som driv tenesta du skal bruke.",
+        ),
+        Page::LoginLoop => Words::new(
+            "Nettlesaren hugsar ikkje innlogginga",
+            "Vi har prøvd fleire gonger, men nettlesaren tek ikkje vare på at du har logga inn. \
+             Det skjer gjerne når informasjonskapslar (cookies) er slått av.",
+            "Tillat informasjonskapslar for denne sida, eller bruk ein annan nettlesar. Prøv så igjen.",
+        ),
+        Page::LevelTooLow => Words::new(
+            "Du må logge inn på ein sikrare måte",
+            "Sida du skal til, krev ei sikrare innlogging enn den du har brukt.",
+            "Logg inn på nytt, og vel ei innlogging med høgare tryggleik, til dømes BankID.",
+        ),
+        Page::LevelUnreachable => Words::new(
+            "Innlogginga er ikkje sikker nok",
+            "Sida du skal til, krev ei sikrare innlogging, og innloggingstenesta kunne ikkje gi deg det.",
+            "Prøv igjen med ei anna innlogging, til dømes BankID. \
+             Har du inga anna, kontakt dei som driv tenesta du skal bruke.",
+        ),
+        Page::WrongKind => Words::new(
+            "Sida krev ei anna innlogging",
+            "Du er logga inn, men på ein måte som ikkje kan brukast her. \
+             Nokre sider krev norsk fødselsnummer, og nokre krev at du loggar inn for ei verksemd.",
+            "Logg ut, og logg inn på ein annan måte. \
+             Er du usikker på kva som krevst, kontakt dei som driv tenesta.",
+        ),
+        Page::ProviderDown { retry_after_seconds } => Words::new(
+            "Innlogginga verkar ikkje akkurat no",
+            "Vi får ikkje kontakt med innloggingstenesta. Det er ikkje noko gale hos deg.",
+            try_again_in(retry_after_seconds),
+        ),
+        Page::ProviderBusy { retry_after_seconds } => Words::new(
+            "Mange loggar inn akkurat no",
+            "Det er så stor pågang at du må vente litt før du kan logge inn.",
+            try_again_in(retry_after_seconds),
+        ),
+        Page::TooManyRequests { retry_after_seconds } => Words::new(
+            "Vent litt før du prøver igjen",
+            "Det har vore mange forsøk på kort tid frå nettet du bruker. Det kan kome frå andre på same nett.",
+            try_again_in(retry_after_seconds),
+        ),
+        Page::SessionsUncertain { retry_after_seconds } => Words::new(
+            "Vi kan ikkje vise sida akkurat no",
+            "Vi får ikkje kontrollert om du framleis er logga inn. For å verne deg viser vi difor ikkje sida.",
+            try_again_in(retry_after_seconds),
+        ),
+        Page::NotFound => Words::new(
+            "Vi finn ikkje sida",
+            "Sida kan vere flytta eller fjerna, eller det kan vere ein feil i adressa.",
+            "Kontroller adressa, eller finn fram frå framsida.",
+        ),
+        Page::MethodNotAllowed => Words::new(
+            "Sida kan ikkje brukast slik",
+            "Sida vart opna på ein måte som ikkje verkar her. Det du eventuelt sende, kom ikkje fram.",
+            "Gå til framsida, og finn fram derifrå.",
+        ),
+        Page::BadRequest => Words::new(
+            "Adressa verkar ikkje",
+            "Det er ein feil i adressa eller i det som vart sendt. \
+             Lenkjer frå e-post og andre nettstader kan vere øydelagde.",
+            "Gå til framsida, og finn fram derifrå.",
+        ),
+        Page::TooLong => Words::new(
+            "Adressa er for lang",
+            "Adressa til sida er lengre enn vi kan ta imot.",
+            "Gå til framsida, og finn fram derifrå.",
+        ),
+        Page::WrongHost => Words::new(
+            "Her er det inga side",
+            "Det finst inga teneste på adressa som står i nettlesaren.",
+            "Kontroller adressa. Kom du hit frå ei lenkje, kan det vere feil i lenkja.",
+        ),
+        Page::InsecureTransport => Words::new(
+            "Sida vart opna utan kryptering",
+            "Utan kryptering kan andre lese det som blir sendt. For å verne deg viser vi difor ikkje sida.",
+            "Byt ut http:// med https:// først i adressa, og prøv igjen.",
+        ),
+        Page::AppUnreachable => Words::new(
+            "Tenesta svarar ikkje",
+            "Vi får ikkje kontakt med tenesta du skal bruke. Det er ikkje noko gale hos deg.",
+            TRY_AND_LOOK,
+        ),
+        Page::AppTooSlow => Words::new(
+            "Tenesta bruker for lang tid",
+            "Vi har venta, men tenesta du skal bruke, har ikkje svart. Det er ikkje noko gale hos deg.",
+            TRY_AND_LOOK,
+        ),
+        Page::InternalError => Words::new(
+            "Noko gjekk gale hos oss",
+            "Det har oppstått ein feil. Det er ikkje noko gale hos deg.",
+            TRY_AND_LOOK,
+        ),
+        Page::SignedOut => Words::new(
+            "Du er logga ut",
+            "Du er logga ut her og av innloggingstenesta.",
+            "Bruker andre den same maskina, bør du også lukke nettlesaren.",
+        ),
+        Page::SignedOutLocallyOnly => Words::new(
+            "Du er logga ut her, men kanskje ikkje andre stader",
+            "Vi fekk ikkje logga deg ut av innloggingstenesta. \
+             Du kan framleis vere logga inn der og i andre tenester.",
+            "Prøv å logge ut på nytt. Går det ikkje, lukk alle vindauga i nettlesaren. \
+             Det er særleg viktig dersom andre bruker den same maskina.",
+        ),
+    }
+}
+
+const TRY_AND_LOOK: &str = "Prøv igjen om nokre minutt. Har du nettopp sendt inn noko, kontroller om det kom fram \
+                            før du sender det på nytt.";
+
+fn try_again_in(seconds: u32) -> String {
+    match Wait::of(seconds) {
+        Wait::Moment => "Vent ein augneblink, og prøv igjen.".to_owned(),
+        Wait::Minute => "Prøv igjen om eit minutt.".to_owned(),
+        Wait::Minutes(minutes) => format!("Prøv igjen om {minutes} minutt."),
+        Wait::Long => "Prøv igjen seinare.".to_owned(),
+    }
+}
