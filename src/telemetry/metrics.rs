@@ -1,0 +1,488 @@
+//! Every metric, its name and what it means (`design.md` D16; `threats.md` OM-6).
+//!
+//! **Invariant:** a label is a word of the program or a name of the configuration. No path, host, address or
+//! person, so that neither a client nor time makes the number of series grow.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use portvakt_core::clock::{Drift, Timestamp};
+use portvakt_core::key::{Keys, Ring, Secret};
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use super::LogWriter;
+use crate::provider::{Call, Calls, Outcome};
+
+/// The media type of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// Seconds: from a request that no upstream sees to one that a person gives up on.
+const SECONDS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// The label of what no route governs: our own endpoints, and what is refused before a route is known.
+const NO_ROUTE: &str = "none";
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// The gateway's metrics. One for each process.
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    upstream_seconds: HistogramVec,
+    rules: IntCounterVec,
+    in_flight: IntGauge,
+    connections: IntGauge,
+    refused: IntCounterVec,
+    logins_started: IntCounterVec,
+    logins: IntCounterVec,
+    logouts: IntCounterVec,
+    sessions_opened: IntCounter,
+    sessions_refused: IntCounterVec,
+    revocations: IntGauge,
+    revocation_known_since: IntGauge,
+    provider_calls: IntCounterVec,
+    key_age: IntGaugeVec,
+    key_active_from: IntGaugeVec,
+    generation: IntGauge,
+    reloads: IntCounterVec,
+    log_dropped: IntCounterVec,
+    log_failures: IntCounterVec,
+    log_failing: IntGaugeVec,
+    clock_offset: IntGauge,
+    clock_stepped: IntGauge,
+    ready: IntGauge,
+    no_route: RouteMetrics,
+    /// Counters that are kept elsewhere are brought up to date by one scrape at a time.
+    scrape: Mutex<()>,
+}
+
+/// What is counted for each request of one route, looked up once for each configuration.
+#[derive(Clone)]
+pub struct RouteMetrics {
+    classes: [IntCounter; CLASSES.len()],
+    seconds: Histogram,
+    upstream_seconds: Histogram,
+}
+
+/// One request under way: counted as long as it lives.
+#[derive(Debug)]
+pub struct InFlight(IntGauge);
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All metrics, at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let made = Maker(Registry::new());
+        let requests = made.counters(
+            "requests_total",
+            "Requests answered, by route and class of status.",
+            &["route", "class"],
+        );
+        let request_seconds = made.histograms(
+            "request_seconds",
+            "Time from a request's header to the end of the answer.",
+            &["route"],
+        );
+        let upstream_seconds =
+            made.histograms("upstream_seconds", "Time that the upstream took of a request.", &["route"]);
+        let no_route = RouteMetrics::of(NO_ROUTE, &requests, &request_seconds, &upstream_seconds);
+        Self {
+            requests,
+            request_seconds,
+            upstream_seconds,
+            no_route,
+            rules: made.counters("rules_total", "Requests by what decided them.", &["rule"]),
+            in_flight: made.gauge("requests_in_flight", "Requests under way."),
+            connections: made.gauge("connections", "Open connections of the public listeners."),
+            refused: made.counters("refused_total", "Requests and connections refused before they were parsed.", &["reason"]),
+            logins_started: made.counters("logins_started_total", "Logins sent to the provider.", &["provider"]),
+            logins: made.counters("logins_total", "Logins that came back, by outcome.", &["provider", "outcome"]),
+            logouts: made.counters("logouts_total", "Logouts, by who asked for them.", &["kind"]),
+            sessions_opened: made.counter("sessions_opened_total", "Session cookies accepted."),
+            sessions_refused: made.counters("sessions_refused_total", "Session cookies not accepted.", &["reason"]),
+            revocations: made.gauge("revocations", "Ended sessions and subjects that are remembered."),
+            revocation_known_since: made.gauge(
+                "revocations_known_since_seconds",
+                "Unix time since which every ended session is known; sessions that began before are not accepted.",
+            ),
+            provider_calls: made.counters("provider_calls_total", "Calls to the provider.", &["provider", "call", "outcome"]),
+            key_age: made.gauges("key_age_seconds", "How long the key of a purpose has been in use.", &["purpose"]),
+            key_active_from: made.gauges(
+                "key_active_from_seconds",
+                "Unix time from which the newest key of a purpose is used; it may lie ahead.",
+                &["purpose"],
+            ),
+            generation: made.gauge("config_generation", "How many configurations have been in force."),
+            reloads: made.counters("config_reloads_total", "Attempts to load the configuration anew.", &["result"]),
+            log_dropped: made.counters("log_dropped_total", "Log lines lost.", &["log"]),
+            log_failures: made.counters("log_failures_total", "Attempts to write a log that failed.", &["log"]),
+            log_failing: made.gauges("log_failing", "1 while a log cannot be written.", &["log"]),
+            clock_offset: made.gauge("clock_offset_milliseconds", "The system's clock less the gateway's."),
+            clock_stepped: made.gauge("clock_stepped", "1 while the system's clock has stepped and is not followed."),
+            ready: made.gauge("ready", "1 while the gateway is ready."),
+            registry: made.0,
+            scrape: Mutex::new(()),
+        }
+    }
+
+    /// The metrics of a route of the configuration.
+    #[must_use]
+    pub fn route(&self, name: &str) -> RouteMetrics {
+        RouteMetrics::of(name, &self.requests, &self.request_seconds, &self.upstream_seconds)
+    }
+
+    /// A request was answered. `status` 0: it was not. `rule`: what decided, a word of the program.
+    pub fn request(
+        &self,
+        route: Option<&RouteMetrics>,
+        rule: &'static str,
+        status: u16,
+        took: Duration,
+        upstream: Option<Duration>,
+    ) {
+        let route = route.unwrap_or(&self.no_route);
+        route.classes[usize::from(status / 100).min(CLASSES.len() - 1)].inc();
+        route.seconds.observe(took.as_secs_f64());
+        if let Some(upstream) = upstream {
+            route.upstream_seconds.observe(upstream.as_secs_f64());
+        }
+        self.rules.with_label_values(&[rule]).inc();
+    }
+
+    /// A request is under way until the guard is dropped.
+    #[must_use]
+    pub fn in_flight(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    /// How many requests are under way.
+    #[must_use]
+    pub fn requests_in_flight(&self) -> u64 {
+        u64::try_from(self.in_flight.get()).unwrap_or(0)
+    }
+
+    /// The number of open connections changed.
+    pub fn connections(&self, delta: i64) {
+        self.connections.add(delta);
+    }
+
+    /// A request or a connection was refused before it was parsed.
+    pub fn guard_refused(&self, code: &'static str) {
+        self.refused.with_label_values(&[code]).inc();
+    }
+
+    /// Somebody was sent to a provider.
+    pub fn login_started(&self, provider: &str) {
+        self.logins_started.with_label_values(&[provider]).inc();
+    }
+
+    /// A login ended: `ok`, or the code of the error.
+    pub fn login_ended(&self, provider: &str, outcome: &'static str) {
+        self.logins.with_label_values(&[provider, outcome]).inc();
+    }
+
+    /// Somebody was logged out: `here`, `frontchannel`, `backchannel`.
+    pub fn logout(&self, kind: &'static str) {
+        self.logouts.with_label_values(&[kind]).inc();
+    }
+
+    /// A session cookie was accepted.
+    pub fn session_opened(&self) {
+        self.sessions_opened.inc();
+    }
+
+    /// A session cookie was not accepted.
+    pub fn session_refused(&self, reason: &'static str) {
+        self.sessions_refused.with_label_values(&[reason]).inc();
+    }
+
+    /// What is known of ended sessions.
+    pub fn revocations(&self, entries: usize, known_since: Timestamp) {
+        self.revocations.set(signed(entries as u64));
+        self.revocation_known_since.set(signed(known_since.seconds()));
+    }
+
+    /// The calls of a provider, as it has counted them; before [`render`](Self::render).
+    pub fn provider_calls(&self, provider: &str, calls: &Calls) {
+        let _one = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+        for call in Call::ALL {
+            for outcome in Outcome::ALL {
+                let labels = [provider, call.as_str(), outcome.as_str()];
+                advance(&self.provider_calls.with_label_values(&labels), calls.total(call, outcome));
+            }
+        }
+    }
+
+    /// The state of a log; before [`render`](Self::render).
+    pub fn log(&self, log: &LogWriter) {
+        let _one = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+        let labels = [log.name()];
+        advance(&self.log_dropped.with_label_values(&labels), log.dropped());
+        advance(&self.log_failures.with_label_values(&labels), log.failures());
+        self.log_failing.with_label_values(&labels).set(log.is_failing().into());
+    }
+
+    /// How old the keys are; before [`render`](Self::render).
+    pub fn keys(&self, keys: &Keys, now: Timestamp) {
+        self.ring(Secret::Cookie.as_str(), &keys.cookie, now);
+        self.ring(Secret::Revocation.as_str(), &keys.revocation, now);
+        self.ring(Secret::Pseudonym.as_str(), &keys.pseudonym, now);
+        self.ring(Secret::Audit.as_str(), &keys.audit, now);
+    }
+
+    fn ring<K>(&self, purpose: &str, ring: &Ring<K>, now: Timestamp) {
+        self.key(purpose, ring.active(now).active_from, now);
+        if let Some(newest) = ring.keys().last() {
+            self.key_active_from.with_label_values(&[purpose]).set(signed(newest.active_from.seconds()));
+        }
+    }
+
+    /// The key of a purpose that is in no ring, such as a client key, and since when it is used.
+    pub fn key(&self, purpose: &str, active_from: Timestamp, now: Timestamp) {
+        self.key_age.with_label_values(&[purpose]).set(signed(now.since(active_from).as_secs()));
+        self.key_active_from.with_label_values(&[purpose]).set(signed(active_from.seconds()));
+    }
+
+    /// A configuration came into force.
+    pub fn config_generation(&self, generation: u64) {
+        self.generation.set(signed(generation));
+    }
+
+    /// The configuration was loaded anew, or refused.
+    pub fn config_reload(&self, taken: bool) {
+        self.reloads.with_label_values(&[if taken { "ok" } else { "failed" }]).inc();
+    }
+
+    /// How the clock compares with the system's.
+    pub fn clock(&self, drift: Drift) {
+        let (Drift::Slewed(offset) | Drift::Stepped(offset)) = drift;
+        self.clock_offset.set(offset);
+        self.clock_stepped.set(matches!(drift, Drift::Stepped(_)).into());
+    }
+
+    /// Whether the gateway is ready.
+    pub fn ready(&self, ready: bool) {
+        self.ready.set(ready.into());
+    }
+
+    /// Everything in Prometheus' text format, of type [`CONTENT_TYPE`].
+    #[must_use]
+    pub fn render(&self) -> String {
+        // It fails only for a family without a metric, which the registry leaves out.
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+impl RouteMetrics {
+    fn of(name: &str, requests: &IntCounterVec, seconds: &HistogramVec, upstream: &HistogramVec) -> Self {
+        Self {
+            classes: CLASSES.map(|class| requests.with_label_values(&[name, class])),
+            seconds: seconds.with_label_values(&[name]),
+            upstream_seconds: upstream.with_label_values(&[name]),
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Makes metrics whose names all begin alike, and registers them.
+struct Maker(Registry);
+
+impl Maker {
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.registered(IntCounter::with_opts(options(name, help)))
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.registered(IntCounterVec::new(options(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.registered(IntGauge::with_opts(options(name, help)))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.registered(IntGaugeVec::new(options(name, help), labels))
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+        let options = HistogramOpts::from(options(name, help)).buckets(SECONDS.to_vec());
+        self.registered(HistogramVec::new(options, labels))
+    }
+
+    fn registered<M: Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> M {
+        let metric = metric.expect("names and labels are valid: they are written above");
+        self.0.register(Box::new(metric.clone())).expect("no name is written twice");
+        metric
+    }
+}
+
+fn options(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("portvakt")
+}
+
+/// Takes over a total that is counted elsewhere. It starts anew with whoever counts it.
+fn advance(counter: &IntCounter, total: u64) {
+    if total < counter.get() {
+        counter.reset();
+    }
+    counter.inc_by(total - counter.get());
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use portvakt_core::key::{KeyId, MacKey, RingKey};
+    use portvakt_core::seal::SealKey;
+
+    use super::*;
+
+    /// The value of the line that begins so.
+    fn value(metrics: &Metrics, series: &str) -> Option<String> {
+        let text = metrics.render();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map(str::to_owned)
+    }
+
+    fn shows(metrics: &Metrics, series: &str, expected: &str) {
+        assert_eq!(value(metrics, series).as_deref(), Some(expected), "{series}\n{}", metrics.render());
+    }
+
+    #[test]
+    fn a_request_counts_for_its_route_its_class_and_its_rule() {
+        let metrics = Metrics::new();
+        let app = metrics.route("app");
+        let took = Duration::from_millis(3);
+        metrics.request(Some(&app), "session", 200, took, Some(Duration::from_millis(2)));
+        metrics.request(Some(&metrics.route("app")), "session", 204, took, None);
+        metrics.request(Some(&app), "session", 999, took, None);
+        metrics.request(None, "no_route", 0, took, None);
+        shows(&metrics, r#"portvakt_requests_total{class="2xx",route="app"}"#, "2");
+        shows(&metrics, r#"portvakt_requests_total{class="5xx",route="app"}"#, "1");
+        shows(&metrics, r#"portvakt_requests_total{class="none",route="none"}"#, "1");
+        shows(&metrics, r#"portvakt_rules_total{rule="session"}"#, "3");
+        shows(&metrics, r#"portvakt_request_seconds_bucket{route="app",le="0.0025"}"#, "0");
+        shows(&metrics, r#"portvakt_request_seconds_bucket{route="app",le="0.005"}"#, "3");
+        shows(&metrics, r#"portvakt_upstream_seconds_count{route="app"}"#, "1");
+    }
+
+    #[test]
+    fn a_request_is_in_flight_as_long_as_its_guard_lives() {
+        let metrics = Metrics::new();
+        let (one, two) = (metrics.in_flight(), metrics.in_flight());
+        drop(one);
+        assert_eq!(metrics.requests_in_flight(), 1);
+        let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _guard = two;
+            panic!("a request that panics");
+        }));
+        assert!(unwound.is_err());
+        shows(&metrics, "portvakt_requests_in_flight", "0");
+    }
+
+    #[test]
+    fn events_are_counted_where_they_belong() {
+        let metrics = Metrics::new();
+        metrics.login_started("idporten");
+        metrics.login_ended("idporten", "ok");
+        metrics.logout("frontchannel");
+        metrics.session_opened();
+        metrics.session_refused("revoked");
+        metrics.revocations(7, Timestamp::from_seconds(1_790_000_000));
+        metrics.connections(3);
+        metrics.connections(-1);
+        metrics.guard_refused("bare_line_feed");
+        metrics.config_generation(4);
+        metrics.config_reload(true);
+        metrics.config_reload(false);
+        metrics.clock(Drift::Stepped(-90_000));
+        metrics.ready(true);
+        for (series, expected) in [
+            (r#"portvakt_logins_started_total{provider="idporten"}"#, "1"),
+            (r#"portvakt_logins_total{outcome="ok",provider="idporten"}"#, "1"),
+            (r#"portvakt_logouts_total{kind="frontchannel"}"#, "1"),
+            ("portvakt_sessions_opened_total", "1"),
+            (r#"portvakt_sessions_refused_total{reason="revoked"}"#, "1"),
+            ("portvakt_revocations", "7"),
+            ("portvakt_revocations_known_since_seconds", "1790000000"),
+            ("portvakt_connections", "2"),
+            (r#"portvakt_refused_total{reason="bare_line_feed"}"#, "1"),
+            ("portvakt_config_generation", "4"),
+            (r#"portvakt_config_reloads_total{result="ok"}"#, "1"),
+            (r#"portvakt_config_reloads_total{result="failed"}"#, "1"),
+            ("portvakt_clock_offset_milliseconds", "-90000"),
+            ("portvakt_clock_stepped", "1"),
+            ("portvakt_ready", "1"),
+        ] {
+            shows(&metrics, series, expected);
+        }
+    }
+
+    #[test]
+    fn a_providers_calls_are_taken_over_and_not_added_up() {
+        let (metrics, calls) = (Metrics::new(), Calls::default());
+        metrics.provider_calls("idporten", &calls);
+        metrics.provider_calls("idporten", &calls);
+        shows(
+            &metrics,
+            r#"portvakt_provider_calls_total{call="token",outcome="ok",provider="idporten"}"#,
+            "0",
+        );
+        let counter = metrics.provider_calls.with_label_values(&["idporten", "token", "ok"]);
+        for (total, expected) in [(5, 5), (5, 5), (9, 9), (2, 2)] {
+            advance(&counter, total);
+            assert_eq!(counter.get(), expected);
+        }
+    }
+
+    #[test]
+    fn a_key_that_waits_for_its_time_is_seen() {
+        let now = Timestamp::from_seconds(1_790_000_000);
+        let key = |from: Timestamp| RingKey {
+            id: KeyId([1; 4]),
+            active_from: from,
+            retire_after: None,
+            key: MacKey::new(&[1; 32]),
+        };
+        let (old, new) = (now - Duration::from_secs(100), now + Duration::from_secs(50));
+        let macs = Ring::new(vec![key(old), key(new)]).unwrap();
+        let cookie = Ring::single(KeyId([2; 4]), old, SealKey::new(&[2; 32]));
+        let keys = Keys { cookie, revocation: macs.clone(), pseudonym: macs.clone(), audit: macs };
+        let metrics = Metrics::new();
+        metrics.keys(&keys, now);
+        shows(&metrics, r#"portvakt_key_age_seconds{purpose="audit"}"#, "100");
+        shows(&metrics, r#"portvakt_key_active_from_seconds{purpose="audit"}"#, "1790000050");
+        shows(&metrics, r#"portvakt_key_active_from_seconds{purpose="cookie"}"#, "1789999900");
+    }
+
+    #[test]
+    fn every_metric_says_what_it_means() {
+        let metrics = Metrics::new();
+        metrics.request(Some(&metrics.route("app")), "session", 200, Duration::ZERO, None);
+        let text = metrics.render();
+        let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        assert!(names.len() > 10, "{text}");
+        for name in names {
+            let name = name.split(' ').next().unwrap();
+            assert!(name.starts_with("portvakt_") && text.contains(&format!("# HELP {name} ")), "{name}");
+        }
+    }
+}
