@@ -257,11 +257,6 @@ struct Page<'a> {
     ready: bool,
 }
 
-#[expect(
-    clippy::unused_self,
-    clippy::trivially_copy_pass_by_ref,
-    reason = "a template reaches functions through its page"
-)]
 impl Page<'_> {
     fn time(&self, time: &Timestamp) -> String {
         rfc3339(*time)
@@ -276,7 +271,6 @@ fn as_rfc3339<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S
     serializer.serialize_str(&rfc3339(*time))
 }
 
-#[expect(clippy::ref_option, reason = "the signature that serde calls")]
 fn as_rfc3339_if_known<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
     time.map(rfc3339).serialize(serializer)
 }
