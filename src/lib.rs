@@ -1,6 +1,35 @@
-//! Portvakt.
+//! Portvakt: a reverse-proxy authentication gateway for ID-porten.
+//!
+//! What is decided, and how, is in `portvakt-core`; here it is carried out. In reading order:
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`gateway`] | THE FLOW: one request from top to bottom; the proxy's hooks |
+//! | [`guard`] | the bytes of a connection, judged before the proxy sees them |
+//! | [`endpoint`] | our own endpoints: login, callback, logout, session |
+//! | [`answer`], [`respond`], [`page`] | what we say ourselves: data, cause to status, pages |
+//! | [`provider`] | talking to an identity provider |
+//! | [`upstream`] | where requests go |
+//! | [`snapshot`] | one generation of the configuration, and what outlives it |
+//! | [`upkeep`] | what is done in the background |
+//! | [`telemetry`], [`health`], [`admin`] | logs, metrics, and what operators are shown |
+//! | [`command`] | the commands |
+//!
+//! **Invariant:** only `gateway`, `guard`, `respond`, `upstream`, `upkeep`, `admin` and `command` know the
+//! proxy; nothing but `gateway` forwards a request, and it needs a permit.
+
 pub mod admin;
+pub mod answer;
+mod cause;
+pub mod command;
+mod endpoint;
+pub mod gateway;
 pub mod guard;
+mod health;
 pub mod page;
 pub mod provider;
+mod respond;
+pub mod snapshot;
 pub mod telemetry;
+mod upkeep;
+pub mod upstream;

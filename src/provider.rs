@@ -30,8 +30,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use portvakt_core::clock::Timestamp;
+use portvakt_core::key::ClientKey;
 use portvakt_core::provider::{ClientAuth, ProviderSettings};
-use portvakt_core::token::{KeySet, SigningKey};
+use portvakt_core::token::KeySet;
 
 pub use self::authorization::{AuthorizationRequest, Parameters, PushedRequest};
 pub use self::call::{Call, Calls, Outcome};
@@ -52,15 +53,6 @@ pub struct Provider {
     metadata: Cache<Metadata>,
     keys: Cache<KeySet>,
     calls: Calls,
-}
-
-/// The key that signs client assertions, under the id by which the provider knows it.
-#[derive(Debug)]
-pub struct ClientKey {
-    /// `kid` as registered.
-    pub kid: String,
-    /// The key.
-    pub key: SigningKey,
 }
 
 /// When metadata and keys were last fetched.

@@ -37,6 +37,7 @@ pub use self::operational::{Operational, OperationalError, VARIABLE};
 pub use self::reference::{Reference, References};
 pub use self::writer::{Destination, LogWriter};
 
+use crate::admin::LogStatus;
 use crate::guard::{Observer, Refused};
 
 /// The names of the logs, in metrics and messages.
@@ -132,6 +133,14 @@ impl Telemetry {
     /// Brings the metrics of the logs up to date, before they are rendered.
     pub fn observe_logs(&self) {
         self.logs.load().each(|log| self.metrics.log(log));
+    }
+
+    /// How each log that is on fares.
+    #[must_use]
+    pub fn log_status(&self) -> Vec<LogStatus> {
+        let mut logs = Vec::new();
+        self.logs.load().each(|log| logs.push(LogStatus::from(log)));
+        logs
     }
 
     /// Whether every log can be written.

@@ -120,16 +120,25 @@ impl Clock {
         self.follow(system_millis())
     }
 
-    fn follow(&self, system: u64) -> Drift {
+    /// How far the system clock is away, without following it.
+    #[must_use]
+    pub fn drift(&self) -> Drift {
+        self.drift_from(system_millis())
+    }
+
+    fn drift_from(&self, system: u64) -> Drift {
         let difference = i64::try_from(i128::from(system) - i128::from(self.now().0)).unwrap_or(i64::MAX);
-        let stepped = difference.unsigned_abs() > millis_of(STEP);
-        self.stepped.store(stepped, Ordering::Relaxed);
-        if stepped {
-            return Drift::Stepped(difference);
+        if difference.unsigned_abs() > millis_of(STEP) { Drift::Stepped(difference) } else { Drift::Slewed(difference) }
+    }
+
+    fn follow(&self, system: u64) -> Drift {
+        let drift = self.drift_from(system);
+        self.stepped.store(matches!(drift, Drift::Stepped(_)), Ordering::Relaxed);
+        if let Drift::Slewed(difference) = drift {
+            let slew = difference.clamp(-SLEW_MILLIS_PER_SECOND, SLEW_MILLIS_PER_SECOND);
+            self.correction.fetch_add(slew, Ordering::Relaxed);
         }
-        let slew = difference.clamp(-SLEW_MILLIS_PER_SECOND, SLEW_MILLIS_PER_SECOND);
-        self.correction.fetch_add(slew, Ordering::Relaxed);
-        Drift::Slewed(difference)
+        drift
     }
 
     /// Whether the last [`tick`](Self::tick) saw a step that nobody has confirmed.

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::level::{AcrRow, AcrTable, Framework, Level};
 use crate::token::Algorithm;
@@ -213,6 +213,21 @@ pub struct ProviderSettings {
     pub ca_file: Option<PathBuf>,
     /// Whether its endpoints may be plain http on loopback. Never in production.
     pub insecure_http: bool,
+}
+
+impl ProviderSettings {
+    /// Whether both say the same, secrets included.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let secret = |settings: &Self| match &settings.client_auth {
+            ClientAuth::PrivateKeyJwt => None,
+            ClientAuth::ClientSecretBasic(secret) | ClientAuth::ClientSecretPost(secret) => {
+                Some(secret.expose_secret().to_owned())
+            }
+        };
+        // What is not secret is told apart by how it is shown for debugging.
+        format!("{self:?}") == format!("{other:?}") && secret(self) == secret(other)
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use base64_simd::{STANDARD, URL_SAFE_NO_PAD};
 use portvakt_core::provider::Par;
-use portvakt_core::token::{Algorithm, TokenError};
+use portvakt_core::token::{Algorithm, SigningKey, TokenError};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -579,7 +579,7 @@ async fn without_a_client_key_nothing_is_sent() {
     assert_eq!(fake.asked("/par"), 0);
     provider.set_client_key(ClientKey {
         kid: "k".to_owned(),
-        key: SigningKey::generate(Algorithm::EdDsa).unwrap(),
+        key: Arc::new(SigningKey::generate(Algorithm::EdDsa).unwrap()),
     });
     assert!(!provider.lacks_client_key());
     fake.answer("/par", [fake::pushed("urn:idporten:1")]);

@@ -61,7 +61,7 @@ pub struct Metrics {
 }
 
 /// What is counted for each request of one route, looked up once for each configuration.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct RouteMetrics {
     classes: [IntCounter; CLASSES.len()],
     seconds: Histogram,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::access::Requirement;
+use crate::clock::Timestamp;
 use crate::identity::{Kind, Kinds, VerifiedIdentity};
 use crate::level::{Framework, Level};
 use crate::provider::ProviderSettings;
@@ -43,6 +44,18 @@ impl Wish {
         }
     }
 
+    /// What is asked for where no route says: `substantial` where the provider has levels, `national` where
+    /// it asserts national numbers.
+    #[must_use]
+    pub fn usual(provider: &ProviderSettings) -> Self {
+        let national = provider.acr.rows().iter().any(|row| row.framework == Framework::National);
+        Self {
+            level: provider.acr.rows().iter().any(|row| row.level.is_some()).then_some(Level::Substantial),
+            kinds: national.then_some(Kind::National).into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
     /// The same, at this level at the least.
     #[must_use]
     pub fn raised(self, level: Option<Level>) -> Self {
@@ -80,6 +93,14 @@ impl Wish {
             return Err(Unfulfilled::Kind);
         }
         if self.level > who.level() { Err(Unfulfilled::Level) } else { Ok(()) }
+    }
+
+    /// Whether somebody who is logged in is what was asked for already.
+    #[must_use]
+    pub fn is_met_by(&self, who: &VerifiedIdentity, now: Timestamp) -> bool {
+        let requirement =
+            Requirement { level: self.level, kinds: self.kinds.clone(), max_age: self.max_age };
+        requirement.shortfall(who, now).is_none()
     }
 
     pub(super) fn kinds_as_bits(&self) -> u8 {

@@ -95,7 +95,7 @@ impl FakeProvider {
 
     pub(super) fn provider_with(&self, settings: ProviderSettings, limits: Limits) -> Arc<Provider> {
         let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
-        let key = ClientKey { kid: "client-1".to_owned(), key };
+        let key = ClientKey { kid: "client-1".to_owned(), key: Arc::new(key) };
         Arc::new(Provider::with_limits(settings, Some(key), limits).unwrap())
     }
 

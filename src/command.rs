@@ -1,0 +1,60 @@
+//! The commands, one file each.
+
+pub mod check;
+pub mod keys;
+pub mod run;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A reverse-proxy authentication gateway for ID-porten.
+#[derive(Debug, Parser)]
+#[command(name = "portvakt", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves until SIGTERM; SIGHUP reloads the configuration.
+    Run(ConfigFile),
+    /// Names every problem of the configuration, with its place and its remedy.
+    Check(ConfigFile),
+    /// Makes, rotates and lists keys.
+    Keys(keys::Keys),
+}
+
+/// Which configuration.
+#[derive(Debug, Clone, Args)]
+pub struct ConfigFile {
+    /// The configuration file.
+    #[arg(long, default_value = "gateway.yaml")]
+    pub config: PathBuf,
+}
+
+impl Cli {
+    /// Does what was asked for.
+    #[must_use]
+    pub fn execute(self) -> ExitCode {
+        match self.command {
+            Command::Run(file) => run::execute(&file),
+            Command::Check(file) => check::execute(&file),
+            Command::Keys(keys) => keys.execute(),
+        }
+    }
+}
+
+/// Writes what was asked for to standard output; a closed pipe is nobody's fault.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Writes what went wrong to standard error.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

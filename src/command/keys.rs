@@ -1,0 +1,194 @@
+//! `portvakt keys new|rotate|list PURPOSE`: makes, rotates and shows keys; never a secret.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+use portvakt_core::clock::{Clock, Timestamp};
+use portvakt_core::config;
+use portvakt_core::key::{KeyFile, KeyFileError, NewKey, PROPAGATION, Secret, path_of};
+use portvakt_core::provider::ClientAuth;
+use portvakt_core::token::Algorithm;
+
+use super::{ConfigFile, complain, say};
+use crate::cause;
+use crate::snapshot::client_purpose;
+
+/// Makes, rotates and lists keys.
+#[derive(Debug, Args)]
+pub(super) struct Keys {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Makes the first key of a purpose; it is used at once.
+    New {
+        #[command(flatten)]
+        purpose: Purpose,
+        /// The algorithm of a client key.
+        #[arg(long, value_enum)]
+        alg: Option<Alg>,
+    },
+    /// Adds a key that is used in 24 hours, and retires the ones before it.
+    Rotate {
+        #[command(flatten)]
+        purpose: Purpose,
+        /// The algorithm of a client key; that of its predecessor if left out.
+        #[arg(long, value_enum)]
+        alg: Option<Alg>,
+    },
+    /// Shows ids and times; with `--jwks` the public keys to register at the provider.
+    List {
+        #[command(flatten)]
+        purpose: Purpose,
+        /// Prints the public keys as a JWK set (RFC 7517).
+        #[arg(long)]
+        jwks: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Purpose {
+    /// cookie, revocation, pseudonym, audit, or client-<provider>.
+    purpose: String,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+/// What a client key signs with (dossier 2.5).
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Alg {
+    #[value(name = "RS256")]
+    Rs256,
+    #[value(name = "ES256")]
+    Es256,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum KeysError {
+    #[error("{0}")]
+    File(config::Problems),
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    #[error("there are no keys for `{given}`; one of: {known}")]
+    Purpose { given: String, known: String },
+    #[error("`--alg` is for client keys; a `{0}` key is 32 random bytes")]
+    NotAPair(String),
+    #[error("`--jwks` is for client keys; a `{0}` key has no public half")]
+    NoPublicHalf(String),
+}
+
+impl Keys {
+    pub(super) fn execute(self) -> ExitCode {
+        match self.action.carry_out(Clock::start().now()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&cause::chain(&error));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+impl Action {
+    fn carry_out(self, now: Timestamp) -> Result<(), KeysError> {
+        match self {
+            Self::New { purpose, alg } => {
+                let place = purpose.place()?;
+                let file = KeyFile::create(&place.path, &place.purpose, place.kind(alg)?, now)?;
+                say(&format!("{}: key {} is in use", place.path.display(), newest(&file)?));
+            }
+            Self::Rotate { purpose, alg } => {
+                let place = purpose.place()?;
+                let mut file = KeyFile::read(&place.path, &place.purpose)?;
+                let kind = if alg.is_some() { place.kind(alg)? } else { file.kind()? };
+                file.rotate(kind, now)?;
+                let hours = PROPAGATION.as_secs() / 3600;
+                say(&format!(
+                    "{}: key {} is used in {hours} hours; until then every replica must have this file{}",
+                    place.path.display(),
+                    newest(&file)?,
+                    if place.is_client { " and the provider its public half (`portvakt keys list --jwks`)" } else { "" },
+                ));
+            }
+            Self::List { purpose, jwks } => {
+                let place = purpose.place()?;
+                let file = KeyFile::read(&place.path, &place.purpose)?;
+                if jwks && !place.is_client {
+                    return Err(KeysError::NoPublicHalf(place.purpose));
+                }
+                if jwks {
+                    say(&format!("{:#}", file.public_jwks()?));
+                } else {
+                    list(&file, now)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn newest(file: &KeyFile) -> Result<String, KeyFileError> {
+    Ok(file.summary()?.pop().map(|key| key.id).unwrap_or_default())
+}
+
+fn list(file: &KeyFile, now: Timestamp) -> Result<(), KeyFileError> {
+    let time = |seconds: u64| {
+        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+        jiff::Timestamp::from_second(seconds).map_or_else(|_| "never".to_owned(), |time| time.to_string())
+    };
+    for key in file.summary()? {
+        let state = match key.retire_after {
+            Some(end) if end <= now.seconds() => "retired".to_owned(),
+            _ if key.active_from > now.seconds() => "accepted, not used yet".to_owned(),
+            Some(end) => format!("accepted until {}", time(end)),
+            None => "in use".to_owned(),
+        };
+        say(&format!("{}  used from {}  {state}", key.id, time(key.active_from)));
+    }
+    Ok(())
+}
+
+/// Where the keys of a purpose are.
+struct Place {
+    purpose: String,
+    path: PathBuf,
+    is_client: bool,
+}
+
+impl Purpose {
+    fn place(&self) -> Result<Place, KeysError> {
+        let loaded = config::load(&self.file.config, &|name| std::env::var(name).ok()).map_err(KeysError::File)?;
+        let configuration = loaded.configuration;
+        let clients: Vec<String> = configuration
+            .providers
+            .iter()
+            .filter(|provider| matches!(provider.client_auth, ClientAuth::PrivateKeyJwt))
+            .map(|provider| client_purpose(&provider.name))
+            .collect();
+        let known: Vec<&str> =
+            Secret::ALL.iter().map(|secret| secret.as_str()).chain(clients.iter().map(String::as_str)).collect();
+        if !known.contains(&self.purpose.as_str()) {
+            return Err(KeysError::Purpose { given: self.purpose.clone(), known: known.join(", ") });
+        }
+        Ok(Place {
+            is_client: clients.contains(&self.purpose),
+            path: path_of(&configuration.keys, &self.purpose),
+            purpose: self.purpose.clone(),
+        })
+    }
+}
+
+impl Place {
+    fn kind(&self, alg: Option<Alg>) -> Result<NewKey, KeysError> {
+        match (self.is_client, alg) {
+            (false, None) => Ok(NewKey::Secret),
+            (false, Some(_)) => Err(KeysError::NotAPair(self.purpose.clone())),
+            // ID-porten's metadata lists RS256 alone today (dossier 2.5).
+            (true, None | Some(Alg::Rs256)) => Ok(NewKey::Pair(Algorithm::Rs256)),
+            (true, Some(Alg::Es256)) => Ok(NewKey::Pair(Algorithm::Es256)),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The gateway's own endpoints, one file each.
+
+pub(crate) mod callback;
+pub(crate) mod login;
+pub(crate) mod logout;
+pub(crate) mod logout_callback;
+pub(crate) mod session;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use pingora::http::RequestHeader;
+use portvakt_core::clock::Timestamp;
+use portvakt_core::endpoint::OwnEndpoint;
+use portvakt_core::key::Ring;
+use portvakt_core::redirect::Target;
+use portvakt_core::request::NormalRequest;
+use portvakt_core::route::Host;
+use portvakt_core::seal::SealKey;
+use portvakt_core::session::{Session, cookies};
+use url::form_urlencoded;
+
+use crate::answer::Answer;
+use crate::gateway::Arrival;
+use crate::provider::Provider;
+use crate::respond::{Asker, Refusal};
+use crate::snapshot::{Live, Snapshot};
+
+/// One request to an endpoint of ours, and what it may use.
+pub(crate) struct Visit<'a> {
+    /// The process.
+    pub(crate) live: &'a Live,
+    /// The configuration of this request.
+    pub(crate) snapshot: &'a Snapshot,
+    /// The host that was asked for.
+    pub(crate) host: &'a Host,
+    /// The request.
+    pub(crate) head: &'a RequestHeader,
+    /// How it came in.
+    pub(crate) arrival: &'a Arrival,
+    /// Its reference.
+    pub(crate) reference: &'a str,
+    /// When it came.
+    pub(crate) now: Timestamp,
+}
+
+/// Serves an endpoint.
+pub(crate) async fn serve(
+    endpoint: OwnEndpoint,
+    request: &NormalRequest,
+    visit: &Visit<'_>,
+) -> Result<Answer, Refusal> {
+    if endpoint == OwnEndpoint::Unknown {
+        return Err(Refusal::NoRoute);
+    }
+    if !endpoint.methods().contains(request.method()) {
+        return Err(Refusal::Method(endpoint.methods().to_vec()));
+    }
+    let query = request.query().unwrap_or_default();
+    match endpoint {
+        OwnEndpoint::Login => login::serve(query, visit).await,
+        OwnEndpoint::Callback => callback::serve(query, visit).await,
+        OwnEndpoint::Logout => logout::serve(query, visit).await,
+        OwnEndpoint::LogoutCallback => logout_callback::serve(query, visit),
+        OwnEndpoint::Session => Ok(session::serve(visit)),
+        OwnEndpoint::Unknown => Err(Refusal::NoRoute),
+    }
+}
+
+impl Visit<'_> {
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        &self.snapshot.configuration.prefix
+    }
+
+    /// The name to which this host's cookies are bound.
+    pub(crate) fn scope(&self) -> &str {
+        &self.host.origin.name
+    }
+
+    pub(crate) fn ring(&self) -> &Ring<SealKey> {
+        &self.snapshot.keys.cookie
+    }
+
+    pub(crate) fn client(&self) -> Option<IpAddr> {
+        self.arrival.client()
+    }
+
+    /// The provider that logs in for this host.
+    pub(crate) fn provider(&self) -> Result<&Arc<Provider>, Refusal> {
+        let settings = self.host.provider.as_ref().ok_or(Refusal::NoRoute)?;
+        self.snapshot.provider(&settings.name).ok_or(Refusal::NoRoute)
+    }
+
+    /// Who asks, where only a person can have come: a redirect brought the browser here.
+    pub(crate) fn asker(&self) -> Asker<'_> {
+        Asker {
+            headers: self.headers(),
+            navigation: true,
+            prefix: self.prefix(),
+            reference: self.reference,
+            secure: self.arrival.is_secure(),
+        }
+    }
+
+    /// An absolute URL of ours, from the configuration alone (RT-6).
+    pub(crate) fn own_url(&self, path: &str) -> String {
+        format!("{}{}{path}", self.host.origin, self.prefix())
+    }
+
+    /// A target that the request names; `None` if it names none or none that we may send a browser to.
+    pub(crate) fn target(&self, text: Option<&str>) -> Option<Target> {
+        Target::parse(text?, &self.host.origin, self.prefix())
+    }
+
+    /// The live session of this request: its cookie is ours and whole, its limits hold, it has not ended
+    /// and can be ended, and it is of the provider that logs in for this host.
+    pub(crate) fn session(&self) -> Option<Session> {
+        let limits = &self.snapshot.configuration.session;
+        let session = cookies::open_session(self.headers(), self.scope(), self.ring(), limits, self.now)?;
+        let ours = self.host.provider.as_ref().is_some_and(|provider| provider.name == session.identity().provider());
+        let revocable = self.snapshot.keys.revocation.by_id(session.tags().key, self.now).is_some();
+        (ours && revocable && self.live.revocations.check(&session).is_ok()).then_some(session)
+    }
+
+    /// Ends a session here, on every replica that follows the log.
+    pub(crate) fn end(&self, session: &Session) {
+        let tags = session.tags();
+        let Some(key) = self.snapshot.keys.revocation.by_id(tags.key, self.now) else { return };
+        let kind = portvakt_core::revocation::Kind::Session;
+        if let Err(error) = self.live.revocations.end(kind, tags.session, (tags.key, key), self.now) {
+            tracing::error!(%error, reference = self.reference, "the end of a session was not written");
+        }
+    }
+}
+
+/// The parameters of a query that an endpoint knows; a doubled one is refused.
+pub(crate) fn parameters<const N: usize>(
+    query: &str,
+    names: [&str; N],
+) -> Result<[Option<String>; N], Refusal> {
+    let mut values = [const { None }; N];
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let Some(at) = names.iter().position(|known| *known == name) else { continue };
+        if values[at].replace(value.into_owned()).is_some() {
+            return Err(Refusal::Parameters);
+        }
+    }
+    Ok(values)
+}
+
+/// A link to start a login for a place on this host.
+pub(crate) fn login_link(prefix: &str, target: &Target, level: Option<portvakt_core::level::Level>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("redirect", target.as_str());
+    if let Some(level) = level {
+        query.append_pair("level", level.as_str());
+    }
+    format!("{prefix}/login?{}", query.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_doubled_parameter_is_refused_and_unknown_ones_are_left_alone() {
+        let parse = |query| parameters(query, ["a", "b"]).ok();
+        assert_eq!(parse("b=2&c=3&c=4"), Some([None, Some("2".to_owned())]));
+        assert_eq!(parse("a=1&a=1"), None);
+    }
+}

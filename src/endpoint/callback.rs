@@ -1,0 +1,205 @@
+//! `GET <prefix>/callback`: the provider's answer. The code is spent only after the attempt, `state` and
+//! `iss` agree (RFC 9700, 2.1; RFC 9207).
+
+use portvakt_core::identity::VerifiedIdentity;
+use portvakt_core::identity::verify::{IdentityError, verify};
+use portvakt_core::login::answer::{AnswerError, CallbackQuery, CheckedAnswer};
+use portvakt_core::login::attempt::{self, Attempt, Slot};
+use portvakt_core::login::wish::Unfulfilled;
+use portvakt_core::redirect::Target;
+use portvakt_core::request::is_known_subrequest;
+use portvakt_core::revocation::{Ended, Tagger};
+use portvakt_core::session::{Session, SessionId, cookies, ticket};
+use portvakt_core::token::{MaxAge, VerifiedIdToken};
+
+use super::Visit;
+use crate::answer::{Answer, Location};
+use crate::provider::{LoginExpectation, Provider, ProviderError, VerifyError};
+use crate::respond::{self, Refusal};
+use crate::telemetry::{Action, AuditRecord, AuditResult};
+
+/// For how long a finished login is remembered, in seconds, to notice browsers that keep no session.
+const DONE_LIFE: u32 = 60;
+
+/// Why an answer logs nobody in. One variant per cause that someone acts on differently.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallbackError {
+    /// The answer itself.
+    #[error(transparent)]
+    Answer(AnswerError),
+    /// The code could not be redeemed.
+    #[error("the code was not redeemed")]
+    Redeem(#[source] ProviderError),
+    /// The ID token was refused.
+    #[error("the ID token was rejected")]
+    IdToken(#[source] VerifyError),
+    /// The ID token says nobody that we may believe.
+    #[error("the ID token names nobody")]
+    Identity(#[source] IdentityError),
+    /// The login is not what was asked for.
+    #[error("the login is not what was asked for")]
+    Unfulfilled(#[source] Unfulfilled),
+    /// The provider's session has ended already.
+    #[error("the session had ended before it began")]
+    Ended(#[source] Ended),
+}
+
+impl CallbackError {
+    /// The word for audit log and metrics.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Answer(AnswerError::Malformed) => "malformed_callback",
+            Self::Answer(AnswerError::NoAttempt) => "no_attempt",
+            Self::Answer(AnswerError::WrongIssuer(_)) => "wrong_issuer",
+            Self::Answer(AnswerError::Provider { .. }) => "refused_by_provider",
+            Self::Redeem(_) => "code_not_redeemed",
+            Self::IdToken(_) => "id_token_rejected",
+            Self::Identity(_) => "identity_rejected",
+            Self::Unfulfilled(_) => "not_as_asked",
+            Self::Ended(_) => "already_ended",
+        }
+    }
+}
+
+pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    if is_known_subrequest(visit.headers()) {
+        return Err(Refusal::NotANavigation);
+    }
+    let provider = visit.provider()?;
+    let query = match CallbackQuery::parse(query) {
+        Ok(query) => query,
+        Err(error) => return Ok(refuse(visit, provider, CallbackError::Answer(error), None)),
+    };
+    let (slot, attempt) = match query.attempt(visit.headers(), visit.scope(), visit.ring(), visit.now) {
+        Ok(found) => found,
+        Err(error) => return Ok(refuse(visit, provider, CallbackError::Answer(error), None)),
+    };
+    let asked = attempt.clone();
+    let answer = match log_in(query, slot, attempt, visit, provider).await {
+        Ok(login) => return Ok(welcome(login, visit, provider)),
+        Err(cause) => refuse(visit, provider, cause, Some(asked)),
+    };
+    // Whatever came of it, the attempt is spent.
+    Ok(answer.with_cookies([attempt::jar(slot).delete()]))
+}
+
+/// A login that succeeded.
+struct Login {
+    answer: CheckedAnswer,
+    token: VerifiedIdToken,
+    id_token: String,
+    session: Session,
+}
+
+async fn log_in(
+    query: CallbackQuery,
+    slot: u8,
+    attempt: Attempt,
+    visit: &Visit<'_>,
+    provider: &Provider,
+) -> Result<Login, CallbackError> {
+    let settings = provider.settings();
+    let metadata = provider.metadata(visit.now).await.map_err(CallbackError::Redeem)?;
+    let foreign = attempt.provider != settings.name;
+    let answer = query
+        .accept((slot, attempt), &settings.issuer, metadata.iss_in_response())
+        .and_then(|answer| if foreign { Err(AnswerError::NoAttempt) } else { Ok(answer) })
+        .map_err(CallbackError::Answer)?;
+    let attempt = answer.attempt();
+    let redirect_uri = visit.own_url("/callback");
+    let tokens = provider
+        .redeem(answer.code(), &redirect_uri, &attempt.verifier(), visit.live.clock.now())
+        .await
+        .map_err(CallbackError::Redeem)?;
+    let now = visit.live.clock.now();
+    let expected = LoginExpectation { nonce: &attempt.nonce(), max_age: max_age(attempt), code: answer.code() };
+    let token = provider.verify_id_token(&tokens, &expected, now).await.map_err(CallbackError::IdToken)?;
+    let who = verify(&token, settings, visit.snapshot.is_production()).map_err(CallbackError::Identity)?;
+    attempt.wish.check(&who).map_err(CallbackError::Unfulfilled)?;
+    let session = begin(visit, provider, &token, who);
+    visit.live.revocations.check(&session).map_err(CallbackError::Ended)?;
+    Ok(Login { id_token: tokens.unverified_id_token().to_owned(), token, session, answer })
+}
+
+/// The age that the ID token must prove: that which was asked for (OP-6).
+fn max_age(attempt: &Attempt) -> Option<MaxAge> {
+    let age = if attempt.wish.fresh { Some(std::time::Duration::ZERO) } else { attempt.wish.max_age };
+    age.map(|age| MaxAge { age, requested_at: attempt.started })
+}
+
+fn begin(visit: &Visit<'_>, provider: &Provider, token: &VerifiedIdToken, who: VerifiedIdentity) -> Session {
+    let now = visit.live.clock.now();
+    let id = SessionId::random();
+    let settings = provider.settings();
+    let tags = Tagger::active(&visit.snapshot.keys.revocation, now).tags(
+        &id,
+        &settings.name,
+        &settings.issuer,
+        token.sid(),
+        token.subject(),
+    );
+    Session::begin(id, tags, who, now)
+}
+
+/// A new session from the new token alone; the one before it ends (CK-10). Another person than before
+/// starts at the start page (`design.md` D13).
+fn welcome(login: Login, visit: &Visit<'_>, provider: &Provider) -> Answer {
+    let Login { answer, token, id_token, session } = login;
+    let mut target = answer.attempt().target.clone();
+    if let Some(previous) = visit.session() {
+        visit.end(&previous);
+        if !previous.identity().is_same_person(session.identity()) {
+            target = Target::start();
+        }
+    }
+    let now = visit.live.clock.now();
+    let (scope, ring, prefix) = (visit.scope(), visit.ring(), visit.prefix());
+    let value = ticket::seal(&session, cookies::SESSION, scope, ring, now);
+    let done = Slot::Done { at: now, in_a_row: answer.attempt().in_a_row.saturating_add(1) };
+    let done = attempt::seal(answer.slot(), &done, scope, ring, now);
+    let mut set = vec![
+        cookies::session_jar().set(&value),
+        attempt::jar(answer.slot()).set_for(&done, DONE_LIFE),
+    ];
+    let hint = cookies::seal_hint(&id_token, prefix, scope, ring, now).unwrap_or_default();
+    for part in 0..cookies::CHUNKS {
+        let jar = cookies::logout_jar(prefix, part);
+        set.push(hint.get(part).map_or_else(|| jar.delete(), |value| jar.set(value)));
+    }
+    audit(visit, provider, AuditResult::Success, token.sid(), Some(&session));
+    visit.live.telemetry.metrics.login_ended(&provider.settings().name, "success");
+    Answer::redirect(&Location::Target(target), "login_done").with_cookies(set)
+}
+
+fn refuse(visit: &Visit<'_>, provider: &Provider, cause: CallbackError, attempt: Option<Attempt>) -> Answer {
+    let code = cause.code();
+    audit(visit, provider, AuditResult::Failure(code), None, None);
+    visit.live.telemetry.metrics.login_ended(&provider.settings().name, code);
+    let wish = attempt.as_ref().map(|attempt| attempt.wish.clone());
+    let target = attempt.map(|attempt| attempt.target);
+    respond::refuse(&Refusal::Callback { cause, target, wish }, &visit.asker())
+}
+
+fn audit(
+    visit: &Visit<'_>,
+    provider: &Provider,
+    result: AuditResult,
+    sid: Option<&str>,
+    session: Option<&Session>,
+) {
+    let who = session.map(Session::identity);
+    let record = AuditRecord {
+        time: visit.live.clock.now(),
+        action: Action::Login,
+        result,
+        client: visit.client(),
+        provider: &provider.settings().name,
+        sid,
+        level: who.and_then(VerifiedIdentity::level),
+        kind: who.map(VerifiedIdentity::kind),
+        person: who,
+        session: session.map(Session::id),
+        reference: visit.reference,
+    };
+    visit.live.telemetry.audit(&record, &visit.snapshot.keys);
+}

@@ -1,0 +1,124 @@
+//! `GET <prefix>/login`: starts a login, at the level that the place demands or above, never below.
+
+use std::str::FromStr as _;
+
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderValue, Method, StatusCode};
+use portvakt_core::access::LoginNeed;
+use portvakt_core::level::Level;
+use portvakt_core::login::attempt::{self, Attempt, LIFE, MAX_IN_A_ROW, Slot};
+use portvakt_core::login::wish::Wish;
+use portvakt_core::redirect::Target;
+use portvakt_core::request::is_known_subrequest;
+use portvakt_core::route::Route;
+use serde_json::json;
+
+use super::{Visit, login_link, parameters};
+use crate::answer::{Answer, Location};
+use crate::provider::{AuthorizationRequest, Provider};
+use crate::respond::Refusal;
+
+/// Languages of ID-porten's pages (dossier 2.1).
+const LOCALES: [&str; 4] = ["nb", "nn", "en", "se"];
+
+/// Tells a request that somebody must log in first: a navigation is sent there, all else is told (OP-14).
+pub(crate) fn invite(visit: &Visit<'_>, route: &Route, need: LoginNeed) -> Result<Answer, Refusal> {
+    let asked = visit.head.raw_path();
+    let asked = std::str::from_utf8(asked).ok().filter(|_| visit.head.method == Method::GET);
+    let target = visit.target(asked).unwrap_or_else(Target::start);
+    let requirement = route.access.requirement();
+    let level = requirement.and_then(|requirement| requirement.level);
+    let link = login_link(visit.prefix(), &target, level);
+    if portvakt_core::request::is_navigation(&visit.head.method, visit.headers()) {
+        return Ok(Answer::redirect(&Location::Own(link), "login_redirect"));
+    }
+    if visit.headers().get("sec-fetch-mode").is_some_and(|mode| mode == "navigate") {
+        return Err(Refusal::FormWithoutSession { target });
+    }
+    let challenge = match need {
+        LoginNeed::NoSession => format!("Bearer realm=\"{}\"", visit.host.origin),
+        // RFC 9470, 3.
+        LoginNeed::Level | LoginNeed::Age => {
+            let mut challenge = "Bearer error=\"insufficient_user_authentication\"".to_owned();
+            let wish = requirement.map(Wish::of).unwrap_or_default();
+            let values = visit.host.provider.as_ref().and_then(|provider| wish.acr_values(provider));
+            if let Some(values) = values {
+                challenge.push_str(&format!(", acr_values=\"{values}\""));
+            }
+            if let Some(age) = wish.max_age {
+                challenge.push_str(&format!(", max_age=\"{}\"", age.as_secs()));
+            }
+            challenge
+        }
+    };
+    let body = json!({ "error": "login_required", "login": link });
+    let answer = Answer::json(StatusCode::UNAUTHORIZED, &body, "login_required");
+    Ok(match HeaderValue::try_from(challenge) {
+        Ok(challenge) => answer.with(WWW_AUTHENTICATE, challenge),
+        Err(_) => answer,
+    })
+}
+
+pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let [redirect, level, locale, prompt, named] =
+        parameters(query, ["redirect", "level", "locale", "prompt", "provider"])?;
+    if is_known_subrequest(visit.headers()) {
+        return Err(Refusal::NotANavigation);
+    }
+    let provider = visit.provider()?;
+    if named.is_some_and(|named| named != provider.settings().name) {
+        return Err(Refusal::Parameters);
+    }
+    let level = level.map(|level| Level::from_str(&level)).transpose().map_err(|_| Refusal::Parameters)?;
+    let fresh = match prompt.as_deref() {
+        None => false,
+        Some("login") => true,
+        Some(_) => return Err(Refusal::Parameters),
+    };
+    let target = visit.target(redirect.as_deref()).unwrap_or_else(Target::start);
+    let demanded = visit.host.routes.requirement_at(&target);
+    let wish = demanded.map_or_else(|| Wish::usual(provider.settings()), Wish::of).raised(level);
+    let wish = Wish { fresh, ..wish };
+    if let Some(session) = visit.session()
+        && !fresh
+        && wish.is_met_by(session.identity(), visit.now)
+    {
+        return Ok(Answer::redirect(&Location::Target(target), "login_already"));
+    }
+    let (slot, in_a_row) = attempt::choose(visit.headers(), visit.scope(), visit.ring(), visit.now);
+    if in_a_row >= MAX_IN_A_ROW {
+        return Err(Refusal::LoginLoop { target });
+    }
+    let locale = locale.filter(|locale| LOCALES.contains(&locale.as_str()));
+    start(visit, provider, slot, Attempt::start(&provider.settings().name, wish, target, in_a_row, visit.now), locale).await
+}
+
+async fn start(
+    visit: &Visit<'_>,
+    provider: &Provider,
+    slot: u8,
+    attempt: Attempt,
+    locale: Option<String>,
+) -> Result<Answer, Refusal> {
+    let acr_values = attempt.wish.acr_values(provider.settings());
+    let request = AuthorizationRequest {
+        redirect_uri: &visit.own_url("/callback"),
+        state: &attempt.state(slot),
+        nonce: &attempt.nonce(),
+        code_challenge: &attempt.challenge(),
+        acr_values: &acr_values.as_deref().into_iter().collect::<Vec<_>>(),
+        prompt: attempt.wish.fresh.then_some("login"),
+        max_age: attempt.wish.max_age,
+        ui_locales: locale.as_deref(),
+        extra: &[],
+    };
+    let url = match provider.authorize(&request, visit.now).await {
+        Ok(url) => url,
+        Err(cause) => return Err(Refusal::ProviderDown { cause, target: attempt.target }),
+    };
+    visit.live.telemetry.metrics.login_started(&provider.settings().name);
+    let value = attempt::seal(slot, &Slot::Pending(attempt), visit.scope(), visit.ring(), visit.now);
+    let life = u32::try_from(LIFE.as_secs()).unwrap_or(u32::MAX);
+    Ok(Answer::redirect(&Location::Provider(url), "login_started")
+        .with_cookies([attempt::jar(slot).set_for(&value, life)]))
+}

@@ -1,0 +1,89 @@
+//! `GET|POST <prefix>/logout`: ends the session here first and always, then at the provider (LO-4).
+//!
+//! The hint goes by a form that the browser posts, so that no token stands in a URL (OM-4). Without a hint
+//! a redirect with `client_id` does.
+
+use http::StatusCode;
+use portvakt_core::session::Session;
+use portvakt_core::session::cookies::{self, LogoutReturn, RETURN_LIFE};
+use portvakt_core::token::json;
+
+use super::{Visit, parameters};
+use crate::answer::{Answer, Location};
+use crate::provider::{EndSession, EndSessionRequest, Provider};
+use crate::respond::{self, Refusal};
+use crate::telemetry::{Action, AuditRecord, AuditResult};
+
+pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let [redirect] = parameters(query, ["redirect"])?;
+    let provider = visit.provider()?;
+    let hint = cookies::open_hint(visit.headers(), visit.prefix(), visit.scope(), visit.ring(), visit.now);
+    end_here(visit, provider, hint.as_deref());
+    let back = LogoutReturn::begin(visit.target(redirect.as_deref()), visit.now);
+    let answer = match end_there(visit, provider, hint.as_deref(), &back.state).await {
+        Some(request) => leave(&request, visit),
+        // Without a way to the provider the person is told that its session may live on.
+        None => respond::refuse(&Refusal::SignedOutHereOnly, &visit.asker()),
+    };
+    let value = back.seal(visit.prefix(), visit.scope(), visit.ring(), visit.now);
+    let mut set =
+        vec![cookies::session_jar().delete(), cookies::logout_jar(visit.prefix(), 0).set_for(&value, RETURN_LIFE)];
+    set.extend((1..cookies::CHUNKS).map(|part| cookies::logout_jar(visit.prefix(), part).delete()));
+    Ok(answer.with_cookies(set))
+}
+
+fn end_here(visit: &Visit<'_>, provider: &Provider, hint: Option<&str>) {
+    let session = visit.session();
+    if let Some(session) = &session {
+        visit.end(session);
+    }
+    let sid = hint.and_then(sid_of);
+    let record = AuditRecord {
+        time: visit.now,
+        action: Action::Logout,
+        result: if session.is_some() { AuditResult::Success } else { AuditResult::Failure("no_session") },
+        client: visit.client(),
+        provider: &provider.settings().name,
+        sid: sid.as_deref(),
+        level: session.as_ref().and_then(|session| session.identity().level()),
+        kind: session.as_ref().map(|session| session.identity().kind()),
+        person: session.as_ref().map(Session::identity),
+        session: session.as_ref().map(Session::id),
+        reference: visit.reference,
+    };
+    visit.live.telemetry.audit(&record, &visit.snapshot.keys);
+    visit.live.telemetry.metrics.logout("own");
+}
+
+/// The `sid` of a token that we verified when we sealed it.
+fn sid_of(id_token: &str) -> Option<String> {
+    let payload = id_token.split('.').nth(1)?;
+    let payload = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(payload.as_bytes()).ok()?;
+    json::parse_object(&payload).ok()?.get("sid")?.as_str().map(str::to_owned)
+}
+
+async fn end_there(
+    visit: &Visit<'_>,
+    provider: &Provider,
+    hint: Option<&str>,
+    state: &str,
+) -> Option<EndSessionRequest> {
+    let metadata = provider.metadata(visit.now).await.ok()?;
+    let logout = EndSession {
+        id_token_hint: hint,
+        post_logout_redirect_uri: &visit.own_url("/logout/callback"),
+        state,
+    };
+    provider.end_session(&metadata, &logout)
+}
+
+fn leave(request: &EndSessionRequest, visit: &Visit<'_>) -> Answer {
+    if request.parameters.iter().any(|(name, _)| *name == "id_token_hint") {
+        respond::logout_form(request, &visit.asker())
+    } else {
+        let mut answer = Answer::redirect(&Location::Provider(request.url()), "logout_redirect");
+        // After a POST the browser must come with GET (RFC 9110, 15.4.4).
+        answer.status = StatusCode::SEE_OTHER;
+        answer
+    }
+}

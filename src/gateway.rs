@@ -1,0 +1,299 @@
+//! THE FLOW: one request from top to bottom, and the hooks of the proxy that carry it out.
+//!
+//! **Invariant:** what decides runs once, in [`Gateway::admit`], before an upstream is chosen. Everything
+//! behind it, which the proxy may repeat on a retry, needs the [`Permit`] that it gave: without one the
+//! answer is 500 (`design.md` D3).
+
+mod arrival;
+mod forward;
+mod reply;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use portvakt_core::access::{Access, Judgement, Permit};
+use portvakt_core::clock::Timestamp;
+use portvakt_core::endpoint::OwnEndpoint;
+use portvakt_core::request::{NormalRequest, RawHead, is_navigation};
+use portvakt_core::route::Route;
+use portvakt_core::session::SessionId;
+
+use crate::answer::Answer;
+use crate::endpoint::{self, Visit};
+use crate::guard;
+use crate::respond::{self, Asker, Refusal};
+use crate::snapshot::{Live, Snapshot};
+use crate::telemetry::{AccessRecord, InFlight, Reference};
+
+pub(crate) use self::arrival::Arrival;
+
+/// How often another upstream connection is tried before a request fails.
+const MAX_CONNECTS: usize = 2;
+
+/// How slowly a client may take a reply before it is cut off, in bytes per second.
+const MIN_SEND_RATE: usize = 1_000;
+
+/// How long an answer may wait for a client that does not read.
+const CLIENT_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The proxy.
+#[derive(Debug)]
+pub struct Gateway {
+    live: Arc<Live>,
+}
+
+/// What one request carries from hook to hook. Born without a permit.
+#[derive(Debug)]
+pub struct Passage {
+    snapshot: Arc<Snapshot>,
+    began: Timestamp,
+    reference: Reference,
+    arrival: Option<Arrival>,
+    permit: Option<Permit>,
+    rule: &'static str,
+    session: Option<SessionId>,
+    connects: usize,
+    navigation: bool,
+    _in_flight: InFlight,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// It goes to the app.
+    Forward(Permit),
+    /// We answer it.
+    Answer(Answer),
+}
+
+impl Gateway {
+    /// A gateway for this process.
+    #[must_use]
+    pub fn new(live: Arc<Live>) -> Self {
+        Self { live }
+    }
+
+    /// Decides what happens to one request. Runs once; what follows it may run again.
+    async fn admit(&self, head: &RequestHeader, passage: &mut Passage) -> Result<Verdict, Refusal> {
+        let now = passage.began;
+        let snapshot = Arc::clone(&passage.snapshot);
+        let arrival = passage.arrival.as_ref().ok_or(Refusal::UnknownListener)?;
+        arrival.check_peer()?; // 1 only from whom this listener serves
+        let request = NormalRequest::parse(raw(head))?; // 2 refuse what two parsers could read differently
+        let host = snapshot.configuration.hosts.find(request.host()).ok_or(Refusal::WrongHost)?; // 3 a host of ours
+        arrival.check_transport(host, &request)?;
+        let visit = Visit { live: &self.live, snapshot: &snapshot, host, head, arrival, reference: passage.reference.as_str(), now };
+        if let Some(own) = OwnEndpoint::of(&request, &snapshot.configuration.prefix) {
+            return Ok(Verdict::Answer(endpoint::serve(own, &request, &visit).await?)); // 4 ours, never forwarded
+        }
+        let route = host.routes.find(&request).map_err(|why| Refusal::unrouted(why, host, &request))?; // 5 no rule, no entry
+        let session = if route.access.wants_session() { visit.session() } else { None }; // 6 opened, aged, not ended
+        passage.session = session.as_ref().map(|session| *session.id());
+        passage.rule = rule_of(route);
+        match Access::judge(route, request, session, now) {
+            // 7 public, logged in, level, age
+            Judgement::Allowed(permit) => Ok(Verdict::Forward(permit)),
+            Judgement::MustLogIn(need) => Ok(Verdict::Answer(endpoint::login::invite(&visit, route, need)?)),
+            Judgement::Forbidden(_) => Err(Refusal::Forbidden),
+        }
+    }
+}
+
+fn raw(head: &RequestHeader) -> RawHead<'_> {
+    RawHead {
+        method: &head.method,
+        target: head.raw_path(),
+        authority: head.uri.authority().map(http::uri::Authority::as_str),
+        headers: &head.headers,
+    }
+}
+
+fn rule_of(route: &Route) -> &'static str {
+    match route.access {
+        Access::Public => "public",
+        Access::Optional(_) => "optional",
+        Access::Login(_) => "login",
+    }
+}
+
+impl Passage {
+    /// The permit; without one nothing may be sent.
+    fn permit(&self) -> Result<&Permit> {
+        self.permit.as_ref().ok_or_else(|| Error::explain(ErrorType::HTTPStatus(500), "no permit"))
+    }
+
+    fn asker<'a>(&'a self, session: &'a Session) -> Asker<'a> {
+        let head = session.req_header();
+        Asker {
+            headers: &head.headers,
+            navigation: self.navigation,
+            prefix: &self.snapshot.configuration.prefix,
+            reference: self.reference.as_str(),
+            secure: self.arrival.as_ref().is_some_and(|arrival| arrival.is_secure()),
+        }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Passage;
+
+    fn new_ctx(&self) -> Passage {
+        Passage {
+            snapshot: self.live.snapshot(),
+            began: self.live.clock.now(),
+            reference: self.live.telemetry.reference(),
+            arrival: None,
+            permit: None,
+            rule: "none",
+            session: None,
+            connects: 0,
+            navigation: false,
+            _in_flight: self.live.telemetry.metrics.in_flight(),
+        }
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<()> {
+        if let Some(connection) = guard::connection(session) {
+            connection.reached_filters();
+        }
+        session.set_min_send_rate(Some(MIN_SEND_RATE));
+        session.set_write_timeout(Some(CLIENT_WRITE_TIMEOUT));
+        passage.navigation = is_navigation(&session.req_header().method, &session.req_header().headers);
+        passage.arrival = Arrival::of(session, &passage.snapshot.configuration);
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<bool> {
+        let verdict = self.admit(session.req_header(), passage).await;
+        let answer = match verdict {
+            Ok(Verdict::Forward(permit)) => {
+                passage.permit = Some(permit);
+                return Ok(false);
+            }
+            Ok(Verdict::Answer(answer)) => answer,
+            Err(refusal) => respond::refuse(&refusal, &passage.asker(session)),
+        };
+        passage.rule = answer.rule;
+        respond::send(session, answer).await?;
+        Ok(true)
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, passage: &mut Passage) -> Result<Box<HttpPeer>> {
+        let upstream = &passage.permit()?.route().upstream.name;
+        let peer = passage.snapshot.upstreams.peer(upstream);
+        peer.ok_or_else(|| Error::explain(ErrorType::HTTPStatus(502), "the upstream's name has not resolved"))
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        passage: &mut Passage,
+    ) -> Result<()> {
+        let permit = passage.permit()?;
+        let arrival = passage.arrival.as_ref().ok_or_else(|| Error::new(ErrorType::InternalError))?;
+        forward::write(request, permit, arrival, &passage.snapshot)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        _passage: &mut Passage,
+    ) -> Result<()> {
+        // An empty last frame would be written as a second end of the body (pingora issue 935).
+        if end_of_stream && body.as_ref().is_some_and(Bytes::is_empty) {
+            *body = None;
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        passage: &mut Passage,
+    ) -> Result<()> {
+        let Some(permit) = &passage.permit else { return Ok(()) };
+        reply::clean(response, permit, &passage.snapshot);
+        let renewed = reply::renewed(permit, passage.navigation, &self.live, &passage.snapshot);
+        if let Some(cookie) = renewed {
+            reply::set_cookie(response, cookie)?;
+        }
+        let _ = session;
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        passage: &mut Passage,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        passage.connects += 1;
+        // Nothing was sent, so any request may be tried again (RFC 9110, 9.2.2).
+        error.set_retry(passage.connects < MAX_CONNECTS);
+        error
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, passage: &mut Passage) -> FailToProxy {
+        let refused = guard::connection(session).and_then(guard::Connection::refused);
+        let Some(refusal) = Refusal::of_proxy_error(error).filter(|_| refused.is_none()) else {
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        };
+        passage.rule = refusal.rule();
+        let mut code = 0;
+        if session.response_written().is_none() {
+            let answer = respond::refuse(&refusal, &passage.asker(session));
+            code = answer.status.as_u16();
+            if respond::send(session, answer).await.is_err() {
+                code = 0;
+            }
+        }
+        FailToProxy { error_code: code, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, passage: &mut Passage) {
+        let refused = guard::connection(session).and_then(guard::Connection::refused);
+        let took = self.live.clock.now().since(passage.began);
+        let status = match (session.response_written(), refused) {
+            (Some(response), _) => response.status.as_u16(),
+            (None, Some(refused)) => refused.status().0,
+            (None, None) => 0,
+        };
+        let route = passage.permit.as_ref().map(|permit| permit.route().name.as_str());
+        let metrics = route.and_then(|route| passage.snapshot.metrics.get(route));
+        let rule = refused.map_or(passage.rule, guard::Refused::code);
+        self.live.telemetry.metrics.request(metrics, rule, status, took, None);
+        let host = passage.permit.as_ref().map(|permit| permit.request().host().name.as_str());
+        let record = AccessRecord {
+            time: passage.began,
+            reference: passage.reference.as_str(),
+            client: passage.arrival.as_ref().and_then(Arrival::client),
+            method: session.req_header().method.as_str(),
+            host: host.unwrap_or_default(),
+            route,
+            rule,
+            status,
+            sent: session.body_bytes_sent() as u64,
+            took,
+            upstream: None,
+            session: passage.session.as_ref(),
+            aborted: error.is_some(),
+        };
+        self.live.telemetry.access(&record, &passage.snapshot.keys);
+    }
+
+    /// The default would write the path and the query into error logs.
+    fn request_summary(&self, _session: &Session, passage: &Passage) -> String {
+        format!("request {}", passage.reference.as_str())
+    }
+}

@@ -1,0 +1,92 @@
+//! The request as the app gets it, built from the permit (`design.md` D3, D4, D7a).
+//!
+//! **Invariant:** what only we may write is taken away before anything is written, on every route. Pingora
+//! has removed hop-by-hop fields and what `Connection` names by now, so a client cannot take ours away.
+
+use http::HeaderName;
+use http::header::{COOKIE, FORWARDED, HOST};
+use pingora::http::RequestHeader;
+use pingora::prelude::{ErrorType, OrErr as _, Result};
+use portvakt_core::access::Permit;
+use portvakt_core::cookie::{self, ForUpstream};
+use portvakt_core::forward::plain;
+use portvakt_core::route::UpstreamHost;
+
+use super::arrival::Arrival;
+use crate::snapshot::Snapshot;
+
+/// Makes `request`, a copy of the client's, what the app gets.
+pub(super) fn write(
+    request: &mut RequestHeader,
+    permit: &Permit,
+    arrival: &Arrival,
+    snapshot: &Snapshot,
+) -> Result<()> {
+    take_away(request, snapshot);
+    write_cookies(request)?;
+    write_target(request, permit)?;
+    write_origin(request, permit, arrival)?;
+    let Some(session) = permit.session() else { return Ok(()) };
+    let headers = plain::headers(&permit.route().headers, session, &snapshot.keys.pseudonym)
+        .or_err(ErrorType::HTTPStatus(500), "an identity header cannot be written")?;
+    for (name, value) in headers {
+        request.insert_header(name.to_owned(), value)?;
+    }
+    Ok(())
+}
+
+fn take_away(request: &mut RequestHeader, snapshot: &Snapshot) {
+    let taken: Vec<HeaderName> =
+        request.headers.keys().filter(|name| snapshot.reserved.takes_away(name.as_str())).cloned().collect();
+    for name in taken {
+        request.remove_header(&name);
+    }
+}
+
+fn write_cookies(request: &mut RequestHeader) -> Result<()> {
+    match cookie::for_upstream(&request.headers) {
+        ForUpstream::AsReceived => Ok(()),
+        ForUpstream::Line(line) => request.insert_header(COOKIE, line),
+        ForUpstream::None => {
+            request.remove_header(&COOKIE);
+            Ok(())
+        }
+    }
+}
+
+/// The judged path is the sent path, byte for byte (RT-1).
+fn write_target(request: &mut RequestHeader, permit: &Permit) -> Result<()> {
+    let target = permit.request().target();
+    if request.raw_path() == target.as_bytes() {
+        return Ok(());
+    }
+    let uri = http::Uri::try_from(&*target).or_err(ErrorType::HTTPStatus(500), "the judged target is no URI")?;
+    request.set_uri(uri);
+    Ok(())
+}
+
+/// `Host`, and where the request came from (RFC 7239), in our own words.
+fn write_origin(request: &mut RequestHeader, permit: &Permit, arrival: &Arrival) -> Result<()> {
+    let host = permit.request().host();
+    let asked = match host.port {
+        Some(port) => format!("{}:{port}", host.name),
+        None => host.name.clone(),
+    };
+    let upstream = &permit.route().upstream;
+    let sent = match &permit.route().host {
+        UpstreamHost::Keep => asked.clone(),
+        UpstreamHost::Upstream => format!("{}:{}", upstream.host, upstream.port),
+        UpstreamHost::Named(name) => name.clone(),
+    };
+    let proto = if arrival.is_secure() { "https" } else { "http" };
+    request.insert_header(HOST, sent)?;
+    if let Some(client) = arrival.client() {
+        // RFC 7239, 6: IPv6 in brackets and quotes.
+        let node = if client.is_ipv6() { format!("\"[{client}]\"") } else { client.to_string() };
+        request.insert_header("X-Forwarded-For", client.to_string())?;
+        request.insert_header(FORWARDED, format!("for={node};host=\"{asked}\";proto={proto}"))?;
+    }
+    request.insert_header("X-Forwarded-Host", asked)?;
+    request.insert_header("X-Forwarded-Proto", proto)
+}
+

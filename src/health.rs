@@ -1,0 +1,94 @@
+//! What operators are told of the process.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use portvakt_core::key::Secret;
+
+use crate::admin::{
+    ClockStatus, Health, KeyStatus, ProviderStatus, Readiness, RevocationStatus, SessionStatus, Status,
+};
+use crate::snapshot::Live;
+
+/// The process, as the admin listener shows it.
+pub(crate) struct LiveHealth {
+    live: Arc<Live>,
+}
+
+impl LiveHealth {
+    pub(crate) fn new(live: Arc<Live>) -> Self {
+        Self { live }
+    }
+}
+
+impl Health for LiveHealth {
+    /// Ready once metadata and keys of every provider are there; a provider that fails later changes
+    /// nothing (`threats.md` OM-7).
+    fn ready(&self) -> Readiness {
+        let mut reasons = Vec::new();
+        if self.live.stopping.load(Ordering::Relaxed) {
+            reasons.push("the process is stopping".to_owned());
+        }
+        for provider in self.live.snapshot().providers() {
+            let fetched = provider.fetched();
+            if fetched.metadata.is_none() || fetched.keys.is_none() {
+                let name = &provider.settings().name;
+                reasons.push(format!("metadata or keys of the provider `{name}` have not been fetched yet"));
+            }
+        }
+        if reasons.is_empty() { Readiness::Ready } else { Readiness::NotReady(reasons) }
+    }
+
+    fn status(&self) -> Status {
+        let (snapshot, now) = (self.live.snapshot(), self.live.clock.now());
+        let keys = &snapshot.keys;
+        let provider = |provider: &Arc<crate::provider::Provider>| {
+            let fetched = provider.fetched();
+            ProviderStatus {
+                name: provider.settings().name.clone(),
+                issuer: provider.settings().issuer.clone(),
+                metadata_fetched: fetched.metadata,
+                keys_fetched: fetched.keys,
+            }
+        };
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            now,
+            uptime: now.since(self.live.started),
+            generation: snapshot.generation,
+            loaded: snapshot.loaded,
+            providers: snapshot.providers().map(provider).collect(),
+            keys: [
+                KeyStatus::of_ring(Secret::Cookie.as_str(), &keys.cookie, now),
+                KeyStatus::of_ring(Secret::Revocation.as_str(), &keys.revocation, now),
+                KeyStatus::of_ring(Secret::Pseudonym.as_str(), &keys.pseudonym, now),
+                KeyStatus::of_ring(Secret::Audit.as_str(), &keys.audit, now),
+            ]
+            .concat(),
+            revocations: RevocationStatus {
+                entries: self.live.revocations.len(),
+                known_since: self.live.revocations.known_since(),
+            },
+            sessions: SessionStatus {
+                idle: snapshot.configuration.session.idle,
+                absolute: snapshot.configuration.session.absolute,
+            },
+            clock: ClockStatus::from(self.live.clock.drift()),
+            logs: self.live.telemetry.log_status(),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        let (snapshot, now) = (self.live.snapshot(), self.live.clock.now());
+        let metrics = &self.live.telemetry.metrics;
+        for provider in snapshot.providers() {
+            metrics.provider_calls(&provider.settings().name, provider.calls());
+        }
+        metrics.keys(&snapshot.keys, now);
+        metrics.revocations(self.live.revocations.len(), self.live.revocations.known_since());
+        metrics.config_generation(snapshot.generation);
+        metrics.ready(self.ready() == Readiness::Ready);
+        self.live.telemetry.observe_logs();
+        metrics.render()
+    }
+}

@@ -1,0 +1,352 @@
+//! Cause to status, code and page: the only writer of our own answers (`threats.md` OP-12, BR-1).
+//!
+//! The client learns what happened, what to do, and a reference; the cause goes to the log, never to the
+//! page. No `_` arm: a new cause does not compile until someone decides.
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, RETRY_AFTER,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use pingora::http::ResponseHeader;
+use pingora::prelude::{Error, ErrorType, Result};
+use pingora::proxy::Session;
+use portvakt_core::login::answer::{AnswerError, ProviderCode};
+use portvakt_core::login::wish::{Unfulfilled, Wish};
+use portvakt_core::redirect::Target;
+use portvakt_core::request::{Malformed, NormalRequest};
+use portvakt_core::route::{Host, Unrouted};
+
+use crate::answer::Answer;
+use crate::cause;
+use crate::endpoint::callback::CallbackError;
+use crate::endpoint::login_link;
+use crate::page::{self, Language, Page, PageLinks, RenderedPage};
+use crate::provider::{EndSessionRequest, ProviderError, VerifyError};
+
+/// When a person may try a provider again that failed, in seconds.
+const PROVIDER_RETRY: u32 = 30;
+
+/// Why a request does not get what it asked for.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The connection is of no listener of the configuration in force.
+    UnknownListener,
+    /// The peer is not one that this listener serves.
+    Peer,
+    /// Plain http for an https origin; a page there would be at `to`.
+    InsecureTransport { to: String },
+    /// The request has no normal form.
+    Malformed(Malformed),
+    /// A host that the configuration does not name.
+    WrongHost,
+    /// No route, or no endpoint of ours.
+    NoRoute,
+    /// An app could read the path as another route's.
+    AmbiguousPath,
+    /// Not with this method.
+    Method(Vec<Method>),
+    /// An endpoint's parameters are doubled or malformed.
+    Parameters,
+    /// An endpoint for navigations was asked for by something else (OP-14).
+    NotANavigation,
+    /// The route does not take this kind of identity.
+    Forbidden,
+    /// Logins end well and the browser comes back without a session.
+    LoginLoop { target: Target },
+    /// No login can be started.
+    ProviderDown { cause: ProviderError, target: Target },
+    /// The provider's answer logs nobody in.
+    Callback { cause: CallbackError, target: Option<Target>, wish: Option<Wish> },
+    /// A form was sent after the session had ended; a redirect would lose it silently.
+    FormWithoutSession { target: Target },
+    /// The app could not be reached, or broke off.
+    AppUnreachable,
+    /// The app took too long.
+    AppTooSlow,
+    /// A fault of ours, a missing permit among them.
+    Internal,
+    /// Not a refusal: the person is logged out everywhere.
+    SignedOut,
+    /// Not a refusal: the person is logged out here, and the provider could not be told.
+    SignedOutHereOnly,
+}
+
+impl From<Malformed> for Refusal {
+    fn from(cause: Malformed) -> Self {
+        Self::Malformed(cause)
+    }
+}
+
+impl Refusal {
+    pub(crate) fn unrouted(why: Unrouted, host: &Host, request: &NormalRequest) -> Self {
+        match why {
+            Unrouted::NoRoute => Self::NoRoute,
+            Unrouted::Method => Self::Method(host.routes.methods_at(request.path())),
+            Unrouted::Ambiguous => Self::AmbiguousPath,
+        }
+    }
+
+    /// What an error of the proxy means to the client; `None` if the client has gone.
+    pub(crate) fn of_proxy_error(error: &Error) -> Option<Self> {
+        use pingora::prelude::ErrorSource;
+        match (error.etype(), error.esource()) {
+            (ErrorType::HTTPStatus(500), _) => Some(Self::Internal),
+            (ErrorType::HTTPStatus(502), _) => Some(Self::AppUnreachable),
+            (ErrorType::HTTPStatus(_), _) => Some(Self::Parameters),
+            (ErrorType::ConnectTimedout | ErrorType::ReadTimedout, ErrorSource::Upstream) => {
+                Some(Self::AppTooSlow)
+            }
+            (_, ErrorSource::Upstream) => Some(Self::AppUnreachable),
+            (_, ErrorSource::Downstream) => None,
+            (_, ErrorSource::Internal | ErrorSource::Unset) => Some(Self::Internal),
+        }
+    }
+
+    /// The word for the access log.
+    pub(crate) fn rule(&self) -> &'static str {
+        match self {
+            Self::UnknownListener => "unknown_listener",
+            Self::Peer => "peer",
+            Self::InsecureTransport { .. } => "insecure_transport",
+            Self::Malformed(_) => "malformed",
+            Self::WrongHost => "wrong_host",
+            Self::NoRoute => "no_route",
+            Self::AmbiguousPath => "ambiguous_path",
+            Self::Method(_) => "method",
+            Self::Parameters => "parameters",
+            Self::NotANavigation => "not_a_navigation",
+            Self::Forbidden => "forbidden_kind",
+            Self::LoginLoop { .. } => "login_loop",
+            Self::ProviderDown { .. } => "provider_down",
+            Self::Callback { cause, .. } => cause.code(),
+            Self::FormWithoutSession { .. } => "login_required",
+            Self::AppUnreachable => "app_unreachable",
+            Self::AppTooSlow => "app_too_slow",
+            Self::Internal => "internal",
+            Self::SignedOut => "signed_out",
+            Self::SignedOutHereOnly => "signed_out_here_only",
+        }
+    }
+
+    fn page(&self) -> Page {
+        match self {
+            Self::UnknownListener | Self::Peer => Page::WrongHost,
+            Self::InsecureTransport { .. } => Page::InsecureTransport,
+            Self::Malformed(Malformed::TooLong) => Page::TooLong,
+            Self::Malformed(
+                Malformed::TargetForm
+                | Malformed::Host
+                | Malformed::Character
+                | Malformed::Escape
+                | Malformed::EscapedSeparator
+                | Malformed::Utf8
+                | Malformed::DotSegment
+                | Malformed::EmptySegment,
+            )
+            | Self::AmbiguousPath
+            | Self::Parameters
+            | Self::NotANavigation => Page::BadRequest,
+            Self::WrongHost => Page::WrongHost,
+            Self::NoRoute => Page::NotFound,
+            Self::Method(_) => Page::MethodNotAllowed,
+            Self::Forbidden => Page::WrongKind,
+            Self::LoginLoop { .. } => Page::LoginLoop,
+            Self::ProviderDown { cause, .. } => page_of_provider(cause),
+            Self::Callback { cause, .. } => page_of_callback(cause),
+            Self::FormWithoutSession { .. } => Page::LoginRequired,
+            Self::AppUnreachable => Page::AppUnreachable,
+            Self::AppTooSlow => Page::AppTooSlow,
+            Self::Internal => Page::InternalError,
+            Self::SignedOut => Page::SignedOut,
+            Self::SignedOutHereOnly => Page::SignedOutLocallyOnly,
+        }
+    }
+
+    /// Where the same is tried again.
+    fn restart(&self, prefix: &str) -> Option<String> {
+        match self {
+            Self::LoginLoop { target } | Self::ProviderDown { target, .. } | Self::FormWithoutSession { target } => {
+                Some(login_link(prefix, target, None))
+            }
+            Self::Callback { target, wish, .. } => {
+                let start = Target::start();
+                let level = wish.as_ref().and_then(|wish| wish.level);
+                Some(login_link(prefix, target.as_ref().unwrap_or(&start), level))
+            }
+            Self::UnknownListener
+            | Self::Peer
+            | Self::InsecureTransport { .. }
+            | Self::Malformed(_)
+            | Self::WrongHost
+            | Self::NoRoute
+            | Self::AmbiguousPath
+            | Self::Method(_)
+            | Self::Parameters
+            | Self::NotANavigation
+            | Self::Forbidden
+            | Self::AppUnreachable
+            | Self::AppTooSlow
+            | Self::Internal
+            | Self::SignedOut
+            | Self::SignedOutHereOnly => None,
+        }
+    }
+
+    /// The cause, where an operator would act on it.
+    fn report(&self, reference: &str) {
+        let report = |cause: &dyn std::error::Error| {
+            tracing::warn!(reference, rule = self.rule(), cause = cause::chain(cause), "a login failed");
+        };
+        match self {
+            Self::ProviderDown { cause, .. } => report(cause),
+            Self::Callback { cause: CallbackError::Answer(AnswerError::NoAttempt | AnswerError::Malformed), .. } => {}
+            Self::Callback { cause, .. } => report(cause),
+            _ => {}
+        }
+    }
+}
+
+fn page_of_provider(cause: &ProviderError) -> Page {
+    match cause {
+        ProviderError::Busy { .. } => Page::ProviderBusy { retry_after_seconds: PROVIDER_RETRY },
+        _ => Page::ProviderDown { retry_after_seconds: PROVIDER_RETRY },
+    }
+}
+
+fn page_of_callback(cause: &CallbackError) -> Page {
+    match cause {
+        CallbackError::Answer(AnswerError::Malformed | AnswerError::NoAttempt) => Page::LoginExpired,
+        CallbackError::Answer(AnswerError::WrongIssuer(_)) => Page::LoginRefused,
+        CallbackError::Answer(AnswerError::Provider { code, .. }) => match code {
+            ProviderCode::Cancelled => Page::LoginCancelled,
+            ProviderCode::LevelUnreachable => Page::LevelUnreachable,
+            ProviderCode::Unavailable => Page::ProviderDown { retry_after_seconds: PROVIDER_RETRY },
+            ProviderCode::InteractionRequired => Page::LoginExpired,
+            ProviderCode::Other => Page::LoginRefused,
+        },
+        // A used or old code: the login is begun again.
+        CallbackError::Redeem(ProviderError::Refused { code, .. }) if code.as_str() == "invalid_grant" => {
+            Page::LoginExpired
+        }
+        CallbackError::Redeem(cause) | CallbackError::IdToken(VerifyError::Provider(cause)) => page_of_provider(cause),
+        CallbackError::IdToken(VerifyError::Token(_)) | CallbackError::Identity(_) => Page::LoginRefused,
+        CallbackError::Unfulfilled(Unfulfilled::Level) => Page::LevelTooLow,
+        CallbackError::Unfulfilled(Unfulfilled::Kind) => Page::WrongKind,
+        CallbackError::Ended(_) => Page::LoginEnded,
+    }
+}
+
+/// Who asks, as far as the answer depends on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker<'a> {
+    /// The request's fields.
+    pub(crate) headers: &'a HeaderMap,
+    /// Whether a person waits for a page.
+    pub(crate) navigation: bool,
+    /// The prefix of our endpoints.
+    pub(crate) prefix: &'a str,
+    /// The request's reference.
+    pub(crate) reference: &'a str,
+    /// Whether the client's side is TLS.
+    pub(crate) secure: bool,
+}
+
+impl Asker<'_> {
+    fn language(&self) -> Language {
+        let accepted = self.headers.get(http::header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        Language::choose(accepted, None)
+    }
+}
+
+/// The answer to a refusal: a page for a person, JSON for everything else.
+pub(crate) fn refuse(refusal: &Refusal, asker: &Asker<'_>) -> Answer {
+    refusal.report(asker.reference);
+    let page = refusal.page();
+    if let (Refusal::InsecureTransport { to }, true) = (refusal, asker.navigation)
+        && let Ok(location) = HeaderValue::try_from(to)
+    {
+        // Nothing was said yet; the person meant the same place.
+        return Answer::new(StatusCode::PERMANENT_REDIRECT, refusal.rule()).with(LOCATION, location);
+    }
+    // A browser that sent a form waits for a page, although it cannot be redirected.
+    let answer = if asker.navigation || matches!(refusal, Refusal::FormWithoutSession { .. }) {
+        let links = PageLinks {
+            restart: refusal.restart(asker.prefix),
+            start: Some("/".to_owned()),
+            logout: Some(format!("{}/logout", asker.prefix)),
+        };
+        rendered(page::render(&page, asker.language(), &links, asker.reference), refusal.rule(), asker)
+    } else {
+        let mut answer = Answer::new(status(page.status()), refusal.rule());
+        answer.body = page::render_json(&page, asker.reference);
+        answer = answer.with(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        answer = guarded(answer.with(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::BARE_POLICY)), asker);
+        with_retry(answer, page.retry_after_seconds())
+    };
+    match refusal {
+        Refusal::Method(methods) => {
+            let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+            answer.with(ALLOW, HeaderValue::try_from(names.join(", ")).expect("methods are tokens"))
+        }
+        _ => answer,
+    }
+}
+
+/// The page that posts the browser to the provider to end the session there.
+pub(crate) fn logout_form(request: &EndSessionRequest, asker: &Asker<'_>) -> Answer {
+    let page =
+        page::render_logout_form(asker.language(), &request.endpoint, &request.parameters, asker.reference);
+    rendered(page, "logout_form", asker)
+}
+
+fn rendered(page: RenderedPage, rule: &'static str, asker: &Asker<'_>) -> Answer {
+    let mut answer = Answer::new(status(page.status), rule)
+        .with(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))
+        .with(CONTENT_LANGUAGE, HeaderValue::from_static(page.content_language));
+    if let Ok(policy) = HeaderValue::try_from(&*page.content_security_policy) {
+        answer = answer.with(CONTENT_SECURITY_POLICY, policy);
+    }
+    answer.body = page.html;
+    with_retry(guarded(answer, asker), page.retry_after_seconds)
+}
+
+fn with_retry(answer: Answer, seconds: Option<u32>) -> Answer {
+    match seconds {
+        Some(seconds) => answer.with(RETRY_AFTER, HeaderValue::from(seconds)),
+        None => answer,
+    }
+}
+
+fn guarded(mut answer: Answer, asker: &Asker<'_>) -> Answer {
+    for (name, value) in page::security_headers(asker.secure) {
+        let name = HeaderName::try_from(*name).expect("a constant name");
+        answer.headers.retain(|(known, _)| *known != name);
+        answer.headers.push((name, HeaderValue::from_static(value)));
+    }
+    answer
+}
+
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Sends an answer of ours.
+///
+/// # Errors
+///
+/// If the client does not take it.
+pub(crate) async fn send(session: &mut Session, answer: Answer) -> Result<()> {
+    let mut response = ResponseHeader::build(answer.status, Some(answer.headers.len() + 1))?;
+    for (name, value) in answer.headers {
+        response.append_header(name, value)?;
+    }
+    response.insert_header(CONTENT_LENGTH, answer.body.len())?;
+    let head = session.req_header().method == Method::HEAD;
+    let empty = head || answer.body.is_empty();
+    session.write_response_header(Box::new(response), empty).await?;
+    if !empty {
+        session.write_response_body(Some(Bytes::from(answer.body)), true).await?;
+    }
+    Ok(())
+}

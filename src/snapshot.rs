@@ -1,0 +1,242 @@
+//! One generation of everything that a configuration says, and the state that outlives generations.
+//!
+//! **Invariant:** a request takes one [`Snapshot`] when it begins and sees no other (`threats.md` OM-2).
+//! What cannot be built whole is not put in place: a bad file changes nothing.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use portvakt_core::clock::{Clock, Timestamp};
+use portvakt_core::config::{self, Configuration, Environment, Problem, Problems};
+use portvakt_core::forward::plain;
+use portvakt_core::forward::strip::Reserved;
+use portvakt_core::key::{ClientKey, KeyFile, KeyFileError, Keys, path_of};
+use portvakt_core::provider::{ClientAuth, ProviderSettings};
+use portvakt_core::revocation::{MemoryLog, Revocations};
+
+use crate::provider::{Provider, ProviderError};
+use crate::telemetry::Telemetry;
+use crate::telemetry::metrics::RouteMetrics;
+use crate::upstream::{UpstreamError, Upstreams};
+
+/// One generation.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts from 1.
+    pub generation: u64,
+    /// When it was loaded.
+    pub loaded: Timestamp,
+    /// What the file means.
+    pub configuration: Configuration,
+    /// Our own keys.
+    pub keys: Keys,
+    /// Header names that only we may write.
+    pub reserved: Reserved,
+    /// Where requests go.
+    pub upstreams: Upstreams,
+    /// Counters by the route's name.
+    pub metrics: HashMap<String, RouteMetrics>,
+    providers: HashMap<String, Arc<Provider>>,
+}
+
+/// Why a configuration cannot be put in place.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file.
+    #[error("{0}")]
+    File(Problems),
+    /// A key file.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// A provider's client.
+    #[error("the provider `{name}` cannot be set up")]
+    Provider {
+        /// Its name in the file.
+        name: String,
+        /// Why.
+        #[source]
+        source: ProviderError,
+    },
+    /// An upstream.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// A log.
+    #[error("a log cannot be opened")]
+    Log(#[source] std::io::Error),
+}
+
+impl Snapshot {
+    /// Reads a file and all that it names.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`]: nothing is put in place.
+    pub fn load(
+        path: &Path,
+        before: Option<&Self>,
+        telemetry: &Telemetry,
+        now: Timestamp,
+    ) -> Result<(Self, Vec<Problem>), LoadError> {
+        let loaded = config::load(path, &|name| std::env::var(name).ok()).map_err(LoadError::File)?;
+        let snapshot = Self::build(loaded.configuration, before, telemetry, now)?;
+        Ok((snapshot, loaded.warnings))
+    }
+
+    fn build(
+        configuration: Configuration,
+        before: Option<&Self>,
+        telemetry: &Telemetry,
+        now: Timestamp,
+    ) -> Result<Self, LoadError> {
+        let keys = Keys::load(&configuration.keys)?;
+        let providers = configuration
+            .providers
+            .iter()
+            .map(|settings| {
+                // One that stays what it was keeps what it has fetched.
+                let kept = before.and_then(|before| before.provider(&settings.name));
+                let kept = kept.filter(|kept| kept.settings().is_same(settings)).cloned();
+                let provider = match kept {
+                    Some(kept) => kept,
+                    None => Arc::new(provider(settings, &configuration.keys, now)?),
+                };
+                Ok((settings.name.clone(), provider))
+            })
+            .collect::<Result<_, LoadError>>()?;
+        let routes = || configuration.hosts.iter().flat_map(|host| host.routes.iter());
+        let reserved = Reserved::new(routes().flat_map(|route| plain::names(&route.headers)));
+        let metrics = routes().map(|route| (route.name.clone(), telemetry.metrics.route(&route.name))).collect();
+        Ok(Self {
+            generation: before.map_or(1, |before| before.generation + 1),
+            loaded: now,
+            keys,
+            reserved,
+            upstreams: Upstreams::of(&configuration.hosts)?,
+            metrics,
+            providers,
+            configuration,
+        })
+    }
+
+    /// A provider by its name in the file.
+    #[must_use]
+    pub fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
+        self.providers.get(name)
+    }
+
+    /// Every provider.
+    pub fn providers(&self) -> impl Iterator<Item = &Arc<Provider>> {
+        self.providers.values()
+    }
+
+    /// Whether test identities are refused.
+    #[must_use]
+    pub fn is_production(&self) -> bool {
+        self.configuration.environment == Environment::Production
+    }
+
+    /// Lets each provider sign with the key that is active now (`design.md` D15).
+    pub fn renew_client_keys(&self, now: Timestamp) -> Result<(), KeyFileError> {
+        for provider in self.providers() {
+            if let Some(key) = client_key(provider.settings(), &self.configuration.keys, now)? {
+                provider.set_client_key(key);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn provider(settings: &ProviderSettings, keys: &Path, now: Timestamp) -> Result<Provider, LoadError> {
+    let key = client_key(settings, keys, now)?;
+    Provider::new(settings.clone(), key)
+        .map_err(|source| LoadError::Provider { name: settings.name.clone(), source })
+}
+
+/// The purpose of the keys with which we authenticate at a provider.
+#[must_use]
+pub fn client_purpose(provider: &str) -> String {
+    format!("client-{provider}")
+}
+
+fn client_key(
+    settings: &ProviderSettings,
+    keys: &Path,
+    now: Timestamp,
+) -> Result<Option<ClientKey>, KeyFileError> {
+    if !matches!(settings.client_auth, ClientAuth::PrivateKeyJwt) {
+        return Ok(None);
+    }
+    let purpose = client_purpose(&settings.name);
+    let keys = KeyFile::read(&path_of(keys, &purpose), &purpose)?.client_keys(now)?;
+    let newest_active = keys.iter().rposition(|(active_from, _)| *active_from <= now).unwrap_or(0);
+    Ok(keys.into_iter().nth(newest_active).map(|(_, key)| key))
+}
+
+/// What the process is about: the current snapshot, and what outlives it.
+pub struct Live {
+    /// The configuration file.
+    pub path: PathBuf,
+    /// The one clock.
+    pub clock: Arc<Clock>,
+    /// When the process started.
+    pub started: Timestamp,
+    /// What ended early.
+    pub revocations: Revocations,
+    /// Logs and metrics.
+    pub telemetry: Arc<Telemetry>,
+    /// Whether the process has been told to stop.
+    pub stopping: AtomicBool,
+    current: ArcSwap<Snapshot>,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Live {
+    /// A process with its first snapshot.
+    #[must_use]
+    pub fn new(path: PathBuf, clock: Clock, telemetry: Arc<Telemetry>, snapshot: Snapshot) -> Self {
+        let now = clock.now();
+        // Sessions may outlive the limit with which they began; the longest that a file may name counts.
+        let longest = snapshot.configuration.session.absolute.max(LONGEST_SESSION);
+        Self {
+            path,
+            started: now,
+            revocations: Revocations::new(Box::new(MemoryLog::default()), longest, now),
+            telemetry,
+            stopping: AtomicBool::new(false),
+            current: ArcSwap::from_pointee(snapshot),
+            clock: Arc::new(clock),
+        }
+    }
+
+    /// The snapshot in force.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Reads the file again and puts it in place as a whole. Returns the warnings.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`]: everything stays as it was.
+    pub async fn reload(&self) -> Result<Vec<Problem>, LoadError> {
+        let (before, now) = (self.snapshot(), self.clock.now());
+        let (snapshot, warnings) = Snapshot::load(&self.path, Some(&before), &self.telemetry, now)?;
+        self.telemetry.configure(&snapshot.configuration.logs).map_err(LoadError::Log)?;
+        snapshot.upstreams.resolve().await;
+        self.current.store(Arc::new(snapshot));
+        Ok(warnings)
+    }
+}
+
+/// The longest life that a configuration may give a session.
+const LONGEST_SESSION: Duration = Duration::from_secs(24 * 3600);

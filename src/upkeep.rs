@@ -1,0 +1,143 @@
+//! What is done in the background: time, names, providers' keys, our keys, forgotten entries, reloads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
+use pingora::services::ServiceReadyNotifier;
+use portvakt_core::clock::Drift;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::cause;
+use crate::guard::Certificates;
+use crate::snapshot::Live;
+
+/// How often the clock is compared.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How often names are resolved, in seconds.
+const RESOLVE: u64 = 30;
+
+/// How often everything else is looked after, in seconds.
+const MINUTE: u64 = 60;
+
+/// How often a provider is asked that has never answered, in seconds.
+const IMPATIENT: u64 = 6;
+
+/// How long the first round may take: the process starts without its providers (`threats.md` OM-7).
+const FIRST_ROUND: Duration = Duration::from_secs(3);
+
+/// The background's work.
+pub(crate) struct Upkeep {
+    live: Arc<Live>,
+    certificates: Vec<Arc<Certificates>>,
+}
+
+impl Upkeep {
+    pub(crate) fn new(live: Arc<Live>, certificates: Vec<Arc<Certificates>>) -> Self {
+        Self { live, certificates }
+    }
+
+    async fn resolve(&self) {
+        for upstream in self.live.snapshot().upstreams.resolve().await {
+            tracing::warn!(upstream, "the upstream's name does not resolve; its last address stays in use");
+        }
+    }
+
+    async fn refresh_providers(&self) {
+        let snapshot = self.live.snapshot();
+        for provider in snapshot.providers() {
+            if let Err(error) = provider.refresh(self.live.clock.now()).await {
+                let name = provider.settings().name.as_str();
+                tracing::warn!(provider = name, %error, "metadata or keys were not renewed; the last good ones stay in use");
+            }
+        }
+    }
+
+    /// Whether some provider has never answered.
+    fn lacks_something(&self) -> bool {
+        self.live.snapshot().providers().any(|provider| {
+            let fetched = provider.fetched();
+            fetched.metadata.is_none() || fetched.keys.is_none()
+        })
+    }
+
+    fn look_after_keys(&self) {
+        let now = self.live.clock.now();
+        self.live.revocations.forget(now);
+        if let Err(error) = self.live.snapshot().renew_client_keys(now) {
+            tracing::error!(%error, "the client keys were not renewed; the last good ones stay in use");
+        }
+    }
+
+    fn compare_clocks(&self) {
+        let drift = self.live.clock.tick();
+        self.live.telemetry.metrics.clock(drift);
+        if let Drift::Stepped(millis) = drift {
+            tracing::error!(millis, "the system clock was set; it is followed after a reload (SIGHUP)");
+        }
+    }
+
+    /// SIGHUP: the operator means what is there now, the system's time included.
+    async fn reload(&self) {
+        self.live.telemetry.reopen();
+        let taken = match self.live.reload().await {
+            Ok(warnings) => {
+                for warning in &warnings {
+                    tracing::warn!(%warning, "the configuration may not mean what is wanted");
+                }
+                true
+            }
+            Err(error) => {
+                tracing::error!(error = cause::chain(&error), "the configuration was not taken; the one in force stays");
+                false
+            }
+        };
+        for pair in &self.certificates {
+            if let Err(error) = pair.reload() {
+                tracing::error!(%error, "a certificate was not taken; the one in use stays");
+            }
+        }
+        if self.live.clock.stepped() {
+            self.live.clock.confirm();
+        }
+        self.live.telemetry.metrics.config_reload(taken);
+        self.refresh_providers().await;
+    }
+}
+
+#[async_trait]
+impl BackgroundService for Upkeep {
+    async fn start_with_ready_notifier(&self, mut shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
+        let mut hangup = signal(SignalKind::hangup()).expect("the process may handle its signals");
+        self.resolve().await;
+        let _ = tokio::time::timeout(FIRST_ROUND, self.refresh_providers()).await;
+        ready.notify_ready();
+        let mut ticks = interval(SECOND);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut seconds = 0_u64;
+        loop {
+            tokio::select! {
+                _ = shutdown.changed() => return,
+                _ = hangup.recv() => self.reload().await,
+                _ = ticks.tick() => {
+                    seconds += 1;
+                    self.compare_clocks();
+                    if seconds.is_multiple_of(RESOLVE) {
+                        self.resolve().await;
+                    }
+                    if seconds.is_multiple_of(IMPATIENT) && self.lacks_something() {
+                        self.refresh_providers().await;
+                    }
+                    if seconds.is_multiple_of(MINUTE) {
+                        self.look_after_keys();
+                        self.refresh_providers().await;
+                    }
+                }
+            }
+        }
+    }
+}
