@@ -245,6 +245,23 @@ mod tests {
         assert_eq!(lines.len(), 3);
     }
 
+    /// pingora and others speak through the crate `log`.
+    #[test]
+    fn messages_of_the_older_kind_are_judged_alike() {
+        // What `install` does for the process: records reach the subscriber of the thread.
+        let _ = tracing_subscriber::registry().try_init();
+        let lines = lines("trace", || {
+            log::error!(target: "pingora_proxy", "Fail to proxy: canary");
+            log::error!(target: "pingora_core::services::listening", "Downstream handshake error from 192.0.2.7: canary");
+            log::debug!(target: "pingora_core::server", "canary");
+            log::debug!(target: "h2::proto", "canary");
+            log::info!(target: "pingora_core::server", "SIGTERM received");
+            log::error!(target: "pingora_core::services::listening", "Accept() failed");
+        });
+        let told: Vec<_> = lines.iter().map(|line| line["message"].as_str().unwrap()).collect();
+        assert_eq!(told, ["SIGTERM received", "Accept() failed"]);
+    }
+
     #[test]
     fn only_our_own_modules_may_say_more() {
         assert!(
