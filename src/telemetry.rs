@@ -403,4 +403,44 @@ mod tests {
         }
         assert_eq!(lines(&audit).len(), 1);
     }
+
+    /// `cargo test --release -- --ignored --nocapture what_a_request_costs`: nanoseconds, all of telemetry.
+    #[test]
+    #[ignore = "a measurement, not a check"]
+    fn what_a_request_costs() {
+        const ROUNDS: u32 = 500_000;
+        let audit = scratch("audit.log");
+        let telemetry = Telemetry::start(&logs(Path::new("/dev/null"), &audit)).unwrap();
+        let (keys, session, route) = (keys(), SessionId::random(), telemetry.metrics.route("app"));
+        let told = |what: &str, run: &dyn Fn()| {
+            let started = std::time::Instant::now();
+            for _ in 0..ROUNDS {
+                run();
+            }
+            let each = started.elapsed().as_nanos() / u128::from(ROUNDS);
+            io::Write::write_fmt(&mut io::stderr(), format_args!("{what}: {each} ns\n")).unwrap();
+        };
+        told("a reference", &|| {
+            std::hint::black_box(telemetry.reference());
+        });
+        told("a line", &|| telemetry.access(&record(), &keys));
+        told("a line of a session", &|| {
+            telemetry.access(&AccessRecord { session: Some(&session), ..record() }, &keys);
+        });
+        told("metrics", &|| {
+            let _under_way = telemetry.metrics.in_flight();
+            telemetry.metrics.request(
+                Some(&route),
+                "session",
+                200,
+                Duration::from_millis(1),
+                Some(Duration::ZERO),
+            );
+        });
+        assert!(telemetry.close(PATIENCE));
+        telemetry.logs.load().each(|log| {
+            let told = format_args!("{}: {} lines dropped\n", log.name(), log.dropped());
+            io::Write::write_fmt(&mut io::stderr(), told).unwrap();
+        });
+    }
 }

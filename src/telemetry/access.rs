@@ -135,8 +135,6 @@ fn micros(duration: Duration) -> u64 {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::time::Instant;
-
     use portvakt_core::key::{KeyId, RingKey};
     use serde_json::{Value, json};
 
@@ -256,21 +254,5 @@ pub(super) mod tests {
         assert_eq!(line(NOW, &rotating), line(NOW, &ring(1)));
         let later = NOW + Duration::from_secs(1);
         assert_eq!(line(later, &rotating), line(later, &ring(2)));
-    }
-
-    /// `cargo test --release -- --ignored --nocapture a_line_costs`: the time of a line in nanoseconds.
-    #[test]
-    #[ignore = "a measurement, not a check"]
-    fn a_line_costs() {
-        let (ring, session) = (ring(1), SessionId::random());
-        for (name, session) in [("without a session", None), ("with a session", Some(&session))] {
-            let record = AccessRecord { session, ..record() };
-            let started = Instant::now();
-            let bytes: usize =
-                (0..200_000).map(|_| record.log(ClientAddress::Full, &ring, <[u8]>::len)).sum();
-            let each = started.elapsed().as_nanos() / 200_000;
-            let told = format_args!("{name}: {each} ns for {} bytes\n", bytes / 200_000);
-            std::io::Write::write_fmt(&mut std::io::stderr(), told).unwrap();
-        }
     }
 }
