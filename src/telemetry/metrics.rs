@@ -187,12 +187,12 @@ impl Metrics {
         self.logins_started.with_label_values(&[provider]).inc();
     }
 
-    /// A login ended: `ok`, or the code of the error.
+    /// A login ended: `success`, or the code of the error.
     pub fn login_ended(&self, provider: &str, outcome: &'static str) {
         self.logins.with_label_values(&[provider, outcome]).inc();
     }
 
-    /// Somebody was logged out: `here`, `frontchannel`, `backchannel`.
+    /// Somebody was logged out: `own`, `frontchannel`, `backchannel`.
     pub fn logout(&self, kind: &'static str) {
         self.logouts.with_label_values(&[kind]).inc();
     }
@@ -402,7 +402,7 @@ mod tests {
     fn events_are_counted_where_they_belong() {
         let metrics = Metrics::new();
         metrics.login_started("idporten");
-        metrics.login_ended("idporten", "ok");
+        metrics.login_ended("idporten", "success");
         metrics.logout("frontchannel");
         metrics.session_opened();
         metrics.session_refused("revoked");
@@ -417,7 +417,7 @@ mod tests {
         metrics.ready(true);
         for (series, expected) in [
             (r#"portvakt_logins_started_total{provider="idporten"}"#, "1"),
-            (r#"portvakt_logins_total{outcome="ok",provider="idporten"}"#, "1"),
+            (r#"portvakt_logins_total{outcome="success",provider="idporten"}"#, "1"),
             (r#"portvakt_logouts_total{kind="frontchannel"}"#, "1"),
             ("portvakt_sessions_opened_total", "1"),
             (r#"portvakt_sessions_refused_total{reason="revoked"}"#, "1"),
