@@ -16,6 +16,7 @@ use portvakt_core::endpoint::OwnEndpoint;
 use portvakt_core::key::Ring;
 use portvakt_core::redirect::Target;
 use portvakt_core::request::NormalRequest;
+use portvakt_core::revocation::Ended;
 use portvakt_core::route::Host;
 use portvakt_core::seal::SealKey;
 use portvakt_core::session::{Session, cookies};
@@ -120,11 +121,32 @@ impl Visit<'_> {
     /// The live session of this request: its cookie is ours and whole, its limits hold, it has not ended
     /// and can be ended, and it is of the provider that logs in for this host.
     pub(crate) fn session(&self) -> Option<Session> {
+        let found = self.find_session();
+        if let Err(reason) = &found
+            && cookies::has_session_cookie(self.headers())
+        {
+            self.live.telemetry.metrics.session_refused(reason);
+        }
+        found.ok()
+    }
+
+    /// The session, or the word for the metrics why there is none. The client is not told (CK-1).
+    fn find_session(&self) -> Result<Session, &'static str> {
         let limits = &self.snapshot.configuration.session;
-        let session = cookies::open_session(self.headers(), self.scope(), self.ring(), limits, self.now)?;
-        let ours = self.host.provider.as_ref().is_some_and(|provider| provider.name == session.identity().provider());
-        let revocable = self.snapshot.keys.revocation.by_id(session.tags().key, self.now).is_some();
-        (ours && revocable && self.live.revocations.check(&session).is_ok()).then_some(session)
+        let session = cookies::open_session(self.headers(), self.scope(), self.ring(), limits, self.now)
+            .ok_or("not_ours_or_over")?;
+        if self.host.provider.as_ref().is_none_or(|provider| provider.name != session.identity().provider()) {
+            return Err("other_provider");
+        }
+        // What could not be ended is not accepted.
+        if self.snapshot.keys.revocation.by_id(session.tags().key, self.now).is_none() {
+            return Err("retired_key");
+        }
+        match self.live.revocations.check(&session) {
+            Ok(()) => Ok(session),
+            Err(Ended::Revoked) => Err("ended"),
+            Err(Ended::BeforeKnowledge) => Err("before_knowledge"),
+        }
     }
 
     /// Ends a session here, on every replica that follows the log.
@@ -154,7 +176,11 @@ pub(crate) fn parameters<const N: usize>(
 }
 
 /// A link to start a login for a place on this host.
-pub(crate) fn login_link(prefix: &str, target: &Target, level: Option<portvakt_core::level::Level>) -> String {
+pub(crate) fn login_link(
+    prefix: &str,
+    target: &Target,
+    level: Option<portvakt_core::level::Level>,
+) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("redirect", target.as_str());
     if let Some(level) = level {

@@ -9,7 +9,7 @@ mod forward;
 mod reply;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -52,6 +52,9 @@ pub struct Gateway {
 pub struct Passage {
     snapshot: Arc<Snapshot>,
     began: Timestamp,
+    started: Instant,
+    sent_upstream: Option<Instant>,
+    upstream: Option<Duration>,
     reference: Reference,
     arrival: Option<Arrival>,
     permit: Option<Permit>,
@@ -64,6 +67,7 @@ pub struct Passage {
 
 /// What becomes of a request.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once for each request and taken apart at once")]
 pub(crate) enum Verdict {
     /// It goes to the app.
     Forward(Permit),
@@ -87,7 +91,15 @@ impl Gateway {
         let request = NormalRequest::parse(raw(head))?; // 2 refuse what two parsers could read differently
         let host = snapshot.configuration.hosts.find(request.host()).ok_or(Refusal::WrongHost)?; // 3 a host of ours
         arrival.check_transport(host, &request)?;
-        let visit = Visit { live: &self.live, snapshot: &snapshot, host, head, arrival, reference: passage.reference.as_str(), now };
+        let visit = Visit {
+            live: &self.live,
+            snapshot: &snapshot,
+            host,
+            head,
+            arrival,
+            reference: passage.reference.as_str(),
+            now,
+        };
         if let Some(own) = OwnEndpoint::of(&request, &snapshot.configuration.prefix) {
             return Ok(Verdict::Answer(endpoint::serve(own, &request, &visit).await?)); // 4 ours, never forwarded
         }
@@ -147,6 +159,9 @@ impl ProxyHttp for Gateway {
         Passage {
             snapshot: self.live.snapshot(),
             began: self.live.clock.now(),
+            started: Instant::now(),
+            sent_upstream: None,
+            upstream: None,
             reference: self.live.telemetry.reference(),
             arrival: None,
             permit: None,
@@ -196,6 +211,7 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         passage: &mut Passage,
     ) -> Result<()> {
+        passage.sent_upstream = Some(Instant::now());
         let permit = passage.permit()?;
         let arrival = passage.arrival.as_ref().ok_or_else(|| Error::new(ErrorType::InternalError))?;
         forward::write(request, permit, arrival, &passage.snapshot)
@@ -217,17 +233,17 @@ impl ProxyHttp for Gateway {
 
     async fn response_filter(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         response: &mut ResponseHeader,
         passage: &mut Passage,
     ) -> Result<()> {
+        passage.upstream = passage.sent_upstream.map(|sent| sent.elapsed());
         let Some(permit) = &passage.permit else { return Ok(()) };
         reply::clean(response, permit, &passage.snapshot);
         let renewed = reply::renewed(permit, passage.navigation, &self.live, &passage.snapshot);
         if let Some(cookie) = renewed {
             reply::set_cookie(response, cookie)?;
         }
-        let _ = session;
         Ok(())
     }
 
@@ -244,12 +260,25 @@ impl ProxyHttp for Gateway {
         error
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, passage: &mut Passage) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        passage: &mut Passage,
+    ) -> FailToProxy {
         let refused = guard::connection(session).and_then(guard::Connection::refused);
         let Some(refusal) = Refusal::of_proxy_error(error).filter(|_| refused.is_none()) else {
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
         passage.rule = refusal.rule();
+        // Its kind alone: its text may quote what the app or the client sent.
+        let (kind, source) = (error.etype().as_str(), error.esource().as_str());
+        tracing::warn!(
+            reference = passage.reference.as_str(),
+            kind,
+            source,
+            "a request could not be forwarded"
+        );
         let mut code = 0;
         if session.response_written().is_none() {
             let answer = respond::refuse(&refusal, &passage.asker(session));
@@ -263,7 +292,7 @@ impl ProxyHttp for Gateway {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, passage: &mut Passage) {
         let refused = guard::connection(session).and_then(guard::Connection::refused);
-        let took = self.live.clock.now().since(passage.began);
+        let took = passage.started.elapsed();
         let status = match (session.response_written(), refused) {
             (Some(response), _) => response.status.as_u16(),
             (None, Some(refused)) => refused.status().0,
@@ -272,7 +301,7 @@ impl ProxyHttp for Gateway {
         let route = passage.permit.as_ref().map(|permit| permit.route().name.as_str());
         let metrics = route.and_then(|route| passage.snapshot.metrics.get(route));
         let rule = refused.map_or(passage.rule, guard::Refused::code);
-        self.live.telemetry.metrics.request(metrics, rule, status, took, None);
+        self.live.telemetry.metrics.request(metrics, rule, status, took, passage.upstream);
         let host = passage.permit.as_ref().map(|permit| permit.request().host().name.as_str());
         let record = AccessRecord {
             time: passage.began,
@@ -285,7 +314,7 @@ impl ProxyHttp for Gateway {
             status,
             sent: session.body_bytes_sent() as u64,
             took,
-            upstream: None,
+            upstream: passage.upstream,
             session: passage.session.as_ref(),
             aborted: error.is_some(),
         };

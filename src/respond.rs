@@ -166,9 +166,9 @@ impl Refusal {
     /// Where the same is tried again.
     fn restart(&self, prefix: &str) -> Option<String> {
         match self {
-            Self::LoginLoop { target } | Self::ProviderDown { target, .. } | Self::FormWithoutSession { target } => {
-                Some(login_link(prefix, target, None))
-            }
+            Self::LoginLoop { target }
+            | Self::ProviderDown { target, .. }
+            | Self::FormWithoutSession { target } => Some(login_link(prefix, target, None)),
             Self::Callback { target, wish, .. } => {
                 let start = Target::start();
                 let level = wish.as_ref().and_then(|wish| wish.level);
@@ -200,7 +200,10 @@ impl Refusal {
         };
         match self {
             Self::ProviderDown { cause, .. } => report(cause),
-            Self::Callback { cause: CallbackError::Answer(AnswerError::NoAttempt | AnswerError::Malformed), .. } => {}
+            Self::Callback {
+                cause: CallbackError::Answer(AnswerError::NoAttempt | AnswerError::Malformed),
+                ..
+            } => {}
             Self::Callback { cause, .. } => report(cause),
             _ => {}
         }
@@ -229,7 +232,9 @@ fn page_of_callback(cause: &CallbackError) -> Page {
         CallbackError::Redeem(ProviderError::Refused { code, .. }) if code.as_str() == "invalid_grant" => {
             Page::LoginExpired
         }
-        CallbackError::Redeem(cause) | CallbackError::IdToken(VerifyError::Provider(cause)) => page_of_provider(cause),
+        CallbackError::Redeem(cause) | CallbackError::IdToken(VerifyError::Provider(cause)) => {
+            page_of_provider(cause)
+        }
         CallbackError::IdToken(VerifyError::Token(_)) | CallbackError::Identity(_) => Page::LoginRefused,
         CallbackError::Unfulfilled(Unfulfilled::Level) => Page::LevelTooLow,
         CallbackError::Unfulfilled(Unfulfilled::Kind) => Page::WrongKind,
@@ -281,7 +286,8 @@ pub(crate) fn refuse(refusal: &Refusal, asker: &Asker<'_>) -> Answer {
         let mut answer = Answer::new(status(page.status()), refusal.rule());
         answer.body = page::render_json(&page, asker.reference);
         answer = answer.with(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        answer = guarded(answer.with(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::BARE_POLICY)), asker);
+        answer =
+            guarded(answer.with(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::BARE_POLICY)), asker);
         with_retry(answer, page.retry_after_seconds())
     };
     match refusal {

@@ -109,7 +109,8 @@ impl Snapshot {
             .collect::<Result<_, LoadError>>()?;
         let routes = || configuration.hosts.iter().flat_map(|host| host.routes.iter());
         let reserved = Reserved::new(routes().flat_map(|route| plain::names(&route.headers)));
-        let metrics = routes().map(|route| (route.name.clone(), telemetry.metrics.route(&route.name))).collect();
+        let metrics =
+            routes().map(|route| (route.name.clone(), telemetry.metrics.route(&route.name))).collect();
         Ok(Self {
             generation: before.map_or(1, |before| before.generation + 1),
             loaded: now,

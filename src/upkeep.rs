@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
-use pingora::services::background::BackgroundService;
 use pingora::services::ServiceReadyNotifier;
+use pingora::services::background::BackgroundService;
 use portvakt_core::clock::Drift;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
@@ -92,7 +92,10 @@ impl Upkeep {
                 true
             }
             Err(error) => {
-                tracing::error!(error = cause::chain(&error), "the configuration was not taken; the one in force stays");
+                tracing::error!(
+                    error = cause::chain(&error),
+                    "the configuration was not taken; the one in force stays"
+                );
                 false
             }
         };

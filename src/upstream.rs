@@ -85,14 +85,17 @@ impl Upstreams {
 
 impl Peer {
     fn new(settings: &Arc<Upstream>) -> Result<Self, UpstreamError> {
-        let unusable = |path: &PathBuf| UpstreamError::CaFile { upstream: settings.name.clone(), path: path.clone() };
+        let unusable =
+            |path: &PathBuf| UpstreamError::CaFile { upstream: settings.name.clone(), path: path.clone() };
         let ca = settings.ca_file.as_ref().map(|path| read_ca(path).ok_or_else(|| unusable(path)));
         Ok(Self { settings: Arc::clone(settings), ca: ca.transpose()?, resolved: ArcSwapOption::empty() })
     }
 
     async fn resolve(&self) -> bool {
         let host = self.settings.host.trim_start_matches('[').trim_end_matches(']');
-        let Ok(mut addresses) = tokio::net::lookup_host((host, self.settings.port)).await else { return false };
+        let Ok(mut addresses) = tokio::net::lookup_host((host, self.settings.port)).await else {
+            return false;
+        };
         let Some(address) = addresses.next() else { return false };
         let mut peer = HttpPeer::new(address, self.settings.tls, host.to_owned());
         let mut group = DefaultHasher::new();

@@ -73,6 +73,7 @@ pub enum LoginNeed {
 
 /// The outcome for one request.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once for each request and taken apart at once")]
 pub enum Judgement {
     /// It may be sent to the app.
     Allowed(Permit),

@@ -128,7 +128,11 @@ impl Clock {
 
     fn drift_from(&self, system: u64) -> Drift {
         let difference = i64::try_from(i128::from(system) - i128::from(self.now().0)).unwrap_or(i64::MAX);
-        if difference.unsigned_abs() > millis_of(STEP) { Drift::Stepped(difference) } else { Drift::Slewed(difference) }
+        if difference.unsigned_abs() > millis_of(STEP) {
+            Drift::Stepped(difference)
+        } else {
+            Drift::Slewed(difference)
+        }
     }
 
     fn follow(&self, system: u64) -> Drift {

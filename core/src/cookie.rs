@@ -194,7 +194,12 @@ mod tests {
 
     #[test]
     fn an_app_cannot_set_or_clear_ours() {
-        for ours in [&b"__Host-portvakt=x; Path=/"[..], b"__host-PORTVAKT-login-1=", b" portvakt=1", b"__Secure-portvakt-logout=; Max-Age=0"] {
+        for ours in [
+            &b"__Host-portvakt=x; Path=/"[..],
+            b"__host-PORTVAKT-login-1=",
+            b" portvakt=1",
+            b"__Secure-portvakt-logout=; Max-Age=0",
+        ] {
             assert!(set_cookie_is_ours(ours), "{ours:?}");
         }
         for app in [&b"JSESSIONID=portvakt"[..], b"a=1; Path=/portvakt", b""] {
@@ -206,9 +211,15 @@ mod tests {
     fn what_is_set_and_what_is_deleted_have_the_same_attributes() {
         let jar = Jar { name: "__Host-portvakt".into(), path: "/".into() };
         assert_eq!(jar.set("x"), "__Host-portvakt=x; HttpOnly; SameSite=Lax; Secure; Path=/");
-        assert_eq!(jar.set_for("x", 900), "__Host-portvakt=x; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=900");
+        assert_eq!(
+            jar.set_for("x", 900),
+            "__Host-portvakt=x; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=900"
+        );
         let deleted = jar.delete();
         let deleted = deleted.to_str().unwrap();
-        assert!(deleted.starts_with("__Host-portvakt=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0"), "{deleted}");
+        assert!(
+            deleted.starts_with("__Host-portvakt=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0"),
+            "{deleted}"
+        );
     }
 }

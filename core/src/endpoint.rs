@@ -49,7 +49,9 @@ impl OwnEndpoint {
     pub fn methods(self) -> &'static [Method] {
         match self {
             Self::Logout => &[Method::GET, Method::POST],
-            Self::Login | Self::Callback | Self::LogoutCallback | Self::Session | Self::Unknown => &[Method::GET],
+            Self::Login | Self::Callback | Self::LogoutCallback | Self::Session | Self::Unknown => {
+                &[Method::GET]
+            }
         }
     }
 }
@@ -57,7 +59,9 @@ impl OwnEndpoint {
 /// Whether any app could read the path as one at or below `prefix`.
 fn is_below(path: &str, prefix: &str) -> bool {
     let mut segments = path.split('/').map(without_parameters);
-    prefix.split('/').all(|expected| segments.next().is_some_and(|segment| segment.eq_ignore_ascii_case(expected)))
+    prefix
+        .split('/')
+        .all(|expected| segments.next().is_some_and(|segment| segment.eq_ignore_ascii_case(expected)))
 }
 
 #[cfg(test)]
@@ -82,8 +86,17 @@ mod tests {
     #[test]
     fn whatever_could_be_read_as_ours_is_never_forwarded() {
         for target in [
-            "/oauth2", "/oauth2/", "/oauth2/x", "/OAuth2/login", "/oauth2;a/login", "/oauth2%3Ba/login", "/oauth2/login/",
-            "/oauth2/login;a", "/oauth2/LOGIN", "/.well-known/portvakt/jwks.json", "/.Well-Known/Portvakt",
+            "/oauth2",
+            "/oauth2/",
+            "/oauth2/x",
+            "/OAuth2/login",
+            "/oauth2;a/login",
+            "/oauth2%3Ba/login",
+            "/oauth2/login/",
+            "/oauth2/login;a",
+            "/oauth2/LOGIN",
+            "/.well-known/portvakt/jwks.json",
+            "/.Well-Known/Portvakt",
         ] {
             assert_eq!(of(target), Some(OwnEndpoint::Unknown), "{target}");
         }

@@ -167,16 +167,19 @@ impl HeaderPlan {
     /// The contract's headers with a route's changes, for an audience (the upstream's name by default).
     #[must_use]
     pub fn new(audience: String, changes: &[(Fact, HeaderChange)]) -> Self {
-        let planned = |fact: Fact| {
-            match changes.iter().rev().find(|(changed, _)| *changed == fact).map(|(_, change)| change) {
-                Some(HeaderChange::Drop) => None,
-                None => Some(PlannedHeader { fact, name: fact.header().into(), encoding: Encoding::default() }),
-                Some(HeaderChange::Use { name, encoding }) => Some(PlannedHeader {
-                    fact,
-                    name: name.as_ref().map_or(fact.header().into(), |name| name.as_str().to_owned().into()),
-                    encoding: *encoding,
-                }),
-            }
+        let planned = |fact: Fact| match changes
+            .iter()
+            .rev()
+            .find(|(changed, _)| *changed == fact)
+            .map(|(_, change)| change)
+        {
+            Some(HeaderChange::Drop) => None,
+            None => Some(PlannedHeader { fact, name: fact.header().into(), encoding: Encoding::default() }),
+            Some(HeaderChange::Use { name, encoding }) => Some(PlannedHeader {
+                fact,
+                name: name.as_ref().map_or(fact.header().into(), |name| name.as_str().to_owned().into()),
+                encoding: *encoding,
+            }),
         };
         Self { headers: Fact::ALL.into_iter().filter_map(planned).collect(), audience }
     }

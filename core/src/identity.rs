@@ -17,9 +17,7 @@ use crate::clock::Timestamp;
 use crate::level::{Framework, Level};
 
 /// What sort of identity it is: `X-Identity-Kind`.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A person with a Norwegian identity number, logged in with a Norwegian eID.
@@ -315,7 +313,15 @@ mod tests {
         for good in ["17838534171", "01813200399", "45840375084", "00000000000", "17012054321"] {
             assert!(Pid::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", "1783853417", "178385341711", "1783853417x", " 17838534171", "１７８３８５３４１７１", "-7838534171"] {
+        for bad in [
+            "",
+            "1783853417",
+            "178385341711",
+            "1783853417x",
+            " 17838534171",
+            "１７８３８５３４１７１",
+            "-7838534171",
+        ] {
             assert_eq!(Pid::parse(bad), Err(Shapeless), "{bad}");
         }
         assert!(Pid::parse("17838534171").unwrap().is_synthetic());
@@ -326,7 +332,9 @@ mod tests {
     fn an_eidas_identifier_is_split_on_its_first_two_slashes_only() {
         let identifier = EidasIdentifier::parse("SE/NO/a/b+c==å").unwrap();
         assert_eq!((identifier.country(), identifier.as_str()), ("SE", "SE/NO/a/b+c==å"));
-        for bad in ["", "SE", "SE/NO", "SE/NO/", "se/NO/x", "SWE/NO/x", "SE/N0/x", "/NO/x", "SE//x", "SE/NO/a\nb"] {
+        for bad in
+            ["", "SE", "SE/NO", "SE/NO/", "se/NO/x", "SWE/NO/x", "SE/N0/x", "/NO/x", "SE//x", "SE/NO/a\nb"]
+        {
             assert_eq!(EidasIdentifier::parse(bad), Err(Shapeless), "{bad}");
         }
         assert_eq!(EidasIdentifier::parse(&format!("SE/NO/{}", "x".repeat(256))), Err(Shapeless));

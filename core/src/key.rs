@@ -195,9 +195,9 @@ impl Keys {
             .collect::<Result<Vec<_>, _>>()?;
         file::refuse_equal(&files)?;
         let ring = |purpose: Secret| files[purpose as usize].secrets();
-        let macs = |purpose| map_ring(ring(purpose)?, |secret| MacKey::new(secret));
+        let macs = |purpose| map_ring(ring(purpose)?, MacKey::new);
         Ok(Self {
-            cookie: map_ring(ring(Secret::Cookie)?, |secret| SealKey::new(secret))?,
+            cookie: map_ring(ring(Secret::Cookie)?, SealKey::new)?,
             revocation: macs(Secret::Revocation)?,
             pseudonym: macs(Secret::Pseudonym)?,
             audit: macs(Secret::Audit)?,
@@ -228,7 +228,8 @@ mod tests {
     #[test]
     fn a_key_is_used_from_its_time_on_and_accepted_before() {
         let at = Timestamp::from_seconds;
-        let key = |id, from| RingKey { id: KeyId([id; 4]), active_from: at(from), retire_after: None, key: id };
+        let key =
+            |id, from| RingKey { id: KeyId([id; 4]), active_from: at(from), retire_after: None, key: id };
         let ring = Ring::new(vec![key(2, 200), key(1, 100)]).unwrap();
         assert_eq!(ring.active(at(150)).key, 1);
         assert_eq!(ring.active(at(200)).key, 2);

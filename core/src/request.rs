@@ -154,8 +154,7 @@ pub fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
 /// Whether a browser says that this request is anything but a page that a person waits for.
 #[must_use]
 pub fn is_known_subrequest(headers: &HeaderMap) -> bool {
-    let differs =
-        |name, expected: &[u8]| headers.get(name).is_some_and(|value| value.as_bytes() != expected);
+    let differs = |name, expected: &[u8]| headers.get(name).is_some_and(|value| value.as_bytes() != expected);
     headers.contains_key("sec-purpose")
         || differs("sec-fetch-mode", b"navigate")
         || differs("sec-fetch-dest", b"document")
@@ -374,7 +373,18 @@ mod tests {
 
     #[test]
     fn a_plain_path_stays_as_it_is() {
-        for path in ["/", "/a", "/a/", "/a/b.c", "/a;x=1/b", "/@a:b/c,d", "/.well-known/x", "/...", "/a..b", "/x|y[1]"] {
+        for path in [
+            "/",
+            "/a",
+            "/a/",
+            "/a/b.c",
+            "/a;x=1/b",
+            "/@a:b/c,d",
+            "/.well-known/x",
+            "/...",
+            "/a..b",
+            "/x|y[1]",
+        ] {
             assert_eq!(parse(path).unwrap().path(), path);
         }
     }
@@ -467,8 +477,25 @@ mod tests {
         assert_eq!(host("a.test.:80"), Ok(("a.test".into(), Some(80))));
         assert_eq!(host("[::1]:8080"), Ok(("[::1]".into(), Some(8080))));
         for odd in [
-            "", ".", "a.test/evil", "a.test, b.test", "a.test:abc", "a.test:", "a.test:99999", "a..test", "a@b",
-            "a.test..", ":80", "[::1", "::1", "[x]", "a.test:+80", "a b", "a%2e", "å.no", "a.test:80:80",
+            "",
+            ".",
+            "a.test/evil",
+            "a.test, b.test",
+            "a.test:abc",
+            "a.test:",
+            "a.test:99999",
+            "a..test",
+            "a@b",
+            "a.test..",
+            ":80",
+            "[::1",
+            "::1",
+            "[x]",
+            "a.test:+80",
+            "a b",
+            "a%2e",
+            "å.no",
+            "a.test:80:80",
         ] {
             assert_eq!(host(odd), Err(Malformed::Host), "{odd:?}");
         }

@@ -71,7 +71,14 @@ impl<'a> Tagger<'a> {
 
     /// The tags that a new session's cookie carries.
     #[must_use]
-    pub fn tags(&self, id: &SessionId, provider: &str, issuer: &str, sid: Option<&str>, subject: &str) -> Tags {
+    pub fn tags(
+        &self,
+        id: &SessionId,
+        provider: &str,
+        issuer: &str,
+        sid: Option<&str>,
+        subject: &str,
+    ) -> Tags {
         Tags {
             key: self.id,
             session: self.session(id),

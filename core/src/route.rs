@@ -22,15 +22,8 @@ use crate::redirect::Target;
 use crate::request::{HostName, NormalRequest, normal_path, without_parameters};
 
 /// The methods of a route that names none (RFC 9110, 9; `threats.md` HTTP-9).
-pub const USUAL_METHODS: [Method; 7] = [
-    Method::GET,
-    Method::HEAD,
-    Method::POST,
-    Method::PUT,
-    Method::PATCH,
-    Method::DELETE,
-    Method::OPTIONS,
-];
+pub const USUAL_METHODS: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
 /// A path pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -68,11 +61,8 @@ impl Pattern {
             Some(head) => (head.strip_suffix('/').ok_or(PatternError::Star)?, true),
             None => (rest, false),
         };
-        let segments: Vec<String> = if below && rest.is_empty() {
-            Vec::new()
-        } else {
-            rest.split('/').map(str::to_owned).collect()
-        };
+        let segments: Vec<String> =
+            if below && rest.is_empty() { Vec::new() } else { rest.split('/').map(str::to_owned).collect() };
         for (at, segment) in segments.iter().enumerate() {
             let last = at + 1 == segments.len();
             let normal = !segment.contains(';') && normal_path(segment.as_bytes()).as_deref() == Ok(segment);
@@ -89,17 +79,17 @@ impl Pattern {
     }
 
     fn folded(&self) -> Self {
-        Self { segments: self.segments.iter().map(|segment| segment.to_ascii_lowercase()).collect(), below: self.below }
+        Self {
+            segments: self.segments.iter().map(|segment| segment.to_ascii_lowercase()).collect(),
+            below: self.below,
+        }
     }
 
     /// Whether every path of `other` is one of this pattern's paths too.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        let prefix = self
-            .segments
-            .iter()
-            .zip(&other.segments)
-            .all(|(ours, theirs)| ours == "*" || ours == theirs);
+        let prefix =
+            self.segments.iter().zip(&other.segments).all(|(ours, theirs)| ours == "*" || ours == theirs);
         prefix
             && if self.below {
                 other.segments.len() >= self.segments.len()
@@ -504,7 +494,8 @@ mod tests {
 
     #[test]
     fn whole_segments_match_and_the_most_specific_wins_in_any_order() {
-        let mut patterns = ["/**", "/app/**", "/app/open/**", "/app/open/x", "/files/*/meta", "/files/a/**", "/one"];
+        let mut patterns =
+            ["/**", "/app/**", "/app/open/**", "/app/open/x", "/files/*/meta", "/files/a/**", "/one"];
         for _ in 0..patterns.len() {
             patterns.rotate_left(1);
             let routes = routes(&patterns);
@@ -540,9 +531,9 @@ mod tests {
     #[test]
     fn a_path_that_an_app_could_read_as_another_route_is_refused() {
         let strict = routes(&["/**", "/admin/**", "/Upper/**"]);
-        for path in [
-            "/admin;x/secret", "/admin%3Bx/secret", "/ADMIN/secret", "/Admin", "/aDmin;v=1/", "/upper/X",
-        ] {
+        for path in
+            ["/admin;x/secret", "/admin%3Bx/secret", "/ADMIN/secret", "/Admin", "/aDmin;v=1/", "/upper/X"]
+        {
             assert_eq!(found(&strict, path), Err(Unrouted::Ambiguous), "{path}");
         }
         for path in ["/admin/a;jsessionid=1", "/Page", "/a;v=1/b", "/admin/Secret", "/Upper/x", "/Upper/X"] {
@@ -561,11 +552,15 @@ mod tests {
     #[test]
     fn methods_share_a_path_but_never_a_request() {
         let get = || Some(vec![Method::GET]);
-        let both = [route("/a/**", Access::Public, get()), route("/a/**", Access::Public, Some(vec![Method::POST]))];
+        let both =
+            [route("/a/**", Access::Public, get()), route("/a/**", Access::Public, Some(vec![Method::POST]))];
         let both = Routes::build(both.to_vec()).unwrap();
         assert!(both.find_path(&Method::POST, "/a/b").is_ok());
         assert_eq!(both.find_path(&Method::PUT, "/a/b").err(), Some(Unrouted::Method));
-        assert_eq!(both.find_path(&Method::from_bytes(b"get").unwrap(), "/a/b").err(), Some(Unrouted::Method));
+        assert_eq!(
+            both.find_path(&Method::from_bytes(b"get").unwrap(), "/a/b").err(),
+            Some(Unrouted::Method)
+        );
         let tie = [route("/a/**", Access::Public, get()), route("/a/**", Access::Public, None)];
         assert_eq!(Routes::build(tie.to_vec()).err(), Some(vec![Tie { first: 0, second: 1 }]));
     }
@@ -580,8 +575,11 @@ mod tests {
             route("/open/shut/**", login(), None),
         ];
         let routes = Routes::build(list).unwrap();
-        let weaker: Vec<_> =
-            routes.weaker_than_parent().into_iter().map(|(child, parent)| (child.name.as_str(), parent.name.as_str())).collect();
+        let weaker: Vec<_> = routes
+            .weaker_than_parent()
+            .into_iter()
+            .map(|(child, parent)| (child.name.as_str(), parent.name.as_str()))
+            .collect();
         assert_eq!(weaker, [("/open/**", "/**")]);
     }
 

@@ -115,7 +115,9 @@ pub fn open(ring: &Ring<SealKey>, place: &Place<'_>, value: &[u8], now: Timestam
     let nonce: [u8; NONCE] = sealed[HEAD - NONCE..HEAD].try_into().ok()?;
     let tag: [u8; TAG] = sealed[sealed.len() - TAG..].try_into().ok()?;
     sealed.truncate(sealed.len() - TAG);
-    key.0.decrypt_inout_detached(&nonce.into(), &associated, (&mut sealed[HEAD..]).into(), &tag.into()).ok()?;
+    key.0
+        .decrypt_inout_detached(&nonce.into(), &associated, (&mut sealed[HEAD..]).into(), &tag.into())
+        .ok()?;
     sealed.drain(..HEAD);
     Some(sealed)
 }
@@ -124,7 +126,8 @@ pub fn open(ring: &Ring<SealKey>, place: &Place<'_>, value: &[u8], now: Timestam
 #[must_use]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes).expect("without random numbers nothing here is safe, so nothing goes on");
+    aws_lc_rs::rand::fill(&mut bytes)
+        .expect("without random numbers nothing here is safe, so nothing goes on");
     bytes
 }
 

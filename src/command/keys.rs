@@ -110,7 +110,11 @@ impl Action {
                     "{}: key {} is used in {hours} hours; until then every replica must have this file{}",
                     place.path.display(),
                     newest(&file)?,
-                    if place.is_client { " and the provider its public half (`portvakt keys list --jwks`)" } else { "" },
+                    if place.is_client {
+                        " and the provider its public half (`portvakt keys list --jwks`)"
+                    } else {
+                        ""
+                    },
                 ));
             }
             Self::List { purpose, jwks } => {
@@ -160,7 +164,8 @@ struct Place {
 
 impl Purpose {
     fn place(&self) -> Result<Place, KeysError> {
-        let loaded = config::load(&self.file.config, &|name| std::env::var(name).ok()).map_err(KeysError::File)?;
+        let loaded =
+            config::load(&self.file.config, &|name| std::env::var(name).ok()).map_err(KeysError::File)?;
         let configuration = loaded.configuration;
         let clients: Vec<String> = configuration
             .providers
@@ -168,8 +173,11 @@ impl Purpose {
             .filter(|provider| matches!(provider.client_auth, ClientAuth::PrivateKeyJwt))
             .map(|provider| client_purpose(&provider.name))
             .collect();
-        let known: Vec<&str> =
-            Secret::ALL.iter().map(|secret| secret.as_str()).chain(clients.iter().map(String::as_str)).collect();
+        let known: Vec<&str> = Secret::ALL
+            .iter()
+            .map(|secret| secret.as_str())
+            .chain(clients.iter().map(String::as_str))
+            .collect();
         if !known.contains(&self.purpose.as_str()) {
             return Err(KeysError::Purpose { given: self.purpose.clone(), known: known.join(", ") });
         }

@@ -4,7 +4,7 @@
 //! this version does not offer: it is reported and nothing happens.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -73,11 +73,12 @@ pub(super) fn execute(file: &ConfigFile) -> ExitCode {
     }
 }
 
-fn serve(path: &PathBuf) -> Result<(), StartError> {
+fn serve(path: &Path) -> Result<(), StartError> {
     let operational = Operational::install(std::env::var(VARIABLE).ok().as_deref())?;
     pingora::tls::install_default_crypto_provider();
     let clock = Clock::start();
-    let logs = config::load(path, &|name| std::env::var(name).ok()).map_err(LoadError::File)?.configuration.logs;
+    let logs =
+        config::load(path, &|name| std::env::var(name).ok()).map_err(LoadError::File)?.configuration.logs;
     let telemetry = Arc::new(Telemetry::start(&logs).map_err(StartError::Log)?);
     let (snapshot, warnings) = Snapshot::load(path, None, &telemetry, clock.now())?;
     for warning in &warnings {
@@ -88,7 +89,7 @@ fn serve(path: &PathBuf) -> Result<(), StartError> {
     let conf = server_conf(configuration);
     let (listeners, drain) = (configuration.listeners.clone(), configuration.drain);
     let (admin_address, limits) = (configuration.admin, front_limits(configuration));
-    let live = Arc::new(Live::new(path.clone(), clock, Arc::clone(&telemetry), snapshot));
+    let live = Arc::new(Live::new(path.to_owned(), clock, Arc::clone(&telemetry), snapshot));
 
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();

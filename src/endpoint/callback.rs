@@ -112,7 +112,8 @@ async fn log_in(
         .await
         .map_err(CallbackError::Redeem)?;
     let now = visit.live.clock.now();
-    let expected = LoginExpectation { nonce: &attempt.nonce(), max_age: max_age(attempt), code: answer.code() };
+    let expected =
+        LoginExpectation { nonce: &attempt.nonce(), max_age: max_age(attempt), code: answer.code() };
     let token = provider.verify_id_token(&tokens, &expected, now).await.map_err(CallbackError::IdToken)?;
     let who = verify(&token, settings, visit.snapshot.is_production()).map_err(CallbackError::Identity)?;
     attempt.wish.check(&who).map_err(CallbackError::Unfulfilled)?;
@@ -157,10 +158,8 @@ fn welcome(login: Login, visit: &Visit<'_>, provider: &Provider) -> Answer {
     let value = ticket::seal(&session, cookies::SESSION, scope, ring, now);
     let done = Slot::Done { at: now, in_a_row: answer.attempt().in_a_row.saturating_add(1) };
     let done = attempt::seal(answer.slot(), &done, scope, ring, now);
-    let mut set = vec![
-        cookies::session_jar().set(&value),
-        attempt::jar(answer.slot()).set_for(&done, DONE_LIFE),
-    ];
+    let mut set =
+        vec![cookies::session_jar().set(&value), attempt::jar(answer.slot()).set_for(&done, DONE_LIFE)];
     let hint = cookies::seal_hint(&id_token, prefix, scope, ring, now).unwrap_or_default();
     for part in 0..cookies::CHUNKS {
         let jar = cookies::logout_jar(prefix, part);
@@ -168,6 +167,7 @@ fn welcome(login: Login, visit: &Visit<'_>, provider: &Provider) -> Answer {
     }
     audit(visit, provider, AuditResult::Success, token.sid(), Some(&session));
     visit.live.telemetry.metrics.login_ended(&provider.settings().name, "success");
+    visit.live.telemetry.metrics.session_opened();
     Answer::redirect(&Location::Target(target), "login_done").with_cookies(set)
 }
 

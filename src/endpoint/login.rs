@@ -90,7 +90,14 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
         return Err(Refusal::LoginLoop { target });
     }
     let locale = locale.filter(|locale| LOCALES.contains(&locale.as_str()));
-    start(visit, provider, slot, Attempt::start(&provider.settings().name, wish, target, in_a_row, visit.now), locale).await
+    start(
+        visit,
+        provider,
+        slot,
+        Attempt::start(&provider.settings().name, wish, target, in_a_row, visit.now),
+        locale,
+    )
+    .await
 }
 
 async fn start(

@@ -26,8 +26,10 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
         None => respond::refuse(&Refusal::SignedOutHereOnly, &visit.asker()),
     };
     let value = back.seal(visit.prefix(), visit.scope(), visit.ring(), visit.now);
-    let mut set =
-        vec![cookies::session_jar().delete(), cookies::logout_jar(visit.prefix(), 0).set_for(&value, RETURN_LIFE)];
+    let mut set = vec![
+        cookies::session_jar().delete(),
+        cookies::logout_jar(visit.prefix(), 0).set_for(&value, RETURN_LIFE),
+    ];
     set.extend((1..cookies::CHUNKS).map(|part| cookies::logout_jar(visit.prefix(), part).delete()));
     Ok(answer.with_cookies(set))
 }

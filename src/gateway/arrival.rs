@@ -32,13 +32,22 @@ impl Arrival {
             address.and_then(|address| address.as_inet().copied())
         };
         let (local, peer) = (address(session.server_addr()), address(session.client_addr()));
-        let listener = configuration.listeners.iter().find(|listener| local.is_some_and(|local| serves(listener, local)))?;
+        let listener = configuration
+            .listeners
+            .iter()
+            .find(|listener| local.is_some_and(|local| serves(listener, local)))?;
         Some(Self::from(&listener.transport, peer, &session.req_header().headers))
     }
 
     fn from(transport: &Transport, peer: Option<SocketAddr>, headers: &HeaderMap) -> Self {
         let ip = peer.map(|peer| peer.ip().to_canonical());
-        let direct = |secure, insecure_loopback, allowed| Self { peer, client: ip, allowed, secure, insecure_loopback };
+        let direct = |secure, insecure_loopback, allowed| Self {
+            peer,
+            client: ip,
+            allowed,
+            secure,
+            insecure_loopback,
+        };
         match transport {
             Transport::Tls { .. } => direct(true, false, true),
             Transport::InsecureLoopback => direct(false, true, ip.is_some_and(|ip| ip.is_loopback())),
@@ -95,7 +104,8 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 /// The last address in `X-Forwarded-For` that is not a load balancer's own: what stands before it may be
 /// the client's invention.
 fn forwarded_client(headers: &HeaderMap, is_balancer: impl Fn(&IpAddr) -> bool) -> Option<IpAddr> {
-    let lines: Vec<&str> = headers.get_all("x-forwarded-for").iter().map(|line| line.to_str().ok()).collect::<Option<_>>()?;
+    let lines: Vec<&str> =
+        headers.get_all("x-forwarded-for").iter().map(|line| line.to_str().ok()).collect::<Option<_>>()?;
     let mut last = None;
     for address in lines.iter().flat_map(|line| line.split(',')).rev() {
         let address: IpAddr = address.trim().parse().ok()?;
@@ -114,7 +124,9 @@ mod tests {
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         fields
             .iter()
-            .map(|&(name, value)| (http::HeaderName::from_static(name), http::HeaderValue::from_static(value)))
+            .map(|&(name, value)| {
+                (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
+            })
             .collect()
     }
 
@@ -127,7 +139,10 @@ mod tests {
     fn a_header_is_believed_from_a_named_load_balancer_only() {
         let fields = [("x-forwarded-for", "198.51.100.7"), ("x-forwarded-proto", "https")];
         let believed = behind("10.1.2.3:5", &fields);
-        assert_eq!((believed.client, believed.secure, believed.allowed), (Some("198.51.100.7".parse().unwrap()), true, true));
+        assert_eq!(
+            (believed.client, believed.secure, believed.allowed),
+            (Some("198.51.100.7".parse().unwrap()), true, true)
+        );
         let stranger = behind("192.0.2.1:5", &fields);
         assert_eq!((stranger.secure, stranger.allowed), (false, false));
         let tls = Transport::Tls { certificate: "c".into(), key: "k".into() };
@@ -162,7 +177,9 @@ mod tests {
 
     #[test]
     fn plain_http_is_for_loopback_alone() {
-        let from = |peer: &str| Arrival::from(&Transport::InsecureLoopback, Some(peer.parse().unwrap()), &HeaderMap::new());
+        let from = |peer: &str| {
+            Arrival::from(&Transport::InsecureLoopback, Some(peer.parse().unwrap()), &HeaderMap::new())
+        };
         assert!(from("127.0.0.1:5").allowed && from("[::1]:5").allowed);
         assert!(!from("192.0.2.1:5").allowed);
     }

@@ -60,7 +60,8 @@ fn write_target(request: &mut RequestHeader, permit: &Permit) -> Result<()> {
     if request.raw_path() == target.as_bytes() {
         return Ok(());
     }
-    let uri = http::Uri::try_from(&*target).or_err(ErrorType::HTTPStatus(500), "the judged target is no URI")?;
+    let uri =
+        http::Uri::try_from(&*target).or_err(ErrorType::HTTPStatus(500), "the judged target is no URI")?;
     request.set_uri(uri);
     Ok(())
 }
@@ -89,4 +90,3 @@ fn write_origin(request: &mut RequestHeader, permit: &Permit, arrival: &Arrival)
     request.insert_header("X-Forwarded-Host", asked)?;
     request.insert_header("X-Forwarded-Proto", proto)
 }
-

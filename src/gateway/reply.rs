@@ -15,8 +15,12 @@ const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-store");
 
 /// Takes away what an app must not say: identity, and cookies of ours. Keeps replies to people to themselves.
 pub(super) fn clean(response: &mut ResponseHeader, permit: &Permit, snapshot: &Snapshot) {
-    let taken: Vec<HeaderName> =
-        response.headers.keys().filter(|name| snapshot.reserved.takes_away_from_reply(name.as_str())).cloned().collect();
+    let taken: Vec<HeaderName> = response
+        .headers
+        .keys()
+        .filter(|name| snapshot.reserved.takes_away_from_reply(name.as_str()))
+        .cloned()
+        .collect();
     for name in taken {
         response.remove_header(&name);
     }
@@ -37,7 +41,12 @@ pub(super) fn clean(response: &mut ResponseHeader, permit: &Permit, snapshot: &S
 
 /// The session's cookie with this request's activity written down, at most once a minute, and only while
 /// the session is alive.
-pub(super) fn renewed(permit: &Permit, navigation: bool, live: &Live, snapshot: &Snapshot) -> Option<HeaderValue> {
+pub(super) fn renewed(
+    permit: &Permit,
+    navigation: bool,
+    live: &Live,
+    snapshot: &Snapshot,
+) -> Option<HeaderValue> {
     let session = permit.session()?;
     let now = live.clock.now();
     let safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(permit.request().method());

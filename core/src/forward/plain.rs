@@ -185,7 +185,13 @@ mod tests {
             HeaderPlan::new(
                 "app".into(),
                 &[
-                    (Fact::Fnr, HeaderChange::Use { name: Some(HeaderName::from_static("x-pid")), encoding: Encoding::Percent }),
+                    (
+                        Fact::Fnr,
+                        HeaderChange::Use {
+                            name: Some(HeaderName::from_static("x-pid")),
+                            encoding: Encoding::Percent,
+                        },
+                    ),
                     (Fact::GivenName, HeaderChange::Drop),
                     (Fact::FamilyName, change(encoding)),
                 ],

@@ -110,10 +110,32 @@ mod tests {
     fn every_spelling_of_a_reserved_name_is_taken_away() {
         let reserved = Reserved::new(["X-Pid", "OIDC_CLAIM_pid", "MyUser"]);
         for name in [
-            "X-Identity-Fnr", "x-identity-fnr", "X_Identity_Fnr", "X-Identity_Fnr", "x.identity.fnr", "X-IDENTITY-ANYTHING",
-            "x-identity", "X~Identity~Fnr", "x|identity-fnr", "X-Pid", "x_pid", "oidc-claim-pid", "OIDC_CLAIM_PID",
-            "myuser", "X-Forwarded-For", "x-forwarded-user", "Forwarded", "X-Original-URL", "X-HTTP-Method-Override",
-            "Proxy", "Signature", "signature-input", "X-SSL-Client-DN", "Transfer_Encoding", "a_b", "x!y",
+            "X-Identity-Fnr",
+            "x-identity-fnr",
+            "X_Identity_Fnr",
+            "X-Identity_Fnr",
+            "x.identity.fnr",
+            "X-IDENTITY-ANYTHING",
+            "x-identity",
+            "X~Identity~Fnr",
+            "x|identity-fnr",
+            "X-Pid",
+            "x_pid",
+            "oidc-claim-pid",
+            "OIDC_CLAIM_PID",
+            "myuser",
+            "X-Forwarded-For",
+            "x-forwarded-user",
+            "Forwarded",
+            "X-Original-URL",
+            "X-HTTP-Method-Override",
+            "Proxy",
+            "Signature",
+            "signature-input",
+            "X-SSL-Client-DN",
+            "Transfer_Encoding",
+            "a_b",
+            "x!y",
         ] {
             assert!(reserved.takes_away(name), "{name}");
         }
@@ -123,8 +145,20 @@ mod tests {
     fn what_an_app_needs_stays() {
         let reserved = Reserved::new(["X-Pid"]);
         for name in [
-            "accept", "Accept-Language", "content-type", "x-requested-with", "x-csrf-token", "authorization", "x-pidgin",
-            "sec-websocket-key", "origin", "referer", "x-identify", "traceparent", "signatures", "if-none-match",
+            "accept",
+            "Accept-Language",
+            "content-type",
+            "x-requested-with",
+            "x-csrf-token",
+            "authorization",
+            "x-pidgin",
+            "sec-websocket-key",
+            "origin",
+            "referer",
+            "x-identify",
+            "traceparent",
+            "signatures",
+            "if-none-match",
         ] {
             assert!(!reserved.takes_away(name), "{name}");
         }

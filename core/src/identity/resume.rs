@@ -122,10 +122,7 @@ pub(crate) mod tests {
     /// A European one, with an identifier that needs encoding.
     pub(crate) fn european() -> VerifiedIdentity {
         VerifiedIdentity {
-            person: Person::European {
-                identifier: EidasIdentifier::parse("SE/NO/å+1").unwrap(),
-                pid: None,
-            },
+            person: Person::European { identifier: EidasIdentifier::parse("SE/NO/å+1").unwrap(), pid: None },
             acr: "eidas-loa-substantial".into(),
             level: Some(Level::Substantial),
             amr: vec![],

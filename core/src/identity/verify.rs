@@ -53,7 +53,8 @@ pub fn verify(
     if row.is_none() && !provider.acr.rows().is_empty() {
         return Err(IdentityError::UnknownAcr);
     }
-    let pid = claim(names.pid)?.map(|text| Pid::parse(&text)).transpose().map_err(|_| IdentityError::Shape)?;
+    let pid =
+        claim(names.pid)?.map(|text| Pid::parse(&text)).transpose().map_err(|_| IdentityError::Shape)?;
     let eidas = claim(names.eidas_identifier)?;
     let email = claim(names.email)?.filter(|address| is_address(address));
     let person = person(row, pid, eidas, email.as_deref())?;
@@ -144,7 +145,10 @@ fn is_date(text: &str) -> bool {
 }
 
 fn is_test_identity(token: &VerifiedIdToken, who: &VerifiedIdentity, provider: &ProviderSettings) -> bool {
-    token.amr().iter().any(|method| provider.profile.test_amr.iter().any(|test| test.eq_ignore_ascii_case(method)))
+    token
+        .amr()
+        .iter()
+        .any(|method| provider.profile.test_amr.iter().any(|test| test.eq_ignore_ascii_case(method)))
         || who.pid().is_some_and(Pid::is_synthetic)
 }
 
@@ -153,9 +157,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::clock::Timestamp;
     use crate::identity::Kind;
     use crate::level::Level;
-    use crate::clock::Timestamp;
     use crate::token::{Algorithm, IdTokenExpectation, KeySet, SigningKey, verify_id_token};
 
     /// What the verifier makes of a token with these claims: signed and verified for real.
@@ -223,7 +227,9 @@ mod tests {
 
     #[test]
     fn a_number_without_its_shape_logs_nobody_in() {
-        for pid in [json!("1783853417"), json!("1783853417a"), json!(17_838_534_171_u64), json!(["17838534171"])] {
+        for pid in
+            [json!("1783853417"), json!("1783853417a"), json!(17_838_534_171_u64), json!(["17838534171"])]
+        {
             assert_eq!(read(with(national(), "pid", pid)).err(), Some(IdentityError::Shape));
         }
     }

@@ -336,10 +336,16 @@ impl KeyFile {
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder).map_err(io)?;
         }
-        let text = Zeroizing::new(serde_json::to_vec_pretty(&self.content).expect("the content is plain data"));
+        let text =
+            Zeroizing::new(serde_json::to_vec_pretty(&self.content).expect("the content is plain data"));
         let beside = self.path.with_extension("json.new");
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(io)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&beside)
+            .map_err(io)?;
         file.write_all(&text).and_then(|()| file.sync_all()).map_err(io)?;
         fs::rename(&beside, &self.path).map_err(io)
     }
@@ -353,7 +359,8 @@ impl Entry {
             NewKey::Pair(algorithm) => {
                 let unusable =
                     |source| KeyFileError::Signing { path: path.to_owned(), id: id.clone(), source };
-                let pem = SigningKey::generate(algorithm).and_then(|key| key.to_pkcs8_pem()).map_err(unusable)?;
+                let pem =
+                    SigningKey::generate(algorithm).and_then(|key| key.to_pkcs8_pem()).map_err(unusable)?;
                 (None, Some(pem.as_str().to_owned()))
             }
         };
@@ -452,7 +459,12 @@ mod tests {
     fn weak_equal_and_foreign_keys_are_refused_without_being_quoted() {
         let encode = |key: [u8; 32]| Value::from(URL_SAFE_NO_PAD.encode_to_string(key));
         let counting: [u8; 32] = std::array::from_fn(|at| u8::try_from(at).unwrap());
-        for weak in [[0; 32], [0xAB; 32], counting, *b"this-is-an-example-key-0123456789"[..32].first_chunk().unwrap()] {
+        for weak in [
+            [0; 32],
+            [0xAB; 32],
+            counting,
+            *b"this-is-an-example-key-0123456789"[..32].first_chunk().unwrap(),
+        ] {
             let folder = Folder::with_all_keys();
             folder.edit("cookie", |content| content["keys"][0]["secret"] = encode(weak));
             let error = Keys::load(&folder.0).unwrap_err();

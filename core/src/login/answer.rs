@@ -137,7 +137,8 @@ impl CallbackQuery {
                 "iss" => &mut parsed.iss,
                 _ => continue,
             };
-            let odd = value.is_empty() || value.len() > MAX_VALUE || value.contains(char::REPLACEMENT_CHARACTER);
+            let odd =
+                value.is_empty() || value.len() > MAX_VALUE || value.contains(char::REPLACEMENT_CHARACTER);
             if odd || place.replace(value.into_owned()).is_some() {
                 return Err(AnswerError::Malformed);
             }
@@ -237,8 +238,17 @@ mod tests {
     #[test]
     fn parameters_that_are_missing_doubled_or_contradictory_end_the_attempt() {
         for query in [
-            "", "code=a", "state=s", "state=s&code=a&code=b", "state=s&state=s&code=a", "state=s&code=a&error=b",
-            "state=&code=a", "state=s&code=", "state=s&code=a&iss=x&iss=x", "state=s&code=%ff", "state=s&error=",
+            "",
+            "code=a",
+            "state=s",
+            "state=s&code=a&code=b",
+            "state=s&state=s&code=a",
+            "state=s&code=a&error=b",
+            "state=&code=a",
+            "state=s&code=",
+            "state=s&code=a&iss=x&iss=x",
+            "state=s&code=%ff",
+            "state=s&error=",
             "state=s&error=a&error=b",
         ] {
             assert_eq!(CallbackQuery::parse(query).err(), Some(AnswerError::Malformed), "{query}");
@@ -254,8 +264,11 @@ mod tests {
         assert_eq!(with("https%3A%2F%2Ftest.idporten.no"), Ok("c".into()));
         assert_eq!(with("https%253A%252F%252Ftest.idporten.no"), Ok("c".into()));
         for wrong in [
-            "https%3A%2F%2Fidporten.no", "https%3A%2F%2Ftest.idporten.no%2F", "x",
-            "https%25253A%25252F%25252Ftest.idporten.no", "https%253A%252F%252Ftest.idporten.no%2526a",
+            "https%3A%2F%2Fidporten.no",
+            "https%3A%2F%2Ftest.idporten.no%2F",
+            "x",
+            "https%25253A%25252F%25252Ftest.idporten.no",
+            "https%253A%252F%252Ftest.idporten.no%2526a",
         ] {
             assert!(matches!(with(wrong), Err(AnswerError::WrongIssuer(_))), "{wrong}");
         }

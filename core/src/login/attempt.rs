@@ -193,7 +193,13 @@ fn encode(slot: &Slot, target: &Target) -> Vec<u8> {
 
 /// Opens the cookie of a slot; `None` if there is none, or it is not ours, or over.
 #[must_use]
-pub fn open(number: u8, headers: &HeaderMap, host: &str, ring: &Ring<SealKey>, now: Timestamp) -> Option<Slot> {
+pub fn open(
+    number: u8,
+    headers: &HeaderMap,
+    host: &str,
+    ring: &Ring<SealKey>,
+    now: Timestamp,
+) -> Option<Slot> {
     let name = jar(number).name;
     let value = cookie::find(headers, &name)?;
     let plain = seal::open(ring, &Place::whole(PURPOSE, &name, host), value, now)?;
@@ -258,12 +264,14 @@ mod tests {
     }
 
     fn attempt(to: &str) -> Attempt {
-        let wish = Wish { level: Some(Level::High), max_age: Some(Duration::from_secs(60)), ..Wish::default() };
+        let wish =
+            Wish { level: Some(Level::High), max_age: Some(Duration::from_secs(60)), ..Wish::default() };
         Attempt::start("idporten", wish, target(to), 0, NOW)
     }
 
     fn headers(cookies: &[(u8, String)]) -> HeaderMap {
-        let line: Vec<String> = cookies.iter().map(|(slot, value)| format!("{}={value}", jar(*slot).name)).collect();
+        let line: Vec<String> =
+            cookies.iter().map(|(slot, value)| format!("{}={value}", jar(*slot).name)).collect();
         [(http::header::COOKIE, line.join("; ").parse().unwrap())].into_iter().collect()
     }
 
@@ -291,7 +299,9 @@ mod tests {
     fn state_nonce_and_verifier_are_long_different_and_url_safe() {
         let (one, other) = (attempt("/"), attempt("/"));
         assert!(one.has_state(7, &one.state(7)));
-        assert!(!one.has_state(7, &one.state(6)) && !one.has_state(7, &other.state(7)) && !one.has_state(7, ""));
+        assert!(
+            !one.has_state(7, &one.state(6)) && !one.has_state(7, &other.state(7)) && !one.has_state(7, "")
+        );
         assert_eq!((one.state(7).len(), one.nonce().len(), one.verifier().len()), (23, 22, 43));
         assert_eq!((slot_of(&one.state(7)), slot_of("x"), slot_of("")), (Some(7), None, None));
         let all = [one.state(0)[1..].to_owned(), one.nonce(), one.verifier(), other.nonce()];
@@ -317,7 +327,8 @@ mod tests {
         ] {
             let (number, value) = sealed(9, &Slot::Pending(attempt(&text)));
             assert!(jar(9).name.len() + 1 + value.len() <= MAX_COOKIE);
-            let Some(Slot::Pending(opened)) = open(9, &headers(&[(number, value)]), HOST, &ring(), NOW) else {
+            let Some(Slot::Pending(opened)) = open(9, &headers(&[(number, value)]), HOST, &ring(), NOW)
+            else {
                 panic!("it opens")
             };
             assert_eq!(opened.target.as_str(), kept);

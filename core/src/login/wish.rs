@@ -98,8 +98,7 @@ impl Wish {
     /// Whether somebody who is logged in is what was asked for already.
     #[must_use]
     pub fn is_met_by(&self, who: &VerifiedIdentity, now: Timestamp) -> bool {
-        let requirement =
-            Requirement { level: self.level, kinds: self.kinds.clone(), max_age: self.max_age };
+        let requirement = Requirement { level: self.level, kinds: self.kinds.clone(), max_age: self.max_age };
         requirement.shortfall(who, now).is_none()
     }
 
@@ -112,7 +111,12 @@ impl Wish {
     }
 
     pub(super) fn kinds_of_bits(bits: u8) -> Kinds {
-        Kind::ALL.into_iter().enumerate().filter(|(at, _)| bits & (1 << at) != 0).map(|(_, kind)| kind).collect()
+        Kind::ALL
+            .into_iter()
+            .enumerate()
+            .filter(|(at, _)| bits & (1 << at) != 0)
+            .map(|(_, kind)| kind)
+            .collect()
     }
 }
 

@@ -171,8 +171,7 @@ impl LogoutReturn {
     /// Never: it is plain data.
     #[must_use]
     pub fn seal(&self, prefix: &str, host: &str, ring: &Ring<SealKey>, now: Timestamp) -> String {
-        let stored =
-            StoredReturn(&self.state, self.target.as_ref().map(Target::as_str), self.began.millis());
+        let stored = StoredReturn(&self.state, self.target.as_ref().map(Target::as_str), self.began.millis());
         let plain = postcard::to_allocvec(&stored).expect("a return is plain data");
         seal::seal(ring, &Place::whole(RETURN, &logout_jar(prefix, 0).name, host), &plain, now)
     }
@@ -215,8 +214,11 @@ mod tests {
     }
 
     fn carried(values: &[String]) -> HeaderMap {
-        let line: Vec<String> =
-            values.iter().enumerate().map(|(at, value)| format!("{}={value}", logout_jar("/oauth2", at).name)).collect();
+        let line: Vec<String> = values
+            .iter()
+            .enumerate()
+            .map(|(at, value)| format!("{}={value}", logout_jar("/oauth2", at).name))
+            .collect();
         [(http::header::COOKIE, line.join("; ").parse().unwrap())].into_iter().collect()
     }
 
@@ -262,10 +264,14 @@ mod tests {
     fn the_way_back_is_kept_for_its_time_and_is_no_hint() {
         let back = LogoutReturn::begin(Some(Target::start()), NOW);
         let value = back.seal("/oauth2", "a.no", &ring(), NOW);
-        let open = |now| LogoutReturn::open(&carried(std::slice::from_ref(&value)), "/oauth2", "a.no", &ring(), now);
+        let open =
+            |now| LogoutReturn::open(&carried(std::slice::from_ref(&value)), "/oauth2", "a.no", &ring(), now);
         assert_eq!(open(NOW), Some(back.clone()));
         assert_eq!(open(NOW + std::time::Duration::from_secs(u64::from(RETURN_LIFE))), None);
-        assert_eq!(opened(&[value.clone()]), None);
-        assert!(LogoutReturn::open(&carried(&sealed(&token(10)).unwrap()), "/oauth2", "a.no", &ring(), NOW).is_none());
+        assert_eq!(opened(std::slice::from_ref(&value)), None);
+        assert!(
+            LogoutReturn::open(&carried(&sealed(&token(10)).unwrap()), "/oauth2", "a.no", &ring(), NOW)
+                .is_none()
+        );
     }
 }

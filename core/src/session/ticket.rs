@@ -118,7 +118,7 @@ mod tests {
         let again = opened(&value, BEGAN).unwrap();
         assert_eq!(again.identity(), session.identity());
         assert_eq!((again.id(), again.tags(), again.began()), (session.id(), session.tags(), BEGAN));
-        assert_eq!(open(value.as_bytes(), NAME, "b.no", &ring(), &Limits::default(), BEGAN).is_some(), false);
+        assert!(open(value.as_bytes(), NAME, "b.no", &ring(), &Limits::default(), BEGAN).is_none());
     }
 
     #[test]
