@@ -103,7 +103,7 @@ fn requirement(loaded: &Loaded) -> Requirement {
 fn the_example_loads_without_a_warning() {
     let loaded = check(EXAMPLE).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(loaded.warnings, []);
-    assert_eq!(host(&loaded).routes.iter().count(), 5);
+    assert_eq!(host(&loaded).routes.iter().count(), 6);
 }
 
 #[test]
