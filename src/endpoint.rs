@@ -1,6 +1,8 @@
 //! The gateway's own endpoints, one file each.
 
+pub(crate) mod backchannel_logout;
 pub(crate) mod callback;
+pub(crate) mod frontchannel_logout;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod logout_callback;
@@ -13,10 +15,10 @@ use http::HeaderMap;
 use pingora::http::RequestHeader;
 use portvakt_core::clock::Timestamp;
 use portvakt_core::endpoint::OwnEndpoint;
-use portvakt_core::key::Ring;
+use portvakt_core::key::{KeyId, MacKey, Ring};
 use portvakt_core::redirect::Target;
 use portvakt_core::request::NormalRequest;
-use portvakt_core::revocation::Ended;
+use portvakt_core::revocation::{Ended, Kind, Tag, Tagger};
 use portvakt_core::route::Host;
 use portvakt_core::seal::SealKey;
 use portvakt_core::session::{Session, cookies};
@@ -38,6 +40,8 @@ pub(crate) struct Visit<'a> {
     pub(crate) host: &'a Host,
     /// The request.
     pub(crate) head: &'a RequestHeader,
+    /// Its body, where it is one that an endpoint of ours reads.
+    pub(crate) body: Option<&'a [u8]>,
     /// How it came in.
     pub(crate) arrival: &'a Arrival,
     /// Its reference.
@@ -64,6 +68,8 @@ pub(crate) async fn serve(
         OwnEndpoint::Callback => callback::serve(query, visit).await,
         OwnEndpoint::Logout => logout::serve(query, visit).await,
         OwnEndpoint::LogoutCallback => logout_callback::serve(query, visit),
+        OwnEndpoint::FrontChannelLogout => frontchannel_logout::serve(query, visit).await,
+        OwnEndpoint::BackChannelLogout => backchannel_logout::serve(visit.body, visit).await,
         OwnEndpoint::Session => Ok(session::serve(visit)),
         OwnEndpoint::Unknown => Err(Refusal::NoRoute),
     }
@@ -149,12 +155,25 @@ impl Visit<'_> {
         }
     }
 
-    /// Ends a session here, on every replica that follows the log.
+    /// Ends a session here.
     pub(crate) fn end(&self, session: &Session) {
         let tags = session.tags();
-        let Some(key) = self.snapshot.keys.revocation.by_id(tags.key, self.now) else { return };
-        let kind = portvakt_core::revocation::Kind::Session;
-        if let Err(error) = self.live.revocations.end(kind, tags.session, (tags.key, key), self.now) {
+        if let Some(key) = self.snapshot.keys.revocation.by_id(tags.key, self.now) {
+            self.write_end(Kind::Session, true, tags.session, (tags.key, key));
+        }
+    }
+
+    /// Ends what the provider ended: under every key that a live session's tags may have been made with.
+    /// `proven`: whether a signed token said so.
+    pub(crate) fn end_at_provider(&self, kind: Kind, proven: bool, tag: impl Fn(&Tagger<'_>) -> Tag) {
+        for key in self.snapshot.keys.revocation.keys() {
+            self.write_end(kind, proven, tag(&Tagger::of(key)), (key.id, &key.key));
+        }
+    }
+
+    fn write_end(&self, kind: Kind, proven: bool, tag: Tag, key: (KeyId, &MacKey)) {
+        let _ = proven;
+        if let Err(error) = self.live.revocations.end(kind, tag, key, self.now) {
             tracing::error!(%error, reference = self.reference, "the end of a session was not written");
         }
     }

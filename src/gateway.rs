@@ -5,6 +5,7 @@
 //! answer is 500 (`design.md` D3).
 
 mod arrival;
+mod body;
 mod forward;
 mod reply;
 
@@ -83,7 +84,12 @@ impl Gateway {
     }
 
     /// Decides what happens to one request. Runs once; what follows it may run again.
-    async fn admit(&self, head: &RequestHeader, passage: &mut Passage) -> Result<Verdict, Refusal> {
+    async fn admit(
+        &self,
+        head: &RequestHeader,
+        body: Option<&[u8]>,
+        passage: &mut Passage,
+    ) -> Result<Verdict, Refusal> {
         let now = passage.began;
         let snapshot = Arc::clone(&passage.snapshot);
         let arrival = passage.arrival.as_ref().ok_or(Refusal::UnknownListener)?;
@@ -96,6 +102,7 @@ impl Gateway {
             snapshot: &snapshot,
             host,
             head,
+            body,
             arrival,
             reference: passage.reference.as_str(),
             now,
@@ -185,7 +192,8 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<bool> {
-        let verdict = self.admit(session.req_header(), passage).await;
+        let body = body::of_own_endpoint(session, &passage.snapshot.configuration.prefix).await;
+        let verdict = self.admit(session.req_header(), body.as_deref(), passage).await;
         let answer = match verdict {
             Ok(Verdict::Forward(permit)) => {
                 passage.permit = Some(permit);

@@ -17,6 +17,7 @@ use portvakt_core::forward::strip::Reserved;
 use portvakt_core::key::{ClientKey, KeyFile, KeyFileError, Keys, path_of};
 use portvakt_core::provider::{ClientAuth, ProviderSettings};
 use portvakt_core::revocation::{MemoryLog, Revocations};
+use portvakt_core::token::SeenJtis;
 
 use crate::provider::{Provider, ProviderError};
 use crate::telemetry::Telemetry;
@@ -187,6 +188,8 @@ pub struct Live {
     pub started: Timestamp,
     /// What ended early.
     pub revocations: Revocations,
+    /// Logout tokens that have counted.
+    pub seen_jtis: SeenJtis,
     /// Logs and metrics.
     pub telemetry: Arc<Telemetry>,
     /// Whether the process has been told to stop.
@@ -211,6 +214,7 @@ impl Live {
             path,
             started: now,
             revocations: Revocations::new(Box::new(MemoryLog::default()), longest, now),
+            seen_jtis: SeenJtis::default(),
             telemetry,
             stopping: AtomicBool::new(false),
             current: ArcSwap::from_pointee(snapshot),

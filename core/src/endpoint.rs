@@ -20,6 +20,10 @@ pub enum OwnEndpoint {
     Logout,
     /// `GET <prefix>/logout/callback`.
     LogoutCallback,
+    /// `GET <prefix>/logout/frontchannel`.
+    FrontChannelLogout,
+    /// `POST <prefix>/logout/backchannel`.
+    BackChannelLogout,
     /// `GET <prefix>/session`.
     Session,
     /// Anything else below the prefix: 404.
@@ -39,6 +43,8 @@ impl OwnEndpoint {
             "/callback" => Self::Callback,
             "/logout" => Self::Logout,
             "/logout/callback" => Self::LogoutCallback,
+            "/logout/frontchannel" => Self::FrontChannelLogout,
+            "/logout/backchannel" => Self::BackChannelLogout,
             "/session" => Self::Session,
             _ => Self::Unknown,
         })
@@ -49,9 +55,13 @@ impl OwnEndpoint {
     pub fn methods(self) -> &'static [Method] {
         match self {
             Self::Logout => &[Method::GET, Method::POST],
-            Self::Login | Self::Callback | Self::LogoutCallback | Self::Session | Self::Unknown => {
-                &[Method::GET]
-            }
+            Self::BackChannelLogout => &[Method::POST],
+            Self::Login
+            | Self::Callback
+            | Self::LogoutCallback
+            | Self::FrontChannelLogout
+            | Self::Session
+            | Self::Unknown => &[Method::GET],
         }
     }
 }

@@ -21,7 +21,7 @@ pub use self::log::{LogError, MemoryLog, Position, RevocationLog};
 pub use self::record::{Kind, Record, RecordError};
 
 use crate::clock::Timestamp;
-use crate::key::{KeyId, MacKey, Ring};
+use crate::key::{KeyId, MacKey, Ring, RingKey};
 use crate::session::{Session, SessionId, Tags};
 
 /// How long an entry is kept beyond the longest session: an attempt to log in may still be under way.
@@ -46,9 +46,10 @@ impl<'a> Tagger<'a> {
         Self { id: active.id, key: &active.key }
     }
 
-    /// Of every key that a live session may have used.
-    pub fn all(ring: &'a Ring<MacKey>) -> impl Iterator<Item = Self> {
-        ring.keys().iter().map(|key| Self { id: key.id, key: &key.key })
+    /// Of one key of the ring.
+    #[must_use]
+    pub fn of(key: &'a RingKey<MacKey>) -> Self {
+        Self { id: key.id, key: &key.key }
     }
 
     /// Of a session of ours.

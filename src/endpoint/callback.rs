@@ -12,7 +12,7 @@ use portvakt_core::revocation::{Ended, Tagger};
 use portvakt_core::session::{Session, SessionId, cookies, ticket};
 use portvakt_core::token::{MaxAge, VerifiedIdToken};
 
-use super::Visit;
+use super::{Visit, login_link};
 use crate::answer::{Answer, Location};
 use crate::provider::{LoginExpectation, Provider, ProviderError, VerifyError};
 use crate::respond::{self, Refusal};
@@ -77,10 +77,17 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
     let asked = attempt.clone();
     let answer = match log_in(query, slot, attempt, visit, provider).await {
         Ok(login) => return Ok(welcome(login, visit, provider)),
+        Err(CallbackError::Ended(_)) if !asked.wish.fresh => again(visit, &asked),
         Err(cause) => refuse(visit, provider, cause, Some(asked)),
     };
     // Whatever came of it, the attempt is spent.
     Ok(answer.with_cookies([attempt::jar(slot).delete()]))
+}
+
+/// The provider's session had ended already: once more with `prompt=login`, and no further (`design.md` D1).
+fn again(visit: &Visit<'_>, asked: &Attempt) -> Answer {
+    let link = login_link(visit.prefix(), &asked.target, asked.wish.level);
+    Answer::redirect(&Location::Own(format!("{link}&prompt=login")), "already_ended")
 }
 
 /// A login that succeeded.

@@ -1,0 +1,80 @@
+//! `POST <prefix>/logout/backchannel`: the provider itself says that its session has ended (OpenID Connect
+//! Back-Channel Logout 1.0, 2.5 to 2.8; dossier 3.4).
+//!
+//! **Invariant:** a logout token counts once, and only after its signature and every claim were verified.
+//! Its `sub` is not used where it has a `sid`: ID-porten puts another kind of `sub` there than in ID tokens.
+
+use http::StatusCode;
+use portvakt_core::revocation::Kind;
+use serde_json::json;
+
+use super::{Visit, parameters};
+use crate::answer::Answer;
+use crate::provider::{Provider, VerifyError};
+use crate::respond::Refusal;
+use crate::telemetry::{Action, AuditRecord, AuditResult};
+
+/// The most bytes that the form may have.
+pub(crate) const MAX_BODY: usize = 64 * 1024;
+
+pub(super) async fn serve(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let provider = visit.provider()?;
+    let form = body.and_then(|body| std::str::from_utf8(body).ok()).ok_or(Refusal::Parameters)?;
+    let [token] = parameters(form, ["logout_token"])?;
+    let token = token.ok_or(Refusal::Parameters)?;
+    let verified = match provider.verify_logout_token(&token, visit.now).await {
+        Ok(verified) => verified,
+        Err(cause) => {
+            let code = refused(visit, provider, &cause);
+            return Ok(Answer::json(code, &json!({ "error": "invalid_request" }), "backchannel_refused"));
+        }
+    };
+    if !visit.live.seen_jtis.is_new(&provider.settings().name, verified.jti(), verified.expires(), visit.now)
+    {
+        audit(visit, provider, AuditResult::Failure("replayed"), None);
+        let body = json!({ "error": "invalid_request" });
+        return Ok(Answer::json(StatusCode::BAD_REQUEST, &body, "backchannel_replayed"));
+    }
+    let settings = provider.settings();
+    match (verified.sid(), verified.subject()) {
+        (Some(sid), _) => visit.end_at_provider(Kind::OpSession, true, |tagger| {
+            tagger.op_session(&settings.name, &settings.issuer, sid)
+        }),
+        (None, Some(subject)) => visit.end_at_provider(Kind::Subject, true, |tagger| {
+            tagger.subject(&settings.name, &settings.issuer, subject)
+        }),
+        (None, None) => return Err(Refusal::Parameters),
+    }
+    audit(visit, provider, AuditResult::Success, verified.sid());
+    visit.live.telemetry.metrics.logout("backchannel");
+    Ok(Answer::new(StatusCode::OK, "backchannel_logout"))
+}
+
+/// A token that we cannot judge for lack of keys is not called wrong: the provider tries once only, so it is
+/// worth an alarm.
+fn refused(visit: &Visit<'_>, provider: &Provider, cause: &VerifyError) -> StatusCode {
+    let cause_text = crate::cause::chain(cause);
+    tracing::warn!(reference = visit.reference, cause = cause_text, "a back-channel logout was refused");
+    audit(visit, provider, AuditResult::Failure("logout_token_rejected"), None);
+    match cause {
+        VerifyError::Provider(_) => StatusCode::SERVICE_UNAVAILABLE,
+        VerifyError::Token(_) => StatusCode::BAD_REQUEST,
+    }
+}
+
+fn audit(visit: &Visit<'_>, provider: &Provider, result: AuditResult, sid: Option<&str>) {
+    let record = AuditRecord {
+        time: visit.now,
+        action: Action::BackChannelLogout,
+        result,
+        client: visit.client(),
+        provider: &provider.settings().name,
+        sid,
+        level: None,
+        kind: None,
+        person: None,
+        session: None,
+        reference: visit.reference,
+    };
+    visit.live.telemetry.audit(&record, &visit.snapshot.keys);
+}
