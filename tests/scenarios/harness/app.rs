@@ -1,0 +1,132 @@
+//! The app behind the gateway: it writes down each request byte for byte and answers what the test says.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use super::http::{Head, read_body, read_head};
+
+/// One request as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Received {
+    /// The head as bytes, without the empty line.
+    pub(crate) raw: Vec<u8>,
+    /// The same, taken apart.
+    pub(crate) head: Head,
+    /// The body without its framing.
+    pub(crate) body: Vec<u8>,
+}
+
+impl Received {
+    /// The request target.
+    pub(crate) fn target(&self) -> &str {
+        self.head.start.split(' ').nth(1).unwrap_or_default()
+    }
+
+    /// The value of a field that may occur once.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.one(name)
+    }
+
+    /// Every field whose name an app server could read as one of identity, in its order.
+    pub(crate) fn identity(&self) -> Vec<(&str, &str)> {
+        let fold =
+            |name: &str| name.to_ascii_lowercase().replace(|letter: char| !letter.is_alphanumeric(), "");
+        self.head
+            .fields
+            .iter()
+            .filter(|(name, _)| fold(name).contains("identity"))
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect()
+    }
+}
+
+/// The app. It ends with the value.
+pub(crate) struct App {
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    received: Mutex<Vec<Received>>,
+    replies: Mutex<HashMap<String, Vec<u8>>>,
+    over: AtomicBool,
+}
+
+impl App {
+    /// Listens on a free port.
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::<State>::default();
+        let shared = Arc::clone(&state);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if shared.over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let (stream, state) = (stream.unwrap(), Arc::clone(&shared));
+                thread::spawn(move || state.serve(stream));
+            }
+        });
+        Self { address, state }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Everything received so far.
+    pub(crate) fn received(&self) -> Vec<Received> {
+        self.state.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many requests have been received.
+    pub(crate) fn count(&self) -> usize {
+        self.state.received.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// The latest request.
+    pub(crate) fn last(&self) -> Received {
+        self.received().pop().expect("the app has received something")
+    }
+
+    /// Answers requests for a path, whatever their query, with this: status line, fields, empty line, body.
+    pub(crate) fn reply(&self, path: &str, reply: impl Into<Vec<u8>>) {
+        let mut replies = self.state.replies.lock().unwrap_or_else(PoisonError::into_inner);
+        replies.insert(path.to_owned(), reply.into());
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.state.over.store(true, Ordering::Relaxed);
+        // The thread waits for a connection.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl State {
+    fn serve(&self, mut stream: TcpStream) {
+        while let Some(raw) = read_head(&mut stream) {
+            let head = Head::parse(&raw);
+            let body = read_body(&mut stream, &head, false);
+            let received = Received { raw, head, body };
+            let path = received.target().split('?').next().unwrap_or_default().to_owned();
+            let reply = self.replies.lock().unwrap_or_else(PoisonError::into_inner).get(&path).cloned();
+            let is_head = received.head.start.starts_with("HEAD ");
+            self.received.lock().unwrap_or_else(PoisonError::into_inner).push(received);
+            let body: &[u8] = if is_head { b"" } else { b"the app's page" };
+            let usual =
+                [b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\n", body].concat();
+            if stream.write_all(&reply.unwrap_or(usual)).is_err() {
+                return;
+            }
+        }
+    }
+}

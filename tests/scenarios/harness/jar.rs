@@ -1,0 +1,119 @@
+//! A browser's cookies (RFC 6265bis, 5.6 to 5.8), as far as loopback needs them.
+//!
+//! Ports play no part: cookies do not know them. `localhost` and `127.0.0.1` are different sites.
+
+use url::Url;
+
+/// A stored cookie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cookie {
+    /// Name with its prefix.
+    pub(crate) name: String,
+    /// Value.
+    pub(crate) value: String,
+    /// The host that set it, and that alone gets it back.
+    pub(crate) host: String,
+    /// `Path`.
+    pub(crate) path: String,
+    /// Everything behind the pair, as it stood.
+    pub(crate) attributes: String,
+    cross_site: bool,
+}
+
+/// All cookies of a browser.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Jar {
+    cookies: Vec<Cookie>,
+}
+
+impl Jar {
+    /// Every cookie that a host has set.
+    pub(crate) fn of(&self, host: &str) -> Vec<&Cookie> {
+        self.cookies.iter().filter(|cookie| cookie.host == host).collect()
+    }
+
+    /// Changes a cookie behind the gateway's back.
+    pub(crate) fn put(&mut self, host: &str, name: &str, value: &str) {
+        self.cookies.retain(|cookie| cookie.host != host || cookie.name != name);
+        self.cookies.push(Cookie {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            host: host.to_owned(),
+            path: "/".to_owned(),
+            attributes: String::new(),
+            cross_site: false,
+        });
+    }
+
+    /// Takes a cookie away.
+    pub(crate) fn remove(&mut self, host: &str, name: &str) {
+        self.cookies.retain(|cookie| cookie.host != host || cookie.name != name);
+    }
+
+    /// What `Set-Cookie` asks for, unless a browser would ignore it.
+    pub(crate) fn set(&mut self, line: &str, url: &Url) {
+        let (pair, attributes) = line.split_once(';').unwrap_or((line, ""));
+        let Some((name, value)) = pair.split_once('=') else { return };
+        let (name, value) = (name.trim(), value.trim());
+        let attribute = |wanted: &str| {
+            attributes
+                .split(';')
+                .filter_map(|part| {
+                    let (name, value) = part.split_once('=').unwrap_or((part, ""));
+                    name.trim().eq_ignore_ascii_case(wanted).then(|| value.trim().to_owned())
+                })
+                .next_back()
+        };
+        let secure = attribute("secure").is_some();
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let trusted = url.scheme() == "https" || host == "localhost" || host == "127.0.0.1";
+        let given_path = attribute("path").filter(|path| path.starts_with('/'));
+        let prefix =
+            |prefix: &str| name.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix));
+        let host_only = attribute("domain").is_none();
+        let ignored = (secure && !trusted)
+            || (prefix("__secure-") && !secure)
+            || (prefix("__host-") && !(secure && host_only && given_path.as_deref() == Some("/")))
+            || attribute("domain").is_some_and(|domain| domain != host)
+            || name.len() + value.len() > 4096;
+        if ignored {
+            return;
+        }
+        let directory =
+            url.path().rsplit_once('/').map_or("/", |(head, _)| if head.is_empty() { "/" } else { head });
+        let path = given_path.unwrap_or_else(|| directory.to_owned());
+        self.cookies.retain(|cookie| !(cookie.name == name && cookie.host == host && cookie.path == path));
+        if attribute("max-age").is_some_and(|age| age.parse::<i64>().is_ok_and(|age| age <= 0)) {
+            return;
+        }
+        let cross_site = attribute("samesite").is_some_and(|site| site.eq_ignore_ascii_case("none"));
+        self.cookies.push(Cookie {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            host,
+            path,
+            attributes: attributes.trim().to_owned(),
+            cross_site,
+        });
+    }
+
+    /// The `Cookie` line for a request. `lax`: whether cookies that are not `SameSite=None` go along.
+    pub(crate) fn line(&self, url: &Url, lax: bool) -> Option<String> {
+        let mut sent: Vec<&Cookie> = self
+            .cookies
+            .iter()
+            .filter(|cookie| Some(cookie.host.as_str()) == url.host_str())
+            .filter(|cookie| path_matches(url.path(), &cookie.path) && (lax || cookie.cross_site))
+            .collect();
+        sent.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
+        let pairs: Vec<String> =
+            sent.iter().map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
+        (!pairs.is_empty()).then(|| pairs.join("; "))
+    }
+}
+
+/// RFC 6265bis, 5.1.4.
+fn path_matches(path: &str, cookie: &str) -> bool {
+    path.strip_prefix(cookie)
+        .is_some_and(|rest| rest.is_empty() || cookie.ends_with('/') || rest.starts_with('/'))
+}

@@ -1,0 +1,453 @@
+//! One world for each scenario: the real gateway, the real simulator, an app that writes everything down.
+//!
+//! ```text
+//! let world = World::start();                       // or World::with(Settings::default().route(…))
+//! let mut browser = world.browser();
+//! let page = browser.log_in("/app/letters?x=1", "bankid-high");
+//! assert_eq!(world.app.last().header("x-identity-fnr"), Some("24929935140"));
+//! world.finish();                                   // judges logs, counts and the gateway's end
+//! ```
+//!
+//! **Invariant:** everything is on loopback, has a port and a folder of its own, and ends with the world.
+//! **Invariant:** a world that ends is judged, whether or not the scenario says so: no secret in any log, as
+//! many requests at the app as were forwarded, no panic, valid log lines, an orderly end.
+
+pub(crate) mod app;
+pub(crate) mod browser;
+pub(crate) mod http;
+pub(crate) mod jar;
+pub(crate) mod process;
+pub(crate) mod secrets;
+pub(crate) mod settings;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::{fs, thread};
+
+use serde_json::{Value, json};
+use url::Url;
+
+use self::app::App;
+use self::browser::Browser;
+use self::http::{Response, exchange};
+use self::process::{Process, await_that, program};
+use self::secrets::Secrets;
+use self::settings::Places;
+pub(crate) use self::settings::Settings;
+
+/// The purposes of the key files that a gateway needs.
+const KEYS: [&str; 5] = ["cookie", "revocation", "pseudonym", "audit", "client-idporten"];
+
+/// How often a gateway is started whose ports somebody has taken meanwhile.
+const STARTS: usize = 5;
+
+/// Gateway, provider and app.
+pub(crate) struct World {
+    /// The app.
+    pub(crate) app: App,
+    /// What no log may hold.
+    pub(crate) secrets: Secrets,
+    /// What the configuration says.
+    pub(crate) settings: Settings,
+    folder: PathBuf,
+    port: u16,
+    admin: u16,
+    gateway: Option<Process>,
+    simulator: Option<Process>,
+    simulator_address: SocketAddr,
+}
+
+impl World {
+    /// The demo's routes.
+    pub(crate) fn start() -> Self {
+        Self::with(Settings::default())
+    }
+
+    /// With settings of the scenario's own.
+    pub(crate) fn with(settings: Settings) -> Self {
+        let folder = new_folder();
+        let mut world = Self {
+            app: App::start(),
+            secrets: Secrets::default(),
+            folder,
+            port: 0,
+            admin: 0,
+            gateway: None,
+            simulator: None,
+            simulator_address: free_address(),
+            settings,
+        };
+        write_keys(&world.folder);
+        if world.settings.provider_is_up {
+            world.start_simulator();
+        }
+        world.start_gateway();
+        world
+    }
+
+    /// A browser without cookies.
+    pub(crate) fn browser(&self) -> Browser<'_> {
+        Browser::new(self)
+    }
+
+    /// The gateway's origin.
+    pub(crate) fn origin(&self) -> String {
+        format!("http://localhost:{}", self.port)
+    }
+
+    /// `localhost:port`, as in `Host`.
+    pub(crate) fn authority(&self) -> String {
+        format!("localhost:{}", self.port)
+    }
+
+    /// A URL; a path is one of the gateway's.
+    pub(crate) fn url(&self, url: &str) -> Url {
+        Url::parse(&self.origin()).unwrap().join(url).unwrap()
+    }
+
+    /// The simulator's origin.
+    pub(crate) fn simulator(&self) -> String {
+        format!("http://{}", self.simulator_address)
+    }
+
+    /// Where the gateway listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// Sends bytes to the gateway. `{host}` stands for its authority.
+    pub(crate) fn send(&self, bytes: impl AsRef<[u8]>) -> Response {
+        let bytes = replace(bytes.as_ref(), b"{host}", self.authority().as_bytes());
+        exchange(self.address(), &bytes)
+    }
+
+    /// A GET by a program such as curl: no Sec-Fetch, `Accept: */*`. `fields` each with CRLF.
+    pub(crate) fn curl(&self, target: &str, fields: &str) -> Response {
+        self.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: {{host}}\r\nAccept: */*\r\n{fields}Connection: close\r\n\r\n"
+        ))
+    }
+
+    /// The answer of the admin listener.
+    pub(crate) fn admin(&self, path: &str) -> Response {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        exchange(SocketAddr::from(([127, 0, 0, 1], self.admin)), head.as_bytes())
+    }
+
+    /// Gives the simulator orders (`simulator/README.md`).
+    pub(crate) fn control(&self, orders: &Value) -> Value {
+        let body = orders.to_string();
+        let head = format!(
+            "POST /control HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n{body}",
+            self.simulator_address,
+            body.len(),
+        );
+        let response = exchange(self.simulator_address, head.as_bytes());
+        assert_eq!(response.status, 200, "{}", response.text());
+        response.json()
+    }
+
+    /// The simulator's state: counters, sessions.
+    pub(crate) fn simulator_state(&self) -> Value {
+        self.simulator_get("/control")
+    }
+
+    /// How often an endpoint of the simulator was called.
+    pub(crate) fn calls(&self, endpoint: &str) -> u64 {
+        self.simulator_state()["calls"][endpoint].as_u64().unwrap_or(0)
+    }
+
+    fn simulator_get(&self, path: &str) -> Value {
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.simulator_address);
+        exchange(self.simulator_address, head.as_bytes()).json()
+    }
+
+    /// Remembers the provider's session ids, so that no log may hold them.
+    pub(crate) fn note_sids(&self) {
+        if self.simulator.is_none() {
+            return;
+        }
+        let state = self.simulator_state();
+        for session in state["issuers"]["idporten"]["sessions"].as_array().into_iter().flatten() {
+            for sid in session["sids"].as_object().into_iter().flat_map(|sids| sids.values()) {
+                self.secrets.add_sid(sid.as_str().unwrap());
+            }
+        }
+    }
+
+    /// Starts the simulator, or starts it again: it forgets everybody.
+    pub(crate) fn start_simulator(&mut self) {
+        let mut command = Command::new(program("portvakt-simulator"));
+        command.args(["--listen", &self.simulator_address.to_string()]);
+        let mut process = Process::start(&mut command, &self.folder, "simulator");
+        process.await_line("simulator ready ");
+        self.simulator = Some(process);
+        for person in self.simulator_get("/persons.json").as_array().unwrap() {
+            self.secrets.add_person(person["fnr"].as_str(), person["name"].as_str().unwrap());
+        }
+        if self.port != 0 {
+            self.register();
+        }
+    }
+
+    /// The provider is gone.
+    pub(crate) fn stop_simulator(&mut self) {
+        self.simulator = None;
+    }
+
+    /// Registers the gateway at the simulator.
+    fn register(&self) {
+        let jwks: Value = serde_json::from_str(client_jwks()).unwrap();
+        let origin = self.origin();
+        self.control(&json!({"client": {
+            "client_id": self.settings.client_id,
+            "jwks": jwks,
+            "redirect_uris": [format!("{origin}/oauth2/callback")],
+            "post_logout_redirect_uris": [format!("{origin}/oauth2/logout/callback")],
+            "frontchannel_logout_uri": format!("{origin}/oauth2/logout/frontchannel"),
+            "backchannel_logout_uri": format!("{origin}/oauth2/logout/backchannel"),
+        }}));
+    }
+
+    fn start_gateway(&mut self) {
+        for _ in 0..STARTS {
+            (self.port, self.admin) = (free_port(), free_port());
+            if self.simulator.is_some() {
+                self.register();
+            }
+            self.write_configuration();
+            if self.try_start() {
+                return;
+            }
+        }
+        panic!("the gateway does not start: {}", read(&self.folder.join("gateway.err")));
+    }
+
+    fn try_start(&mut self) -> bool {
+        let mut command = Command::new(program("portvakt"));
+        command.args(["run", "--config"]).arg(self.configuration());
+        let mut process = Process::start(&mut command, &self.folder, "gateway");
+        let admin = SocketAddr::from(([127, 0, 0, 1], self.admin));
+        let ready = if self.settings.provider_is_up { "/readyz" } else { "/livez" };
+        let started = await_that("the gateway is ready", || {
+            if process.ended().is_some() {
+                return Some(false);
+            }
+            let listens = |address| std::net::TcpStream::connect(address).is_ok();
+            let request = format!("GET {ready} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+            let up = listens(admin) && exchange(admin, request.as_bytes()).status == 200;
+            (up && listens(self.address())).then_some(true)
+        });
+        self.gateway = Some(process);
+        started
+    }
+
+    /// The gateway ends in an orderly way, and another one starts at the same place.
+    pub(crate) fn restart_gateway(&mut self) {
+        self.stop_gateway();
+        assert!(self.try_start(), "the gateway does not start again: {}", self.errors());
+    }
+
+    fn stop_gateway(&mut self) {
+        let status = self.gateway.as_mut().map(Process::stop);
+        assert!(status.is_none_or(|status| status.success()), "the gateway ended with {status:?}");
+    }
+
+    /// The running gateway.
+    pub(crate) fn gateway(&mut self) -> &mut Process {
+        self.gateway.as_mut().expect("the gateway runs")
+    }
+
+    /// The configuration file.
+    pub(crate) fn configuration(&self) -> PathBuf {
+        self.folder.join("gateway.yaml")
+    }
+
+    /// Writes the settings into the file; a reload takes them.
+    pub(crate) fn write_configuration(&self) {
+        let places = Places {
+            port: self.port,
+            admin: self.admin,
+            app: self.app.address().port(),
+            issuer: format!("{}/idporten", self.simulator()),
+        };
+        fs::write(self.configuration(), self.settings.yaml(&places)).unwrap();
+    }
+
+    /// The folder of keys, logs and configuration.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Messages of the gateway to operators.
+    pub(crate) fn errors(&self) -> String {
+        self.gateway.as_ref().map(Process::errors).unwrap_or_default()
+    }
+
+    /// The access log's lines so far.
+    pub(crate) fn access_log(&self) -> Vec<Value> {
+        let output = self.gateway.as_ref().map(Process::output).unwrap_or_default();
+        lines("access log", &output)
+    }
+
+    /// The audit log's lines so far.
+    pub(crate) fn audit_log(&self) -> Vec<Value> {
+        lines("audit log", &read(&self.folder.join("audit.log")))
+    }
+
+    /// Waits until the audit log has so many lines.
+    pub(crate) fn await_audit(&self, count: usize) -> Vec<Value> {
+        await_that("the audit log's lines", || Some(self.audit_log()).filter(|lines| lines.len() >= count))
+    }
+
+    /// Ends the world and judges it. Dropping it does the same.
+    pub(crate) fn finish(self) {
+        drop(self);
+    }
+
+    fn judge(&mut self) {
+        self.stop_gateway();
+        let (errors, audit) = (self.errors(), read(&self.folder.join("audit.log")));
+        let output = self.gateway.as_ref().map(Process::output).unwrap_or_default();
+        for (name, log) in [("gateway's messages", &errors), ("access log", &output)] {
+            self.secrets.look_in(name, log, false);
+            assert!(!log.contains("panicked at"), "the gateway panicked: {log}");
+        }
+        self.secrets.look_in("audit log", &audit, true);
+        self.audit_log();
+        let forwarded = |line: &&Value| {
+            let rule = line["rule"].as_str().unwrap_or_default();
+            line["route"].is_string() && ["public", "optional", "login"].contains(&rule)
+        };
+        let logged = self.access_log().iter().filter(forwarded).count();
+        assert_eq!(self.app.count(), logged, "requests at the app, and requests that were forwarded");
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            // What the programs said is there to be read.
+            return;
+        }
+        self.judge();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn lines(name: &str, log: &str) -> Vec<Value> {
+    let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("{name}: no JSON: {line}"));
+    // The last line may be half-written.
+    log.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(parse).collect()
+}
+
+fn read(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+}
+
+fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut replaced = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(at) = rest.windows(from.len()).position(|window| window == from) {
+        replaced.extend_from_slice(&rest[..at]);
+        replaced.extend_from_slice(to);
+        rest = &rest[at + from.len()..];
+    }
+    replaced.extend_from_slice(rest);
+    replaced
+}
+
+/// A folder of its own below cargo's folder for tests.
+fn new_folder() -> PathBuf {
+    static COUNT: AtomicU16 = AtomicU16::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let folder =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("world-{}-{number}", std::process::id()));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// A port that nobody listens on, below those that the system gives to outgoing connections.
+pub(crate) fn free_port() -> u16 {
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 18_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Two runs at the same time begin at different places.
+    let start = u16::try_from(std::process::id().wrapping_mul(251) % u32::from(COUNT)).unwrap_or_default();
+    loop {
+        let offset = u32::from(NEXT.fetch_add(1, Ordering::Relaxed)) + u32::from(start);
+        let port = FIRST + u16::try_from(offset % u32::from(COUNT)).unwrap_or_default();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+fn free_address() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], free_port()))
+}
+
+/// Key files, made by the program once for all worlds of a run.
+fn key_files() -> &'static [(String, Vec<u8>)] {
+    static FILES: OnceLock<Vec<(String, Vec<u8>)>> = OnceLock::new();
+    FILES.get_or_init(make_keys)
+}
+
+/// The public half of the client's key.
+pub(crate) fn client_jwks() -> &'static str {
+    static JWKS: OnceLock<String> = OnceLock::new();
+    JWKS.get_or_init(|| {
+        let folder = new_folder();
+        write_keys(&folder);
+        fs::write(folder.join("gateway.yaml"), any_configuration()).unwrap();
+        let jwks = run_keys(&folder, &["list", "client-idporten", "--jwks"]);
+        fs::remove_dir_all(folder).unwrap();
+        jwks
+    })
+}
+
+fn make_keys() -> Vec<(String, Vec<u8>)> {
+    let folder = new_folder();
+    fs::write(folder.join("gateway.yaml"), any_configuration()).unwrap();
+    for purpose in KEYS {
+        run_keys(&folder, &["new", purpose]);
+    }
+    let files = fs::read_dir(folder.join("keys")).unwrap().map(|entry| {
+        let entry = entry.unwrap();
+        (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
+    });
+    let files = files.collect();
+    fs::remove_dir_all(folder).unwrap();
+    files
+}
+
+fn any_configuration() -> String {
+    let places = Places { port: 1, admin: 2, app: 3, issuer: "http://127.0.0.1:4/idporten".to_owned() };
+    Settings::default().yaml(&places)
+}
+
+fn run_keys(folder: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new(program("portvakt"));
+    let output =
+        command.arg("keys").args(arguments).arg("--config").arg(folder.join("gateway.yaml")).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "keys {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn write_keys(folder: &Path) {
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+    fs::DirBuilder::new().mode(0o700).create(folder.join("keys")).unwrap();
+    for (name, bytes) in key_files() {
+        let mut file = fs::OpenOptions::new();
+        let mut file =
+            file.write(true).create_new(true).mode(0o600).open(folder.join("keys").join(name)).unwrap();
+        std::io::Write::write_all(&mut file, bytes).unwrap();
+    }
+}

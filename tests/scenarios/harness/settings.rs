@@ -1,0 +1,109 @@
+//! The configuration file of a world: the demo's routes, and what a scenario changes.
+
+/// What a scenario may change before its world starts, or before a reload.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The value of `session:`.
+    pub(crate) session: String,
+    /// Further lines at the top level.
+    pub(crate) top: String,
+    /// Further keys of the provider, one for each line, without indentation.
+    pub(crate) provider: Vec<String>,
+    /// The routes, one for each line, in flow style. Others may be added in front or behind.
+    pub(crate) routes: Vec<String>,
+    /// Whether the simulator runs when the gateway starts.
+    pub(crate) provider_is_up: bool,
+    /// The client at the provider.
+    pub(crate) client_id: String,
+    /// The issuer, if it is not the simulator's.
+    pub(crate) issuer: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let routes = [
+            "{path: /, access: public, upstream: app}",
+            "{path: '/public/**', access: public, upstream: app}",
+            "{path: '/optional/**', access: optional, upstream: app}",
+            "{path: '/app/**', access: login, require: {level: substantial}, upstream: app}",
+            "{path: '/high/**', access: login, require: {level: high}, upstream: app}",
+            "{path: '/eu/**', access: login, require: {level: substantial, kinds: [national, eidas]}, upstream: app}",
+        ];
+        Self {
+            session: "{idle: 30m, absolute: 120m}".to_owned(),
+            top: String::new(),
+            provider: Vec::new(),
+            routes: routes.map(str::to_owned).to_vec(),
+            provider_is_up: true,
+            client_id: "portvakt-demo".to_owned(),
+            issuer: None,
+        }
+    }
+}
+
+/// Where everything is.
+pub(super) struct Places {
+    pub(super) port: u16,
+    pub(super) admin: u16,
+    pub(super) app: u16,
+    pub(super) issuer: String,
+}
+
+impl Settings {
+    /// With one more route.
+    pub(crate) fn route(mut self, route: &str) -> Self {
+        self.routes.push(route.to_owned());
+        self
+    }
+
+    /// With one more key of the provider.
+    pub(crate) fn provider(mut self, line: &str) -> Self {
+        self.provider.push(line.to_owned());
+        self
+    }
+
+    /// With other limits of the session.
+    pub(crate) fn session(mut self, session: &str) -> Self {
+        self.session = session.to_owned();
+        self
+    }
+
+    /// With one more line at the top level.
+    pub(crate) fn top(mut self, line: &str) -> Self {
+        self.top.push_str(line);
+        self.top.push('\n');
+        self
+    }
+
+    pub(super) fn yaml(&self, places: &Places) -> String {
+        let Places { port, admin, app, issuer } = places;
+        let Self { session, top, client_id, .. } = self;
+        let issuer = self.issuer.as_ref().unwrap_or(issuer);
+        let provider: String = self.provider.iter().map(|line| format!("    {line}\n")).collect();
+        let routes: String = self.routes.iter().map(|line| format!("      - {line}\n")).collect();
+        format!(
+            "version: 1\n\
+             environment: test\n\
+             insecure_http_loopback: true\n\
+             listeners: [{{address: '127.0.0.1:{port}'}}]\n\
+             admin: {{address: '127.0.0.1:{admin}'}}\n\
+             keys: keys\n\
+             threads: 2\n\
+             drain: 5s\n\
+             session: {session}\n\
+             logs: {{access: stdout, audit: {{file: audit.log}}}}\n\
+             {top}\
+             providers:\n  \
+               idporten:\n    \
+                 profile: idporten\n    \
+                 issuer: '{issuer}'\n    \
+                 client_id: {client_id}\n{provider}\
+             upstreams:\n  \
+               app: {{url: 'http://127.0.0.1:{app}'}}\n\
+             hosts:\n  \
+               - origin: 'http://localhost:{port}'\n    \
+                 provider: idporten\n    \
+                 routes:\n{routes}"
+        )
+    }
+}
