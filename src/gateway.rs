@@ -21,7 +21,7 @@ use portvakt_core::access::{Access, Judgement, Permit};
 use portvakt_core::clock::Timestamp;
 use portvakt_core::endpoint::OwnEndpoint;
 use portvakt_core::request::{NormalRequest, RawHead, is_navigation};
-use portvakt_core::route::Route;
+use portvakt_core::route::{Host, Route};
 use portvakt_core::session::SessionId;
 
 use crate::answer::Answer;
@@ -58,6 +58,8 @@ pub struct Passage {
     upstream: Option<Duration>,
     reference: Reference,
     arrival: Option<Arrival>,
+    host: Option<Arc<Host>>,
+    route: Option<Arc<Route>>,
     permit: Option<Permit>,
     rule: &'static str,
     session: Option<SessionId>,
@@ -96,6 +98,7 @@ impl Gateway {
         arrival.check_peer()?; // 1 only from whom this listener serves
         let request = NormalRequest::parse(raw(head))?; // 2 refuse what two parsers could read differently
         let host = snapshot.configuration.hosts.find(request.host()).ok_or(Refusal::WrongHost)?; // 3 a host of ours
+        passage.host = Some(Arc::clone(host));
         arrival.check_transport(host, &request)?;
         let visit = Visit {
             live: &self.live,
@@ -114,6 +117,7 @@ impl Gateway {
         let session = if route.access.wants_session() { visit.session() } else { None }; // 6 opened, aged, not ended
         passage.session = session.as_ref().map(|session| *session.id());
         passage.rule = rule_of(route);
+        passage.route = Some(Arc::clone(route));
         match Access::judge(route, request, session, now) {
             // 7 public, logged in, level, age
             Judgement::Allowed(permit) => Ok(Verdict::Forward(permit)),
@@ -171,6 +175,8 @@ impl ProxyHttp for Gateway {
             upstream: None,
             reference: self.live.telemetry.reference(),
             arrival: None,
+            host: None,
+            route: None,
             permit: None,
             rule: "none",
             session: None,
@@ -306,11 +312,11 @@ impl ProxyHttp for Gateway {
             (None, Some(refused)) => refused.status().0,
             (None, None) => 0,
         };
-        let route = passage.permit.as_ref().map(|permit| permit.route().name.as_str());
+        let route = passage.route.as_ref().map(|route| route.name.as_str());
         let metrics = route.and_then(|route| passage.snapshot.metrics.get(route));
         let rule = refused.map_or(passage.rule, guard::Refused::code);
         self.live.telemetry.metrics.request(metrics, rule, status, took, passage.upstream);
-        let host = passage.permit.as_ref().map(|permit| permit.request().host().name.as_str());
+        let host = passage.host.as_ref().map(|host| host.origin.name.as_str());
         let record = AccessRecord {
             time: passage.began,
             reference: passage.reference.as_str(),
