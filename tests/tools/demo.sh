@@ -4,6 +4,7 @@
 #   demo.sh COMMAND …    until the command has ended; its status is the script's
 # PORT is the gateway's; admin, simulator and application take the three above it.
 # DEMO_DIR keeps keys and logs (default .demo). DEMO_BUILD is the command that builds the programs.
+# DEMO_TLS=1 serves https with a self-made certificate, for browsers that take no Secure cookies over http.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -29,12 +30,20 @@ read -ra build <<<"${DEMO_BUILD:-cargo build --quiet --workspace --bins}"
 
 umask 077
 mkdir -p "$demo"
+config=gateway.yaml
+if [ "${DEMO_TLS:-}" = 1 ]; then
+    config=$demo/gateway.yaml gateway=https://localhost:$PORT
+    [ -s "$demo/tls.pem" ] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
+        -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout "$demo/tls.key" -out "$demo/tls.pem" 2>/dev/null
+    sed -e 's#origin: "http://localhost#origin: "https://localhost#' \
+        -e 's#^  - address: .*#&\n    tls: {certificate: tls.pem, key: tls.key}#' gateway.yaml >"$config"
+fi
 for purpose in cookie revocation pseudonym audit client-idporten; do
-    "$programs/portvakt" keys list "$purpose" --config gateway.yaml >/dev/null 2>&1 && continue
+    "$programs/portvakt" keys list "$purpose" --config "$config" >/dev/null 2>&1 && continue
     echo "demo: making a key for $purpose"
-    "$programs/portvakt" keys new "$purpose" --config gateway.yaml >/dev/null
+    "$programs/portvakt" keys new "$purpose" --config "$config" >/dev/null
 done
-"$programs/portvakt" keys list client-idporten --jwks --config gateway.yaml >"$demo/client.jwks"
+"$programs/portvakt" keys list client-idporten --jwks --config "$config" >"$demo/client.jwks"
 
 declare -A pids
 end_all() {
@@ -75,7 +84,7 @@ start simulator "$programs/portvakt-simulator" --listen "127.0.0.1:$SIMULATOR_PO
 start app "$programs/sample-app" --listen "127.0.0.1:$APP_PORT"
 await simulator grep -q '^simulator ready ' "$demo/simulator.log"
 await app grep -q '^sample-app ready ' "$demo/app.log"
-start gateway "$programs/portvakt" run --config gateway.yaml
+start gateway "$programs/portvakt" run --config "$config"
 await gateway curl -sf "$admin/readyz"
 
 if [ $# -gt 0 ]; then
