@@ -255,7 +255,7 @@ impl ProxyHttp for Gateway {
         let Some(permit) = &passage.permit else { return Ok(()) };
         reply::clean(response, permit, &passage.snapshot);
         let renewed = reply::renewed(permit, passage.navigation, &self.live, &passage.snapshot);
-        if let Some(cookie) = renewed {
+        if let Some(cookie) = renewed.filter(|_| !response.status.is_informational()) {
             reply::set_cookie(response, cookie)?;
         }
         Ok(())

@@ -10,7 +10,7 @@ use portvakt_core::redirect::Target;
 use portvakt_core::request::is_known_subrequest;
 use portvakt_core::revocation::{Ended, Tagger};
 use portvakt_core::session::{Session, SessionId, cookies, ticket};
-use portvakt_core::token::{MaxAge, VerifiedIdToken};
+use portvakt_core::token::{MaxAge, TokenError, VerifiedIdToken};
 
 use super::{Visit, login_link};
 use crate::answer::{Answer, Location};
@@ -45,6 +45,15 @@ pub(crate) enum CallbackError {
 }
 
 impl CallbackError {
+    /// Whether the provider only remembered too much: a session that has ended, or an authentication that is
+    /// too old, since it need not honour `max_age` (dossier 2.1).
+    fn is_mended_by_a_new_login(&self) -> bool {
+        matches!(
+            self,
+            Self::Ended(Ended::Revoked) | Self::IdToken(VerifyError::Token(TokenError::AuthenticationTooOld))
+        )
+    }
+
     /// The word for audit log and metrics.
     pub(crate) fn code(&self) -> &'static str {
         match self {
@@ -77,17 +86,17 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
     let asked = attempt.clone();
     let answer = match log_in(query, slot, attempt, visit, provider).await {
         Ok(login) => return Ok(welcome(login, visit, provider)),
-        Err(CallbackError::Ended(_)) if !asked.wish.fresh => again(visit, &asked),
+        Err(cause) if cause.is_mended_by_a_new_login() && !asked.wish.fresh => again(visit, &asked),
         Err(cause) => refuse(visit, provider, cause, Some(asked)),
     };
     // Whatever came of it, the attempt is spent.
     Ok(answer.with_cookies([attempt::jar(slot).delete()]))
 }
 
-/// The provider's session had ended already: once more with `prompt=login`, and no further (`design.md` D1).
+/// Once more with `prompt=login`, and no further (`design.md` D1).
 fn again(visit: &Visit<'_>, asked: &Attempt) -> Answer {
     let link = login_link(visit.prefix(), &asked.target, asked.wish.level);
-    Answer::redirect(&Location::Own(format!("{link}&prompt=login")), "already_ended")
+    Answer::redirect(&Location::Own(format!("{link}&prompt=login")), "login_anew")
 }
 
 /// A login that succeeded.
