@@ -119,7 +119,10 @@ fn serve(path: &Path) -> Result<(), StartError> {
     // The first round of upkeep resolves upstreams and fetches keys, or tries to, before the public is let in.
     front.add_dependency(&upkeep);
     server.add_service(admin::service(admin_address, Arc::new(LiveHealth::new(Arc::clone(&live)))));
+    let addresses: Vec<String> = listeners.iter().map(|listener| listener.address.to_string()).collect();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), ?addresses, admin = %admin_address, "starting");
     server.run(RunArgs { shutdown_signal: Box::new(Signals { live, drain }) });
+    tracing::info!("stopped");
     telemetry.close(LOG_PATIENCE);
     operational.log().close(LOG_PATIENCE);
     Ok(())
@@ -173,6 +176,7 @@ impl ShutdownSignalWatch for Signals {
         loop {
             tokio::select! {
                 _ = terminate.recv() => {
+                    tracing::info!("stopping; requests under way are waited for");
                     self.drain().await;
                     return ShutdownSignal::GracefulTerminate;
                 }

@@ -33,7 +33,8 @@ const LIMIT: usize = 1 << 20;
 /// How long the end of the program waits for them.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What of pingora is heard: it starts and stops the process, and accepts connections.
+/// What of pingora is heard, where it warns: it starts and stops the process, and accepts connections. Its
+/// progress is not; the program tells its own.
 const HEARD: [&str; 4] = [
     "pingora_core::server",
     "pingora_core::services",
@@ -128,7 +129,7 @@ fn may_speak(target: &str, level: Level) -> bool {
         return true;
     }
     if target.starts_with("pingora") {
-        return level <= Level::INFO && HEARD.into_iter().any(is_of);
+        return level <= Level::WARN && HEARD.into_iter().any(is_of);
     }
     level <= Level::WARN
 }
@@ -239,7 +240,8 @@ mod tests {
     fn what_an_operator_must_know_of_the_server_is_heard() {
         let lines = lines("", || {
             tracing::error!(target: "pingora_core::services::listening", "Accept() failed: too many open files");
-            tracing::info!(target: "pingora_core::server", "SIGTERM received");
+            tracing::warn!(target: "pingora_core::server", "a runtime did not exit");
+            tracing::info!(target: "pingora_core::server", "Waiting for runtimes to exit!");
             tracing::warn!(target: "rustls", "a warning");
         });
         assert_eq!(lines.len(), 3);
@@ -255,11 +257,12 @@ mod tests {
             log::error!(target: "pingora_core::services::listening", "Downstream handshake error from 192.0.2.7: canary");
             log::debug!(target: "pingora_core::server", "canary");
             log::debug!(target: "h2::proto", "canary");
-            log::info!(target: "pingora_core::server", "SIGTERM received");
+            log::info!(target: "pingora_core::server", "Waiting for runtimes to exit!");
+            log::warn!(target: "pingora_core::server", "a runtime did not exit");
             log::error!(target: "pingora_core::services::listening", "Accept() failed");
         });
         let told: Vec<_> = lines.iter().map(|line| line["message"].as_str().unwrap()).collect();
-        assert_eq!(told, ["SIGTERM received", "Accept() failed"]);
+        assert_eq!(told, ["a runtime did not exit", "Accept() failed"]);
     }
 
     #[test]
