@@ -64,6 +64,7 @@ pub struct Passage {
     rule: &'static str,
     session: Option<SessionId>,
     connects: usize,
+    interim: usize,
     navigation: bool,
     _in_flight: InFlight,
 }
@@ -181,6 +182,7 @@ impl ProxyHttp for Gateway {
             rule: "none",
             session: None,
             connects: 0,
+            interim: 0,
             navigation: false,
             _in_flight: self.live.telemetry.metrics.in_flight(),
         }
@@ -192,6 +194,8 @@ impl ProxyHttp for Gateway {
         }
         session.set_min_send_rate(Some(MIN_SEND_RATE));
         session.set_write_timeout(Some(CLIENT_WRITE_TIMEOUT));
+        // An app's 1xx goes to a client that asked for it and to nobody else (HTTP-6).
+        session.as_downstream_mut().set_ignore_info_resp(true);
         passage.navigation = is_navigation(&session.req_header().method, &session.req_header().headers);
         passage.arrival = Arrival::of(session, &passage.snapshot.configuration);
         Ok(())
@@ -247,13 +251,18 @@ impl ProxyHttp for Gateway {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         passage: &mut Passage,
     ) -> Result<()> {
+        if response.status.is_informational() {
+            passage.interim += 1;
+            return reply::check_interim(response, passage.interim);
+        }
         passage.upstream = passage.sent_upstream.map(|sent| sent.elapsed());
         let Some(permit) = &passage.permit else { return Ok(()) };
         reply::clean(response, permit, &passage.snapshot);
+        reply::frame(session, response);
         let renewed = reply::renewed(permit, passage.navigation, &self.live, &passage.snapshot);
         if let Some(cookie) = renewed.filter(|_| !response.status.is_informational()) {
             reply::set_cookie(response, cookie)?;
@@ -294,7 +303,8 @@ impl ProxyHttp for Gateway {
             "a request could not be forwarded"
         );
         let mut code = 0;
-        if session.response_written().is_none() {
+        if session.response_written().is_none_or(|written| written.status.is_informational()) {
+            session.set_keepalive(None);
             let answer = respond::refuse(&refusal, &passage.asker(session));
             code = answer.status.as_u16();
             if respond::send(session, answer).await.is_err() {

@@ -98,6 +98,8 @@ impl Refusal {
                 Some(Self::AppTooSlow)
             }
             (_, ErrorSource::Upstream) => Some(Self::AppUnreachable),
+            // What cannot be forwarded as the client wrote it: `Connection` that names what it must not.
+            (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream) => Some(Self::Parameters),
             (_, ErrorSource::Downstream) => None,
             (_, ErrorSource::Internal | ErrorSource::Unset) => Some(Self::Internal),
         }

@@ -95,6 +95,9 @@ fn mentions_ours(line: &[u8]) -> bool {
 #[must_use]
 pub fn set_cookie_is_ours(value: &[u8]) -> bool {
     let pair = value.split(|&byte| byte == b';').next().unwrap_or_default();
+    // A browser sends a nameless cookie `=a=b` back as `a=b` (RFC 6265bis, 5.8.3).
+    let named = pair.iter().position(|byte| *byte != b'=' && !byte.is_ascii_whitespace());
+    let pair = &pair[named.unwrap_or(pair.len())..];
     is_ours(pair.split(|&byte| byte == b'=').next().unwrap_or_default())
 }
 
