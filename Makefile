@@ -31,6 +31,10 @@ check: setup-build ## formatting, lints and documentation, without the tests
 browser: setup ## a real browser through the demo; screenshots in .demo/screenshots
 	@tests/tools/browser.sh
 
+.PHONY: faults
+faults: setup ## plants faults and shows that the suites notice each of them (minutes)
+	@tests/tools/faults.sh
+
 .PHONY: bench
 bench: setup-build ## what a request and a login cost
 	@cargo bench --bench gateway

@@ -175,7 +175,7 @@ impl Requirement {
         if !self.kinds.is_empty() && !self.kinds.contains(&who.kind()) {
             return Some(Shortfall::Kind);
         }
-        if self.level > who.level() {
+        if self.level > who.level() && cfg!(not(planted_fault = "level")) {
             return Some(Shortfall::Level);
         }
         let too_old = |max_age| who.auth_time().is_none_or(|auth_time| now.since(auth_time) > max_age);

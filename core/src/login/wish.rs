@@ -92,7 +92,8 @@ impl Wish {
         if !self.kinds.is_empty() && !self.kinds.contains(&who.kind()) {
             return Err(Unfulfilled::Kind);
         }
-        if self.level > who.level() { Err(Unfulfilled::Level) } else { Ok(()) }
+        let too_low = self.level > who.level() && cfg!(not(planted_fault = "level"));
+        if too_low { Err(Unfulfilled::Level) } else { Ok(()) }
     }
 
     /// Whether somebody who is logged in is what was asked for already.

@@ -95,7 +95,7 @@ pub fn verify_id_token(
 /// 3.1.3.7 (11). An empty expectation fits nothing: an empty `nonce` is malformed.
 fn check_nonce(claims: &Claims, expected: &str) -> Result<(), TokenError> {
     let nonce = claims.text("nonce")?;
-    let same = bool::from(nonce.as_bytes().ct_eq(expected.as_bytes()));
+    let same = bool::from(nonce.as_bytes().ct_eq(expected.as_bytes())) || cfg!(planted_fault = "nonce");
     if same { Ok(()) } else { Err(TokenError::WrongNonce) }
 }
 
