@@ -196,3 +196,118 @@ impl Requirement {
         self.level < other.level || more_kinds || older
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::resume::tests::{european, identity};
+    use crate::key::{KeyId, MacKey, Ring};
+    use crate::request::RawHead;
+    use crate::revocation::Tagger;
+    use crate::route::tests_support::route;
+    use crate::session::SessionId;
+
+    const NOW: Timestamp = Timestamp::from_seconds(10_000);
+
+    fn session(who: VerifiedIdentity) -> Session {
+        let ring = Ring::single(KeyId([1; 4]), Timestamp::from_seconds(0), MacKey::new(&[1; 32]));
+        let id = SessionId::random();
+        Session::begin(id, Tagger::active(&ring, NOW).tags(&id, "p", "i", None, "s"), who, NOW)
+    }
+
+    fn judge(access: Access, session: Option<Session>) -> Judgement {
+        let headers = [(http::header::HOST, "a.no".parse().unwrap())].into_iter().collect();
+        let head =
+            RawHead { method: &http::Method::GET, target: b"/app", authority: None, headers: &headers };
+        let request = NormalRequest::parse(head).unwrap();
+        Access::judge(&Arc::new(route("/app", access, None)), request, session, NOW)
+    }
+
+    fn require(level: Option<Level>, kinds: &[Kind], max_age: Option<u64>) -> Requirement {
+        Requirement {
+            level,
+            kinds: kinds.iter().copied().collect(),
+            max_age: max_age.map(Duration::from_secs),
+        }
+    }
+
+    /// What a judgement comes to: who is told to the app, or the word for what is missing.
+    fn outcome(judgement: &Judgement) -> &'static str {
+        match judgement {
+            Judgement::Allowed(permit) if permit.session().is_some() => "as somebody",
+            Judgement::Allowed(_) => "as nobody",
+            Judgement::MustLogIn(LoginNeed::NoSession) => "log in",
+            Judgement::MustLogIn(LoginNeed::Level) => "higher level",
+            Judgement::MustLogIn(LoginNeed::Age) => "newer login",
+            Judgement::Forbidden(_) => "forbidden",
+        }
+    }
+
+    #[test]
+    fn a_public_route_is_for_everybody_and_tells_the_app_of_nobody() {
+        assert_eq!(outcome(&judge(Access::Public, None)), "as nobody");
+        assert_eq!(outcome(&judge(Access::Public, Some(session(identity(9_000))))), "as nobody");
+    }
+
+    #[test]
+    fn a_route_with_login_is_judged_by_level_kind_and_age() {
+        let high = || Some(session(identity(9_900)));
+        let foreign = || Some(session(european()));
+        for (requirement, session, expected) in [
+            (require(None, &[], None), None, "log in"),
+            (require(None, &[], None), high(), "as somebody"),
+            (require(Some(Level::High), &[Kind::National], None), high(), "as somebody"),
+            (require(Some(Level::Low), &[], None), foreign(), "as somebody"),
+            (require(Some(Level::High), &[], None), foreign(), "higher level"),
+            (require(Some(Level::Low), &[Kind::National], None), foreign(), "forbidden"),
+            // A wrong kind comes first: a new login would not mend it.
+            (require(Some(Level::High), &[Kind::National], None), foreign(), "forbidden"),
+            (require(None, &[], Some(100)), high(), "as somebody"),
+            (require(None, &[], Some(99)), high(), "newer login"),
+            // Nobody knows how old it is.
+            (require(None, &[], Some(99_999)), foreign(), "newer login"),
+        ] {
+            assert_eq!(
+                outcome(&judge(Access::Login(requirement.clone()), session)),
+                expected,
+                "{requirement:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_optional_route_tells_only_of_who_fulfils_its_requirement() {
+        let optional = |level| Access::Optional(require(Some(level), &[], None));
+        assert_eq!(outcome(&judge(optional(Level::High), None)), "as nobody");
+        assert_eq!(outcome(&judge(optional(Level::High), Some(session(european())))), "as nobody");
+        assert_eq!(outcome(&judge(optional(Level::Substantial), Some(session(european())))), "as somebody");
+    }
+
+    #[test]
+    fn the_permit_is_for_the_request_that_was_judged() {
+        let Judgement::Allowed(permit) = judge(Access::Public, None) else { panic!("public") };
+        assert_eq!((permit.request().path(), permit.route().name.as_str()), ("/app", "/app"));
+    }
+
+    #[test]
+    fn what_lets_more_people_in_is_weaker() {
+        let login = |level, kinds: &[Kind], age| Access::Login(require(level, kinds, age));
+        let base = login(Some(Level::Substantial), &[Kind::National], Some(60));
+        for weaker in [
+            Access::Public,
+            Access::Optional(Requirement::default()),
+            login(Some(Level::Low), &[Kind::National], Some(60)),
+            login(Some(Level::Substantial), &[], Some(60)),
+            login(Some(Level::Substantial), &[Kind::National, Kind::Eidas], Some(60)),
+            login(Some(Level::Substantial), &[Kind::National], Some(61)),
+            login(Some(Level::Substantial), &[Kind::National], None),
+        ] {
+            assert!(weaker.is_weaker_than(&base), "{weaker:?}");
+            assert!(!base.is_weaker_than(&weaker) || weaker == base, "{weaker:?}");
+        }
+        for no_weaker in [base.clone(), login(Some(Level::High), &[Kind::National], Some(30))] {
+            assert!(!no_weaker.is_weaker_than(&base), "{no_weaker:?}");
+        }
+        assert!(!Access::Public.is_weaker_than(&Access::Optional(Requirement::default())));
+    }
+}

@@ -458,10 +458,11 @@ impl Matcher {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests_support {
     use super::*;
 
-    fn route(pattern: &str, access: Access, methods: Option<Vec<Method>>) -> Route {
+    /// A route for the tests of other modules.
+    pub(crate) fn route(pattern: &str, access: Access, methods: Option<Vec<Method>>) -> Route {
         Route {
             name: pattern.to_owned(),
             pattern: Pattern::parse(pattern).unwrap(),
@@ -483,6 +484,12 @@ mod tests {
             keep_cache_control: false,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tests_support::route;
+    use super::*;
 
     fn routes(patterns: &[&str]) -> Routes {
         Routes::build(patterns.iter().map(|pattern| route(pattern, Access::Public, None)).collect()).unwrap()

@@ -371,7 +371,10 @@ fn read_request_line(line: &[u8]) -> Result<bool, Refused> {
     else {
         return Err(Refused::RequestLine);
     };
-    if !is_token(method) || target.is_empty() || !target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#') {
+    if !is_token(method)
+        || target.is_empty()
+        || !target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#')
+    {
         return Err(Refused::RequestLine);
     }
     let http11 = match version {
