@@ -5,4 +5,39 @@
 
 #[allow(dead_code, reason = "offers more than today's scenarios use")]
 mod harness;
+mod headers;
 mod login;
+mod logout;
+mod routes;
+mod session;
+
+/// The lines of a corpus, its comments left out and its escapes resolved.
+fn corpus(text: &str) -> Vec<String> {
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with("# "));
+    lines.map(unescape).collect()
+}
+
+/// `\\ \t \n \r \0 \e` and `\uXXXX`.
+fn unescape(line: &str) -> String {
+    let mut plain = String::new();
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        if character != '\\' {
+            plain.push(character);
+            continue;
+        }
+        plain.push(match characters.next() {
+            Some('t') => '\t',
+            Some('n') => '\n',
+            Some('r') => '\r',
+            Some('0') => '\0',
+            Some('e') => '\u{1b}',
+            Some('u') => {
+                let digits: String = characters.by_ref().take(4).collect();
+                char::from_u32(u32::from_str_radix(&digits, 16).unwrap()).unwrap()
+            }
+            other => other.expect("a backslash stands before something"),
+        });
+    }
+    plain
+}

@@ -228,6 +228,31 @@ impl<'w> Browser<'w> {
         page
     }
 
+    /// Logs in, and loses the session's cookie as a browser does that keeps none: the answer to the callback.
+    pub(crate) fn choose_without_keeping(&mut self, page: &Page, person: &str) -> Page {
+        let callback = self.callback_from(page, person);
+        let page = self.step(callback.as_str());
+        self.jar.remove("localhost", "__Host-portvakt");
+        page
+    }
+
+    /// The same by the provider's SSO: from a place through the login to the answer to the callback, or to
+    /// whatever stands in the way.
+    pub(crate) fn round_without_session(&mut self, url: &str) -> Page {
+        let mut page = self.step(url);
+        while let Some(location) = page.response.location() {
+            let next = page.url.join(location).unwrap();
+            let at_end = next.path() == "/oauth2/callback";
+            let from = page.url.clone();
+            page = self.ask(next.as_str(), &Ask { from: Some(&from), ..Ask::NAVIGATION });
+            if at_end {
+                break;
+            }
+        }
+        self.jar.remove("localhost", "__Host-portvakt");
+        page
+    }
+
     /// The way to the callback, which has not been asked for yet.
     pub(crate) fn callback(&mut self, url: &str, person: &str) -> Url {
         let page = self.open(url);

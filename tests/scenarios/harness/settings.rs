@@ -11,6 +11,10 @@ pub(crate) struct Settings {
     pub(crate) provider: Vec<String>,
     /// The routes, one for each line, in flow style. Others may be added in front or behind.
     pub(crate) routes: Vec<String>,
+    /// Further upstreams, one for each line, in flow style.
+    pub(crate) upstreams: Vec<String>,
+    /// Further hosts: lines of the list, indented by two.
+    pub(crate) hosts: String,
     /// Whether the simulator runs when the gateway starts.
     pub(crate) provider_is_up: bool,
     /// The client at the provider.
@@ -34,6 +38,8 @@ impl Default for Settings {
             top: String::new(),
             provider: Vec::new(),
             routes: routes.map(str::to_owned).to_vec(),
+            upstreams: Vec::new(),
+            hosts: String::new(),
             provider_is_up: true,
             client_id: "portvakt-demo".to_owned(),
             issuer: None,
@@ -77,9 +83,10 @@ impl Settings {
 
     pub(super) fn yaml(&self, places: &Places) -> String {
         let Places { port, admin, app, issuer } = places;
-        let Self { session, top, client_id, .. } = self;
+        let Self { session, top, hosts, client_id, .. } = self;
         let issuer = self.issuer.as_ref().unwrap_or(issuer);
         let provider: String = self.provider.iter().map(|line| format!("    {line}\n")).collect();
+        let upstreams: String = self.upstreams.iter().map(|line| format!("  {line}\n")).collect();
         let routes: String = self.routes.iter().map(|line| format!("      - {line}\n")).collect();
         format!(
             "version: 1\n\
@@ -99,11 +106,11 @@ impl Settings {
                  issuer: '{issuer}'\n    \
                  client_id: {client_id}\n{provider}\
              upstreams:\n  \
-               app: {{url: 'http://127.0.0.1:{app}'}}\n\
+               app: {{url: 'http://127.0.0.1:{app}'}}\n{upstreams}\
              hosts:\n  \
                - origin: 'http://localhost:{port}'\n    \
                  provider: idporten\n    \
-                 routes:\n{routes}"
+                 routes:\n{routes}{hosts}"
         )
     }
 }
