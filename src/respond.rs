@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use http::header::{
     ALLOW, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::ResponseHeader;
@@ -94,6 +95,10 @@ impl Refusal {
             (ErrorType::HTTPStatus(500), _) => Some(Self::Internal),
             (ErrorType::HTTPStatus(502), _) => Some(Self::AppUnreachable),
             (ErrorType::HTTPStatus(_), _) => Some(Self::Parameters),
+            // What `Connection` nominates is judged by the proxy, after our filters.
+            (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream | ErrorSource::Unset) => {
+                Some(Self::Parameters)
+            }
             (ErrorType::ConnectTimedout | ErrorType::ReadTimedout, ErrorSource::Upstream) => {
                 Some(Self::AppTooSlow)
             }
@@ -296,6 +301,10 @@ pub(crate) fn refuse(refusal: &Refusal, asker: &Asker<'_>) -> Answer {
         Refusal::Method(methods) => {
             let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
             answer.with(ALLOW, HeaderValue::try_from(names.join(", ")).expect("methods are tokens"))
+        }
+        // RFC 9110, 15.5.2: a 401 has a challenge.
+        Refusal::FormWithoutSession { .. } => {
+            answer.with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
         }
         _ => answer,
     }

@@ -67,7 +67,7 @@ impl OwnEndpoint {
 }
 
 /// Whether any app could read the path as one at or below `prefix`.
-fn is_below(path: &str, prefix: &str) -> bool {
+pub(crate) fn is_below(path: &str, prefix: &str) -> bool {
     let mut segments = path.split('/').map(without_parameters);
     prefix
         .split('/')

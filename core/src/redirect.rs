@@ -5,6 +5,8 @@
 
 use url::Url;
 
+use crate::endpoint::is_below;
+use crate::request::normal_path;
 use crate::route::Origin;
 
 /// The most bytes of a target that is kept over a login.
@@ -42,10 +44,9 @@ impl Target {
         }
         let url = base.join(relative).ok()?;
         let same = url.origin() == base.origin() && url.username().is_empty() && url.password().is_none();
-        let path = url.path();
-        let own = path.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
-            && matches!(path.as_bytes().get(prefix.len()), None | Some(b'/' | b';' | b'%'));
-        if !same || own || path.starts_with("//") {
+        // Judged as the request that the browser will send; one that would be refused leads nowhere.
+        let path = normal_path(url.path().as_bytes()).ok()?;
+        if !same || is_below(&path, prefix) || path.starts_with("//") {
             return None;
         }
         // As the browser would write it: dot segments are gone, nothing is left to interpret.
@@ -159,6 +160,9 @@ mod tests {
             "/a/../oauth2/logout",
             "/oauth2;x/logout",
             "/oauth2%2flogout",
+            "/%6fauth2/logout",
+            "/oauth%32/logout",
+            "/oauth2%3Bx/logout",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }

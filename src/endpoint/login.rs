@@ -32,7 +32,9 @@ pub(crate) fn invite(visit: &Visit<'_>, route: &Route, need: LoginNeed) -> Resul
     if portvakt_core::request::is_navigation(&visit.head.method, visit.headers()) {
         return Ok(Answer::redirect(&Location::Own(link), "login_redirect"));
     }
-    if visit.headers().get("sec-fetch-mode").is_some_and(|mode| mode == "navigate") {
+    let form = visit.head.method != Method::GET
+        && visit.headers().get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
+    if form {
         return Err(Refusal::FormWithoutSession { target });
     }
     let challenge = match need {
