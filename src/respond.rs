@@ -95,10 +95,6 @@ impl Refusal {
             (ErrorType::HTTPStatus(500), _) => Some(Self::Internal),
             (ErrorType::HTTPStatus(502), _) => Some(Self::AppUnreachable),
             (ErrorType::HTTPStatus(_), _) => Some(Self::Parameters),
-            // What `Connection` nominates is judged by the proxy, after our filters.
-            (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream | ErrorSource::Unset) => {
-                Some(Self::Parameters)
-            }
             (ErrorType::ConnectTimedout | ErrorType::ReadTimedout, ErrorSource::Upstream) => {
                 Some(Self::AppTooSlow)
             }
