@@ -155,6 +155,15 @@ impl Visit<'_> {
         }
     }
 
+    /// Ends every session that the request presents, in whatever spelling: a logout that leaves one of two
+    /// cookies alive is none (CK-12).
+    pub(crate) fn end_presented(&self) {
+        let limits = &self.snapshot.configuration.session;
+        for session in cookies::open_each(self.headers(), self.scope(), self.ring(), limits, self.now) {
+            self.end(&session);
+        }
+    }
+
     /// Ends a session here.
     pub(crate) fn end(&self, session: &Session) {
         let tags = session.tags();

@@ -9,6 +9,7 @@
 //! | [`endpoint`] | our own endpoints: login, callback, logout, session |
 //! | [`answer`], [`respond`], [`page`] | what we say ourselves: data, cause to status, pages |
 //! | [`provider`] | talking to an identity provider |
+//! | `share` | what one client may use of what everybody needs |
 //! | [`upstream`] | where requests go |
 //! | [`snapshot`] | one generation of the configuration, and what outlives it |
 //! | [`upkeep`] | what is done in the background |
@@ -29,6 +30,7 @@ mod health;
 pub mod page;
 pub mod provider;
 mod respond;
+mod share;
 pub mod snapshot;
 pub mod telemetry;
 mod upkeep;

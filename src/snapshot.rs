@@ -20,6 +20,7 @@ use portvakt_core::revocation::{MemoryLog, Revocations};
 use portvakt_core::token::SeenJtis;
 
 use crate::provider::{Provider, ProviderError};
+use crate::share::Shares;
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::RouteMetrics;
 use crate::upstream::{UpstreamError, Upstreams};
@@ -117,7 +118,7 @@ impl Snapshot {
             loaded: now,
             keys,
             reserved,
-            upstreams: Upstreams::of(&configuration.hosts)?,
+            upstreams: Upstreams::of(&configuration.hosts, before.map(|before| &before.upstreams))?,
             metrics,
             providers,
             configuration,
@@ -192,6 +193,8 @@ pub struct Live {
     pub seen_jtis: SeenJtis,
     /// Logs and metrics.
     pub telemetry: Arc<Telemetry>,
+    /// Who is starting how many logins.
+    pub(crate) login_shares: Shares,
     /// Whether the process has been told to stop.
     pub stopping: AtomicBool,
     current: ArcSwap<Snapshot>,
@@ -216,6 +219,7 @@ impl Live {
             revocations: Revocations::new(Box::new(MemoryLog::default()), longest, now),
             seen_jtis: SeenJtis::default(),
             telemetry,
+            login_shares: Shares::default(),
             stopping: AtomicBool::new(false),
             current: ArcSwap::from_pointee(snapshot),
             clock: Arc::new(clock),

@@ -43,6 +43,8 @@ pub struct Upstreams(HashMap<String, Peer>);
 #[derive(Debug)]
 struct Peer {
     settings: Arc<Upstream>,
+    /// What tells its connections from those of other trust.
+    group: u64,
     ca: Option<Arc<[WrappedX509]>>,
     resolved: ArcSwapOption<HttpPeer>,
 }
@@ -53,12 +55,20 @@ impl Upstreams {
     /// # Errors
     ///
     /// The first CA file that cannot be used.
-    pub fn of(hosts: &Hosts) -> Result<Self, UpstreamError> {
+    pub fn of(hosts: &Hosts, before: Option<&Self>) -> Result<Self, UpstreamError> {
         let mut upstreams = HashMap::new();
         for route in hosts.iter().flat_map(|host| host.routes.iter()) {
             let settings = &route.upstream;
             if !upstreams.contains_key(&settings.name) {
-                upstreams.insert(settings.name.clone(), Peer::new(settings)?);
+                let peer = Peer::new(settings)?;
+                // What stays the same serves on, even if its name does not resolve just now.
+                if let Some(kept) = before.and_then(|before| before.0.get(&settings.name))
+                    && kept.settings == peer.settings
+                    && kept.group == peer.group
+                {
+                    peer.resolved.store(kept.resolved.load_full());
+                }
+                upstreams.insert(settings.name.clone(), peer);
             }
         }
         Ok(Self(upstreams))
@@ -88,7 +98,16 @@ impl Peer {
         let unusable =
             |path: &PathBuf| UpstreamError::CaFile { upstream: settings.name.clone(), path: path.clone() };
         let ca = settings.ca_file.as_ref().map(|path| read_ca(path).ok_or_else(|| unusable(path)));
-        Ok(Self { settings: Arc::clone(settings), ca: ca.transpose()?, resolved: ArcSwapOption::empty() })
+        let mut group = DefaultHasher::new();
+        settings.name.hash(&mut group);
+        // Its contents: a connection that an earlier certificate vouched for is not used under a later one.
+        settings.ca_file.as_ref().map(std::fs::read).transpose().ok().hash(&mut group);
+        Ok(Self {
+            settings: Arc::clone(settings),
+            group: group.finish(),
+            ca: ca.transpose()?,
+            resolved: ArcSwapOption::empty(),
+        })
     }
 
     async fn resolve(&self) -> bool {
@@ -98,10 +117,7 @@ impl Peer {
         };
         let Some(address) = addresses.next() else { return false };
         let mut peer = HttpPeer::new(address, self.settings.tls, host.to_owned());
-        let mut group = DefaultHasher::new();
-        self.settings.name.hash(&mut group);
-        self.settings.ca_file.hash(&mut group);
-        peer.group_key = group.finish();
+        peer.group_key = self.group;
         peer.options.ca.clone_from(&self.ca);
         peer.options.alpn = ALPN::H1;
         peer.options.connection_timeout = Some(self.settings.connect_timeout);

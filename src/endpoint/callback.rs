@@ -163,8 +163,9 @@ fn begin(visit: &Visit<'_>, provider: &Provider, token: &VerifiedIdToken, who: V
 fn welcome(login: Login, visit: &Visit<'_>, provider: &Provider) -> Answer {
     let Login { answer, token, id_token, session } = login;
     let mut target = answer.attempt().target.clone();
-    if let Some(previous) = visit.session() {
-        visit.end(&previous);
+    let previous = visit.session();
+    visit.end_presented();
+    if let Some(previous) = previous {
         if !previous.identity().is_same_person(session.identity()) {
             target = Target::start();
         }
@@ -189,7 +190,11 @@ fn welcome(login: Login, visit: &Visit<'_>, provider: &Provider) -> Answer {
 
 fn refuse(visit: &Visit<'_>, provider: &Provider, cause: CallbackError, attempt: Option<Attempt>) -> Answer {
     let code = cause.code();
-    audit(visit, provider, AuditResult::Failure(code), None, None);
+    // Anybody can send what no login of ours began: it is no login, and must not push those that are out of
+    // the log.
+    if !matches!(cause, CallbackError::Answer(AnswerError::NoAttempt | AnswerError::Malformed)) {
+        audit(visit, provider, AuditResult::Failure(code), None, None);
+    }
     visit.live.telemetry.metrics.login_ended(&provider.settings().name, code);
     let wish = attempt.as_ref().map(|attempt| attempt.wish.clone());
     let target = attempt.map(|attempt| attempt.target);

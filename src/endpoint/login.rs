@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{Visit, login_link, parameters};
 use crate::answer::{Answer, Location};
-use crate::provider::{AuthorizationRequest, Provider};
+use crate::provider::{AuthorizationRequest, Call, Provider, ProviderError};
 use crate::respond::Refusal;
 
 /// Languages of ID-porten's pages (dossier 2.1).
@@ -109,6 +109,12 @@ async fn start(
     attempt: Attempt,
     locale: Option<String>,
 ) -> Result<Answer, Refusal> {
+    let Some(_share) = visit.live.login_shares.take(visit.client()) else {
+        return Err(Refusal::ProviderDown {
+            cause: ProviderError::Busy { call: Call::Par },
+            target: attempt.target,
+        });
+    };
     let acr_values = attempt.wish.acr_values(provider.settings());
     let request = AuthorizationRequest {
         redirect_uri: &visit.own_url("/callback"),

@@ -36,8 +36,10 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
 
 fn end_here(visit: &Visit<'_>, provider: &Provider, hint: Option<&str>) {
     let session = visit.session();
-    if let Some(session) = &session {
-        visit.end(session);
+    visit.end_presented();
+    if session.is_none() && hint.is_none() {
+        // Nobody was logged in: nothing for the audit log, which anybody could fill otherwise.
+        return;
     }
     let sid = hint.and_then(sid_of);
     let record = AuditRecord {

@@ -27,7 +27,7 @@ pub(super) struct Limits {
     pub(super) connect: Duration,
     /// Bytes of an answer's body.
     pub(super) body: usize,
-    /// Calls for logins that may be open at once. Metadata and keys, one at a time, need no place.
+    /// Calls for logins that may be open at once, and as many again that redeem a code. Metadata and keys, one at a time, need no place.
     pub(super) open: usize,
     /// How long a call waits for its place.
     pub(super) wait: Duration,
@@ -115,7 +115,10 @@ fn is_loopback(url: &Url) -> bool {
 pub(super) struct Http {
     client: Client,
     limits: Limits,
-    places: Semaphore,
+    /// For logins that begin: anybody can begin one.
+    beginning: Semaphore,
+    /// For logins that end: who is here has been at the provider, and is not kept out by who begins.
+    ending: Semaphore,
 }
 
 /// A whole answer.
@@ -131,7 +134,12 @@ impl Http {
         limits: Limits,
     ) -> Result<Self, ProviderError> {
         let client = build(ca_file, insecure_http, &limits)?;
-        Ok(Self { client, limits, places: Semaphore::new(limits.open) })
+        Ok(Self {
+            client,
+            limits,
+            beginning: Semaphore::new(limits.open),
+            ending: Semaphore::new(limits.open),
+        })
     }
 
     pub(super) fn total(&self) -> Duration {
@@ -152,7 +160,8 @@ impl Http {
         call: Call,
         request: RequestBuilder,
     ) -> Result<Reply, ProviderError> {
-        let place = tokio::time::timeout(self.limits.wait, self.places.acquire()).await;
+        let places = if call == Call::Token { &self.ending } else { &self.beginning };
+        let place = tokio::time::timeout(self.limits.wait, places.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(ProviderError::Busy { call }) };
         self.send(call, request).await
     }

@@ -53,6 +53,24 @@ pub fn open_session(
     ticket::open(cookie::find(headers, SESSION)?, SESSION, host, ring, limits, now)
 }
 
+/// Opens every session that a request carries, two of one name included, which count for nothing but their
+/// end.
+pub fn open_each(
+    headers: &HeaderMap,
+    host: &str,
+    ring: &Ring<SealKey>,
+    limits: &Limits,
+    now: Timestamp,
+) -> impl Iterator<Item = Session> {
+    cookie::pairs(headers)
+        .filter(|(name, _)| *name == SESSION.as_bytes())
+        .take(MAX_PRESENTED)
+        .filter_map(move |(_, value)| ticket::open(value, SESSION, host, ring, limits, now))
+}
+
+/// The most cookies by the session's name that are looked at.
+const MAX_PRESENTED: usize = 10;
+
 /// Whether a request carries a cookie by the session's name, usable or not.
 #[must_use]
 pub fn has_session_cookie(headers: &HeaderMap) -> bool {
