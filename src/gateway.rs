@@ -10,10 +10,12 @@ mod forward;
 mod reply;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::Method;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -21,7 +23,7 @@ use portvakt_core::access::{Access, Judgement, Permit};
 use portvakt_core::clock::Timestamp;
 use portvakt_core::endpoint::OwnEndpoint;
 use portvakt_core::request::{NormalRequest, RawHead, is_navigation};
-use portvakt_core::route::{Host, Route};
+use portvakt_core::route::{Host, Route, USUAL_METHODS};
 use portvakt_core::session::SessionId;
 
 use crate::answer::Answer;
@@ -137,6 +139,12 @@ fn raw(head: &RequestHeader) -> RawHead<'_> {
     }
 }
 
+/// A method's name for the log: what a client makes up stays out of it.
+fn known_method(method: &Method) -> &str {
+    let known = USUAL_METHODS.contains(method) || [Method::TRACE, Method::CONNECT].contains(method);
+    if known { method.as_str() } else { "other" }
+}
+
 fn rule_of(route: &Route) -> &'static str {
     match route.access {
         Access::Public => "public",
@@ -191,6 +199,10 @@ impl ProxyHttp for Gateway {
     async fn early_request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<()> {
         if let Some(connection) = guard::connection(session) {
             connection.reached_filters();
+        }
+        if self.live.stopping.load(Ordering::Relaxed) {
+            // The client's next request goes to another replica.
+            session.set_keepalive(None);
         }
         session.set_min_send_rate(Some(MIN_SEND_RATE));
         session.set_write_timeout(Some(CLIENT_WRITE_TIMEOUT));
@@ -331,7 +343,7 @@ impl ProxyHttp for Gateway {
             time: passage.began,
             reference: passage.reference.as_str(),
             client: passage.arrival.as_ref().and_then(Arrival::client),
-            method: session.req_header().method.as_str(),
+            method: known_method(&session.req_header().method),
             host: host.unwrap_or_default(),
             route,
             rule,
