@@ -276,7 +276,7 @@ impl ProxyHttp for Gateway {
         reply::clean(response, permit, &passage.snapshot);
         reply::frame(session, response);
         let renewed = reply::renewed(permit, passage.navigation, &self.live, &passage.snapshot);
-        if let Some(cookie) = renewed.filter(|_| !response.status.is_informational()) {
+        if let Some(cookie) = renewed {
             reply::set_cookie(response, cookie)?;
         }
         Ok(())
