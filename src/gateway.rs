@@ -282,6 +282,23 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
+    /// A reply that is under way ends with its session (LO-6).
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        passage: &mut Passage,
+    ) -> Result<Option<Duration>> {
+        let session = passage.permit.as_ref().and_then(Permit::session);
+        match session.map(|session| self.live.revocations.check(session)) {
+            Some(Err(_)) => {
+                Err(Error::explain(ErrorType::ConnectionClosed, "the session has ended").into_down())
+            }
+            Some(Ok(())) | None => Ok(None),
+        }
+    }
+
     fn fail_to_connect(
         &self,
         _session: &mut Session,

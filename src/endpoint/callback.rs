@@ -165,10 +165,8 @@ fn welcome(login: Login, visit: &Visit<'_>, provider: &Provider) -> Answer {
     let mut target = answer.attempt().target.clone();
     let previous = visit.session();
     visit.end_presented();
-    if let Some(previous) = previous {
-        if !previous.identity().is_same_person(session.identity()) {
-            target = Target::start();
-        }
+    if previous.is_some_and(|previous| !previous.identity().is_same_person(session.identity())) {
+        target = Target::start();
     }
     let now = visit.live.clock.now();
     let (scope, ring, prefix) = (visit.scope(), visit.ring(), visit.prefix());
