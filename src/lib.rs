@@ -17,7 +17,8 @@
 //! | [`command`] | the commands |
 //!
 //! **Invariant:** only `gateway`, `guard`, `respond`, `upstream`, `upkeep`, `admin` and `command` know the
-//! proxy; nothing but `gateway` forwards a request, and it needs a permit.
+//! proxy; nothing but `gateway` forwards a request, and it needs a permit. Of what comes with the proxy,
+//! `endpoint` knows the header of a request and `provider` the TLS library.
 
 pub mod admin;
 pub mod answer;

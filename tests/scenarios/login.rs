@@ -470,8 +470,8 @@ fn ten_tabs_log_in_side_by_side_and_the_eleventh_costs_the_oldest() {
     assert!(cookies.iter().all(|cookie| cookie.name.len() + cookie.value.len() < 400));
     let answer = browser.callback_from(&answers[0], "bankid-high");
     browser.open(answer.as_str()).shows(400, EXPIRED);
-    for tab in 1..11 {
-        let page = browser.choose(&answers[tab], "bankid-high");
+    for (tab, answer) in answers.iter().enumerate().skip(1) {
+        let page = browser.choose(answer, "bankid-high");
         assert_eq!((page.status(), page.target()), (200, format!("/app/{tab}").as_str()));
     }
     world.finish();

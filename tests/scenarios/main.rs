@@ -5,9 +5,11 @@
 
 #[allow(dead_code, reason = "offers more than today's scenarios use")]
 mod harness;
+mod certified;
 mod headers;
 mod login;
 mod logout;
+mod operation;
 mod routes;
 mod session;
 

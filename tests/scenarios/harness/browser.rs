@@ -97,9 +97,10 @@ impl Page {
     pub(crate) fn form(&self) -> Option<(String, Vec<(String, String)>)> {
         let text = self.text();
         let form = text.split_once("<form ")?.1.split("</form>").next()?;
-        let action = attributes(&format!("<form {form}"), "<form ", "action").pop()?;
+        // Without an action it goes where the page came from.
+        let action = attribute(form.split('>').next()?, "action").unwrap_or_else(|| self.url.to_string());
         let fields = form.split("<input ").skip(1).filter_map(|input| {
-            let input = input.split('>').next()?;
+            let input = input.split('>').next().filter(|input| input.contains("hidden"))?;
             Some((attribute(input, "name")?, attribute(input, "value").unwrap_or_default()))
         });
         Some((action, fields.collect()))

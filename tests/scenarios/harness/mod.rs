@@ -305,6 +305,11 @@ impl World {
         await_that("the audit log's lines", || Some(self.audit_log()).filter(|lines| lines.len() >= count))
     }
 
+    /// Waits until the gateway is ready.
+    pub(crate) fn await_ready(&mut self) {
+        await_that("the gateway is ready", || (self.admin("/readyz").status == 200).then_some(()));
+    }
+
     /// Ends the world and judges it. Dropping it does the same.
     pub(crate) fn finish(self) {
         drop(self);

@@ -1,3 +1,5 @@
+//! ID tokens: what OpenID Connect Core 1.0, 3.1.3.7 demands, one defect each.
+
 use std::time::Duration;
 
 use base64_simd::URL_SAFE_NO_PAD;

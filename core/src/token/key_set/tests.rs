@@ -1,3 +1,5 @@
+//! Key sets: which keys are taken, and which are left out.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Logout tokens: what OpenID Connect Back-Channel Logout 1.0, 2.6 demands, one defect each.
+
 use serde_json::{Value, json};
 
 use super::*;

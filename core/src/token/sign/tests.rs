@@ -1,3 +1,5 @@
+//! Signing: what is signed verifies, and keys stay what they are.
+
 use super::*;
 use crate::token::{KeySet, jws};
 

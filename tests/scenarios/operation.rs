@@ -1,0 +1,171 @@
+//! Running it: reload, logs, readiness, an orderly end (`threats.md` 8; `design.md` D5, D16).
+
+use serde_json::Value;
+
+use crate::harness::World;
+use crate::harness::process::await_that;
+
+#[test]
+fn a_reload_takes_a_changed_file_and_keeps_everybody_logged_in() {
+    let mut world = World::start();
+    let cookie = {
+        let mut browser = world.browser();
+        browser.log_in("/app/", "minid-substantial");
+        assert_eq!(browser.open("/new/").status(), 404);
+        browser.session_cookie().unwrap()
+    };
+    world.settings.routes.push("{path: '/new/**', access: login, upstream: app}".to_owned());
+    world.settings.routes[3] = "{path: '/app/**', access: login, require: {level: high}, upstream: app}".to_owned();
+    world.write_configuration();
+    world.gateway().signal("HUP");
+    await_that("the new route is there", || (world.curl("/new/", "").status == 401).then_some(()));
+    let mut browser = world.browser();
+    browser.jar.put("localhost", "__Host-portvakt", &cookie);
+    assert_eq!(browser.fetch("/new/").status(), 200);
+    // The new rule is judged against the old session.
+    assert_eq!(browser.fetch("/app/").status(), 401);
+    world.finish();
+}
+
+#[test]
+fn a_broken_file_changes_nothing_and_is_named_with_its_place() {
+    let mut world = World::start();
+    let sound = std::fs::read_to_string(world.configuration()).unwrap();
+    for (broken, named) in [
+        (sound.replace("access: public", "access: pubic"), "pubic"),
+        (sound.replace("upstream: app}", "upstream: application}"), "application"),
+        (sound.replace("threads: 2", "treads: 2"), "treads"),
+        (sound[..sound.len() / 2].to_owned(), "gateway.yaml"),
+        (String::new(), "gateway.yaml"),
+    ] {
+        let before = world.errors().matches("was not taken").count();
+        std::fs::write(world.configuration(), &broken).unwrap();
+        world.gateway().signal("HUP");
+        let errors = await_that("the reload is refused", || {
+            Some(world.errors()).filter(|errors| errors.matches("was not taken").count() > before)
+        });
+        let line = errors.lines().rfind(|line| line.contains("was not taken")).unwrap();
+        assert!(line.contains(named) && line.contains("gateway.yaml:"), "{line}");
+        assert_eq!(world.browser().open("/public/").status(), 200);
+        assert_eq!(world.curl("/app/", "").status, 401);
+    }
+    // A missing key file is no less broken.
+    std::fs::write(world.configuration(), &sound).unwrap();
+    let keys = world.folder().join("keys");
+    std::fs::rename(&keys, world.folder().join("gone")).unwrap();
+    let before = world.errors().matches("was not taken").count();
+    world.gateway().signal("HUP");
+    await_that("the reload is refused", || (world.errors().matches("was not taken").count() > before).then_some(()));
+    std::fs::rename(world.folder().join("gone"), keys).unwrap();
+    assert_eq!(world.browser().log_in("/app/", "bankid-high").status(), 200);
+    world.finish();
+}
+
+#[test]
+fn a_broken_file_does_not_start() {
+    let world = World::start();
+    let file = world.folder().join("broken.yaml");
+    let sound = std::fs::read_to_string(world.configuration()).unwrap();
+    for broken in [sound.replace("version: 1", "version: 2"), sound.replace("environment: test", "environment: production"), format!("{sound}unknown: 1\n")] {
+        std::fs::write(&file, broken).unwrap();
+        let mut command = std::process::Command::new(crate::harness::process::program("portvakt"));
+        let output = command.args(["run", "--config"]).arg(&file).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("broken.yaml:"), "{output:?}");
+    }
+    world.finish();
+}
+
+#[test]
+fn the_access_log_has_a_line_for_each_request_and_nothing_of_the_person() {
+    let world = World::start();
+    let mut browser = world.browser();
+    browser.log_in("/app/secret-path?secret-query=1", "bankid-high");
+    browser.open("/public/");
+    world.curl("/nowhere/secret-path", "");
+    world.send("GET /app/%2f HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let lines = await_that("the lines are written", || Some(world.access_log()).filter(|lines| lines.len() >= 7));
+    for line in &lines {
+        for field in ["time", "kind", "reference", "method", "rule", "status", "took_us"] {
+            assert!(!line[field].is_null(), "{field} is missing: {line}");
+        }
+        assert!(!line.to_string().contains("secret-"), "a path or query is in the log: {line}");
+    }
+    let rules: Vec<&str> = lines.iter().map(|line| line["rule"].as_str().unwrap()).collect();
+    assert_eq!(rules[..5], ["login_redirect", "login_started", "login_done", "login", "public"]);
+    let app = &lines[3];
+    assert_eq!((app["status"].as_u64(), app["route"].as_str()), (Some(200), Some("localhost /app/**")));
+    assert!(app["session"].is_string() && lines[4]["session"].is_null());
+    world.finish();
+}
+
+#[test]
+fn the_audit_log_has_each_login_and_logout_with_its_sid_and_no_name() {
+    let world = World::start();
+    let mut browser = world.browser();
+    browser.log_in("/app/", "bankid-high");
+    let sid = world.secrets.sids().pop().unwrap();
+    browser.open("/oauth2/logout");
+    browser.open("/oauth2/callback?state=0x&code=y");
+    let lines = world.await_audit(3);
+    let of = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    for (line, action, result) in [(&lines[0], "login", "success"), (&lines[1], "logout", "success"), (&lines[2], "login", "failure")] {
+        assert_eq!((of(line, "action").as_str(), of(line, "result").as_str()), (action, result), "{line}");
+        assert_eq!((of(line, "client").as_str(), of(line, "provider").as_str()), ("127.0.0.1", "idporten"));
+        assert!(!of(line, "time").is_empty() && !of(line, "reference").is_empty());
+    }
+    assert_eq!((of(&lines[0], "sid"), of(&lines[1], "sid")), (sid.clone(), sid));
+    assert_eq!(of(&lines[0], "session"), of(&lines[1], "session"));
+    assert!(lines.iter().all(|line| line["fnr"].is_null() && line["pseudonym"].is_null()));
+    world.finish();
+}
+
+#[test]
+fn the_reference_on_a_page_is_that_of_the_log() {
+    let world = World::start();
+    let page = world.browser().open("/nowhere");
+    let text = page.text();
+    let shown = text.split_once("<code>").unwrap().1.split('<').next().unwrap();
+    let logged = await_that("the line is written", || world.access_log().pop());
+    assert_eq!(logged["reference"], shown);
+    world.finish();
+}
+
+#[test]
+fn admin_is_not_on_the_public_listener() {
+    let world = World::start();
+    for path in ["/metrics", "/status", "/status.json", "/readyz", "/livez"] {
+        assert_eq!(world.curl(path, "").status, 404, "{path}");
+        assert_eq!(world.admin(path).status, 200, "{path}");
+    }
+    let mut browser = world.browser();
+    browser.log_in("/app/", "bankid-high");
+    for path in ["/metrics", "/status", "/status.json"] {
+        let text = world.admin(path).text();
+        for secret in ["24929935140", "Nora"] {
+            assert!(!text.contains(secret), "{path}");
+        }
+        for sid in world.secrets.sids() {
+            assert!(!text.contains(&sid), "{path}");
+        }
+    }
+    world.finish();
+}
+
+#[test]
+fn sigterm_lets_requests_under_way_finish() {
+    let mut world = World::start();
+    let (address, request) = (world.address(), format!("POST /public/ HTTP/1.1\r\nHost: {}\r\nContent-Length: 2\r\n\r\n", world.authority()));
+    let mut stream = crate::harness::http::connect(address);
+    std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+    await_that("the request is under way", || {
+        let metrics = world.admin("/metrics").text();
+        metrics.lines().any(|line| line.contains("in_flight") && line.ends_with(" 1")).then_some(())
+    });
+    world.gateway().signal("TERM");
+    await_that("it is not ready any more", || (world.admin("/readyz").status == 503).then_some(()));
+    std::io::Write::write_all(&mut stream, b"ok").unwrap();
+    let answer = crate::harness::http::read_response(&mut stream, false);
+    assert_eq!((answer.status, world.app.last().body.as_slice()), (200, &b"ok"[..]));
+    world.finish();
+}
