@@ -154,9 +154,8 @@ fn rule_of(route: &Route) -> &'static str {
 }
 
 impl Passage {
-    /// The permit; without one nothing may be sent.
     fn permit(&self) -> Result<&Permit> {
-        self.permit.as_ref().ok_or_else(|| Error::explain(ErrorType::HTTPStatus(500), "no permit"))
+        granted(self.permit.as_ref())
     }
 
     fn asker<'a>(&'a self, session: &'a Session) -> Asker<'a> {
@@ -169,6 +168,11 @@ impl Passage {
             secure: self.arrival.as_ref().is_some_and(|arrival| arrival.is_secure()),
         }
     }
+}
+
+/// The permit; without one nothing may be sent.
+fn granted(permit: Option<&Permit>) -> Result<&Permit> {
+    permit.ok_or_else(|| Error::explain(ErrorType::HTTPStatus(500), "no permit"))
 }
 
 #[async_trait]
@@ -377,5 +381,24 @@ impl ProxyHttp for Gateway {
     /// The default would write the path and the query into error logs.
     fn request_summary(&self, _session: &Session, passage: &Passage) -> String {
         format!("request {}", passage.reference.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_permit_answers_500() {
+        let error = granted(None).expect_err("nothing was permitted");
+        let refusal = Refusal::of_proxy_error(&error).expect("the client is there and waits");
+        let asker = Asker {
+            headers: &http::HeaderMap::new(),
+            navigation: false,
+            prefix: "/oauth2",
+            reference: "r",
+            secure: true,
+        };
+        assert_eq!(respond::refuse(&refusal, &asker).status, 500);
     }
 }
