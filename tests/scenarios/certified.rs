@@ -36,7 +36,12 @@ fn world(algorithm: &str) -> (World, Process) {
     let jwks = world.folder().join("client.jwks");
     std::fs::write(&jwks, client_jwks()).unwrap();
     let mut command = Command::new("node");
-    command.current_dir(FOLDER).arg("provider.mjs").args(["--port", &port.to_string(), "--alg", algorithm]).arg("--jwks").arg(jwks);
+    command
+        .current_dir(FOLDER)
+        .arg("provider.mjs")
+        .args(["--port", &port.to_string(), "--alg", algorithm])
+        .arg("--jwks")
+        .arg(jwks);
     command.args(["--redirect-uri", &format!("{}/oauth2/callback", world.origin())]);
     command.args(["--post-logout-uri", &format!("{}/oauth2/logout/callback", world.origin())]);
     command.args(["--backchannel-uri", &format!("{}/oauth2/logout/backchannel", world.origin())]);

@@ -3,9 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a scenario that cannot go on fails")]
 
+mod certified;
 #[allow(dead_code, reason = "offers more than today's scenarios use")]
 mod harness;
-mod certified;
 mod headers;
 mod login;
 mod logout;

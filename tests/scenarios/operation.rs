@@ -15,7 +15,8 @@ fn a_reload_takes_a_changed_file_and_keeps_everybody_logged_in() {
         browser.session_cookie().unwrap()
     };
     world.settings.routes.push("{path: '/new/**', access: login, upstream: app}".to_owned());
-    world.settings.routes[3] = "{path: '/app/**', access: login, require: {level: high}, upstream: app}".to_owned();
+    world.settings.routes[3] =
+        "{path: '/app/**', access: login, require: {level: high}, upstream: app}".to_owned();
     world.write_configuration();
     world.gateway().signal("HUP");
     await_that("the new route is there", || (world.curl("/new/", "").status == 401).then_some(()));
@@ -55,7 +56,9 @@ fn a_broken_file_changes_nothing_and_is_named_with_its_place() {
     std::fs::rename(&keys, world.folder().join("gone")).unwrap();
     let before = world.errors().matches("was not taken").count();
     world.gateway().signal("HUP");
-    await_that("the reload is refused", || (world.errors().matches("was not taken").count() > before).then_some(()));
+    await_that("the reload is refused", || {
+        (world.errors().matches("was not taken").count() > before).then_some(())
+    });
     std::fs::rename(world.folder().join("gone"), keys).unwrap();
     assert_eq!(world.browser().log_in("/app/", "bankid-high").status(), 200);
     world.finish();
@@ -66,7 +69,11 @@ fn a_broken_file_does_not_start() {
     let world = World::start();
     let file = world.folder().join("broken.yaml");
     let sound = std::fs::read_to_string(world.configuration()).unwrap();
-    for broken in [sound.replace("version: 1", "version: 2"), sound.replace("environment: test", "environment: production"), format!("{sound}unknown: 1\n")] {
+    for broken in [
+        sound.replace("version: 1", "version: 2"),
+        sound.replace("environment: test", "environment: production"),
+        format!("{sound}unknown: 1\n"),
+    ] {
         std::fs::write(&file, broken).unwrap();
         let mut command = std::process::Command::new(crate::harness::process::program("portvakt"));
         let output = command.args(["run", "--config"]).arg(&file).output().unwrap();
@@ -84,7 +91,8 @@ fn the_access_log_has_a_line_for_each_request_and_nothing_of_the_person() {
     browser.open("/public/");
     world.curl("/nowhere/secret-path", "");
     world.send("GET /app/%2f HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-    let lines = await_that("the lines are written", || Some(world.access_log()).filter(|lines| lines.len() >= 7));
+    let lines =
+        await_that("the lines are written", || Some(world.access_log()).filter(|lines| lines.len() >= 7));
     for line in &lines {
         for field in ["time", "kind", "reference", "method", "rule", "status", "took_us"] {
             assert!(!line[field].is_null(), "{field} is missing: {line}");
@@ -106,10 +114,12 @@ fn the_audit_log_has_each_login_and_logout_with_its_sid_and_no_name() {
     browser.log_in("/app/", "bankid-high");
     let sid = world.secrets.sids().pop().unwrap();
     browser.open("/oauth2/logout");
-    browser.open("/oauth2/callback?state=0x&code=y");
+    world.browser().log_in("/app/", "cancels");
     let lines = world.await_audit(3);
     let of = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
-    for (line, action, result) in [(&lines[0], "login", "success"), (&lines[1], "logout", "success"), (&lines[2], "login", "failure")] {
+    for (line, action, result) in
+        [(&lines[0], "login", "success"), (&lines[1], "logout", "success"), (&lines[2], "login", "failure")]
+    {
         assert_eq!((of(line, "action").as_str(), of(line, "result").as_str()), (action, result), "{line}");
         assert_eq!((of(line, "client").as_str(), of(line, "provider").as_str()), ("127.0.0.1", "idporten"));
         assert!(!of(line, "time").is_empty() && !of(line, "reference").is_empty());
@@ -155,7 +165,10 @@ fn admin_is_not_on_the_public_listener() {
 #[test]
 fn sigterm_lets_requests_under_way_finish() {
     let mut world = World::start();
-    let (address, request) = (world.address(), format!("POST /public/ HTTP/1.1\r\nHost: {}\r\nContent-Length: 2\r\n\r\n", world.authority()));
+    let (address, request) = (
+        world.address(),
+        format!("POST /public/ HTTP/1.1\r\nHost: {}\r\nContent-Length: 2\r\n\r\n", world.authority()),
+    );
     let mut stream = crate::harness::http::connect(address);
     std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
     await_that("the request is under way", || {
