@@ -1,0 +1,112 @@
+//! What a request costs: CPU time of the proxy's process for each request, beside the smallest Pingora proxy in the
+//! same run (`design.md` 4). `docs/performance.md` says how to read it.
+//!
+//! The program is five: this one measures; it starts the gateway as it is released, and itself again as the bare
+//! proxy, the upstream and the load ([`Role`]). All of them stay on loopback and are ended by their ids.
+//!
+//! To add a row, add a file to `rows/` and a line to [`rows::ALL`].
+
+mod bare;
+mod cpu;
+mod load;
+mod process;
+mod report;
+mod rows;
+mod sessions;
+mod upstream;
+mod world;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use report::{Measured, Report};
+use rows::Measure;
+use world::World;
+
+/// The gateway's allocator, also for the bare proxy, so that nothing else differs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What fails ends the run.
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Rounds: each measures every row once, so that whatever disturbs the machine disturbs all rows.
+const ROUNDS: usize = 31;
+
+/// The fewest rounds that give medians, however slow the machine.
+const FEWEST_ROUNDS: usize = 5;
+
+/// Requests of one row in one round.
+const REQUESTS: usize = 10_000;
+
+/// No round begins later than this after the first.
+const TIME: Duration = Duration::from_secs(200);
+
+fn main() -> ExitCode {
+    let outcome = match Role::of(std::env::args().skip(1)) {
+        Role::Measure => measure(),
+        Role::Bare(arguments) => bare::run(&arguments),
+        Role::Upstream => upstream::run(),
+        Role::Load(arguments) => load::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::complain(&*error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What this process is.
+enum Role {
+    /// The one that cargo starts, with whatever arguments.
+    Measure,
+    Bare(Vec<String>),
+    Upstream,
+    Load(Vec<String>),
+}
+
+impl Role {
+    fn of(mut arguments: impl Iterator<Item = String>) -> Self {
+        match arguments.next().as_deref() {
+            Some(bare::ROLE) => Self::Bare(arguments.collect()),
+            Some(upstream::ROLE) => Self::Upstream,
+            Some(load::ROLE) => Self::Load(arguments.collect()),
+            _ => Self::Measure,
+        }
+    }
+}
+
+fn measure() -> Result<()> {
+    let mut world = World::start()?;
+    let mut measured: Vec<Measured> = rows::ALL.iter().map(Measured::of).collect();
+    for row in rows::ALL {
+        world.take(row, REQUESTS)?; // Connections are made and caches filled before anything counts.
+    }
+    let began = Instant::now();
+    for round in 0..ROUNDS {
+        if round >= FEWEST_ROUNDS && began.elapsed() > TIME {
+            break;
+        }
+        for row in &mut measured {
+            let nanos = world.take(row.row, REQUESTS)?;
+            row.nanos.push(nanos);
+        }
+    }
+    let lost = world.lost_log_lines()?;
+    let report = Report { measured, lost, requests: REQUESTS };
+    report.write(&world.results)?;
+    report.print(&world.results)
+}
+
+impl World {
+    /// CPU nanoseconds for each request, or each operation, of a row.
+    fn take(&mut self, row: &rows::Row, requests: usize) -> Result<f64> {
+        match row.measure {
+            Measure::Requests(to) => self.request(to, requests),
+            Measure::Operation(operation) => operation(self),
+        }
+    }
+}

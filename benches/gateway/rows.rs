@@ -1,0 +1,65 @@
+//! The rows, one file each.
+
+mod authenticated;
+mod bare;
+mod bare_with_cookie;
+mod identity_headers;
+mod optional;
+mod public;
+mod ticket;
+
+use crate::Result;
+use crate::world::World;
+
+/// One thing that is measured.
+pub(crate) struct Row {
+    /// Its name in the results.
+    pub(crate) name: &'static str,
+    /// What it is, for the table.
+    pub(crate) what: &'static str,
+    /// How it is measured.
+    pub(crate) measure: Measure,
+}
+
+/// How a row is measured.
+#[derive(Clone, Copy)]
+pub(crate) enum Measure {
+    /// Requests through a proxy.
+    Requests(Requests),
+    /// An operation in this process: CPU nanoseconds for one.
+    Operation(fn(&World) -> Result<f64>),
+}
+
+/// Requests of one sort.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Requests {
+    /// Through which proxy.
+    pub(crate) through: Proxy,
+    /// For which path.
+    pub(crate) path: &'static str,
+    /// Whether each carries the cookie of a session.
+    pub(crate) session: bool,
+}
+
+/// A proxy that is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proxy {
+    Bare,
+    Gateway,
+}
+
+/// Every row, in the order of a round.
+pub(crate) const ALL: &[Row] = &[
+    bare::ROW,
+    public::ROW,
+    authenticated::ROW,
+    bare_with_cookie::ROW,
+    optional::ROW,
+    ticket::ROW,
+    identity_headers::ROW,
+];
+
+/// The rows that the summary compares.
+pub(crate) const BARE: &str = bare::ROW.name;
+pub(crate) const PUBLIC: &str = public::ROW.name;
+pub(crate) const AUTHENTICATED: &str = authenticated::ROW.name;

@@ -1,0 +1,9 @@
+//! The yardstick: the smallest Pingora proxy, requests without a session.
+
+use super::{Measure, Proxy, Requests, Row};
+
+pub(super) const ROW: Row = Row {
+    name: "bare",
+    what: "bare Pingora",
+    measure: Measure::Requests(Requests { through: Proxy::Bare, path: "/public/item", session: false }),
+};
