@@ -3,8 +3,10 @@
 //! **Invariant:** what only we may write is taken away before anything is written, on every route. Pingora
 //! has removed hop-by-hop fields and what `Connection` names by now, so a client cannot take ours away.
 
-use http::HeaderName;
+use std::borrow::Cow;
+
 use http::header::{COOKIE, FORWARDED, HOST};
+use http::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use pingora::prelude::{ErrorType, OrErr as _, Result};
 use portvakt_core::access::Permit;
@@ -30,7 +32,10 @@ pub(super) fn write(
     let headers = plain::headers(&permit.route().headers, session, &snapshot.keys.pseudonym)
         .or_err(ErrorType::HTTPStatus(500), "an identity header cannot be written")?;
     for (name, value) in headers {
-        request.insert_header(name.to_owned(), value)?;
+        match name {
+            Cow::Borrowed(name) => request.insert_header(*name, value)?,
+            Cow::Owned(name) => request.insert_header(name.clone(), value)?,
+        }
     }
     Ok(())
 }
@@ -82,11 +87,13 @@ fn write_origin(request: &mut RequestHeader, permit: &Permit, arrival: &Arrival)
     let proto = if arrival.is_secure() { "https" } else { "http" };
     request.insert_header(HOST, sent)?;
     if let Some(client) = arrival.client() {
+        let address = client.to_string();
         // RFC 7239, 6: IPv6 in brackets and quotes.
-        let node = if client.is_ipv6() { format!("\"[{client}]\"") } else { client.to_string() };
-        request.insert_header("X-Forwarded-For", client.to_string())?;
-        request.insert_header(FORWARDED, format!("for={node};host=\"{asked}\";proto={proto}"))?;
+        let (open, close) = if client.is_ipv6() { ("\"[", "]\"") } else { ("", "") };
+        request
+            .insert_header(FORWARDED, format!("for={open}{address}{close};host=\"{asked}\";proto={proto}"))?;
+        request.insert_header("X-Forwarded-For", address)?;
     }
     request.insert_header("X-Forwarded-Host", asked)?;
-    request.insert_header("X-Forwarded-Proto", proto)
+    request.insert_header("X-Forwarded-Proto", HeaderValue::from_static(proto))
 }

@@ -3,6 +3,7 @@
 //! **Invariant:** one line per header, in the plan's order; ASCII unless the route opted into an
 //! `insecure_…` encoding (`threats.md` ID-5).
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use http::HeaderValue;
@@ -26,12 +27,12 @@ pub fn headers<'p>(
     plan: &'p HeaderPlan,
     session: &Session,
     handles: &Ring<MacKey>,
-) -> Result<Vec<(&'p str, HeaderValue)>, Unwritable> {
+) -> Result<Vec<(&'p Cow<'static, str>, HeaderValue)>, Unwritable> {
     let mut written = Vec::with_capacity(plan.headers().len());
     for header in plan.headers() {
         if let Some(value) = value(header, plan, session, handles) {
             let value = HeaderValue::try_from(value).map_err(|_| Unwritable(header.fact))?;
-            written.push((&*header.name, value));
+            written.push((&header.name, value));
         }
     }
     Ok(written)
@@ -144,7 +145,7 @@ mod tests {
 
     fn written(plan: &HeaderPlan, session: &Session) -> Vec<(String, Vec<u8>)> {
         let headers = headers(plan, session, &ring(2)).unwrap();
-        headers.into_iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect()
+        headers.into_iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
     }
 
     #[test]

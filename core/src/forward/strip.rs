@@ -90,9 +90,16 @@ impl Reserved {
     /// Whether a field of an app's reply is taken away: identity is not for browsers (ID-10).
     #[must_use]
     pub fn takes_away_from_reply(&self, name: &str) -> bool {
-        let folded = fold(name);
-        folded.starts_with("x-identity") || (self.folded.contains(&folded) && !CLAIMS.contains(&&*folded))
+        let reserved = |name: &str| {
+            name.starts_with("x-identity") || (self.folded.contains(name) && !CLAIMS.contains(&name))
+        };
+        // Most names are folded already; a fold would allocate.
+        if name.bytes().all(is_folded) { reserved(name) } else { reserved(&fold(name)) }
     }
+}
+
+fn is_folded(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
 }
 
 /// A name as the most careless app server would compare it.
