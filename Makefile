@@ -36,7 +36,7 @@ faults: setup ## plants faults and shows that the suites notice each of them (mi
 	@tests/tools/faults.sh
 
 .PHONY: bench
-bench: setup-build ## what a request and a login cost
+bench: setup-build ## CPU for each request, beside bare Pingora (docs/performance.md)
 	@cargo bench --bench gateway
 
 .PHONY: fmt
