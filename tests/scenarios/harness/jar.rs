@@ -117,3 +117,32 @@ fn path_matches(path: &str, cookie: &str) -> bool {
     path.strip_prefix(cookie)
         .is_some_and(|rest| rest.is_empty() || cookie.ends_with('/') || rest.starts_with('/'))
 }
+
+#[test]
+fn the_jar_takes_and_sends_what_a_browser_would() {
+    let url = |text: &str| Url::parse(text).unwrap();
+    let here = url("http://localhost:1/oauth2/callback");
+    let mut jar = Jar::default();
+    for ignored in [
+        "__Host-a=1; Path=/",
+        "__Host-a=1; Path=/x; Secure",
+        "__Host-a=1; Secure",
+        "__host-a=1; Path=/; Secure; Domain=localhost",
+        "__Secure-a=1; Path=/",
+        "a=1; Domain=evil.example",
+    ] {
+        jar.set(ignored, &here);
+        assert_eq!(jar.of("localhost"), Vec::<&Cookie>::new(), "{ignored}");
+    }
+    jar.set(&format!("a={}", "x".repeat(5_000)), &here);
+    jar.set("__Host-a=1; Path=/; Secure; SameSite=Lax", &here);
+    jar.set("b=2", &here);
+    let line = |jar: &Jar, to: &str, lax| jar.line(&url(to), lax);
+    // Longer paths come first; ports do not count, sites do.
+    assert_eq!(line(&jar, "http://localhost:2/oauth2/x", true).as_deref(), Some("b=2; __Host-a=1"));
+    assert_eq!(line(&jar, "http://localhost:1/oauth2x", true).as_deref(), Some("__Host-a=1"));
+    assert_eq!(line(&jar, "http://127.0.0.1:1/oauth2/x", true), None);
+    assert_eq!(line(&jar, "http://localhost:1/oauth2/x", false), None);
+    jar.set("__Host-a=; Path=/; Secure; Max-Age=0", &here);
+    assert_eq!(line(&jar, "http://localhost:1/", true), None);
+}

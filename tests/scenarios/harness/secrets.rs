@@ -76,3 +76,26 @@ impl Secrets {
         }
     }
 }
+
+#[test]
+fn a_secret_is_found_in_a_log_whatever_its_encoding() {
+    let secrets = Secrets::default();
+    secrets.add("ca/na+ry");
+    secrets.add_sid("the-sid");
+    secrets.add_person(Some("24929935140"), "Nora Ås");
+    let quiet = |log: &str, audit: bool| {
+        let look = std::panic::AssertUnwindSafe(|| secrets.look_in("log", log, audit));
+        std::panic::catch_unwind(look).is_ok()
+    };
+    for log in [
+        "x ca/na+ry y",
+        "x=ca%2Fna%2Bry",
+        "Y2EvbmErcnk",
+        "{\"fnr\":\"24929935140\"}",
+        "%C3%85s",
+        "a\nthe-sid",
+    ] {
+        assert!(!quiet(log, false), "{log}");
+    }
+    assert!(quiet("the-sid", true) && quiet("nothing", false));
+}
