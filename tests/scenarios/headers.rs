@@ -314,3 +314,72 @@ fn bodies_and_methods_arrive_as_they_were_sent() {
     assert_eq!(world.app.last().body, b"hello world");
     world.finish();
 }
+
+#[test]
+fn requests_on_one_connection_are_judged_each_for_itself() {
+    let world = World::start();
+    let browser = logged_in(&world);
+    let request = |target: &str, fields: &str| {
+        format!("GET {target} HTTP/1.1\r\nHost: {}\r\n{fields}\r\n", world.authority())
+    };
+    let with = cookie(&browser);
+    // Pipelined: everything is there before the first answer.
+    let mut stream = crate::harness::http::connect(world.address());
+    let requests = [
+        (request("/optional/1", &with), 200),
+        (request("/optional/2", ""), 200),
+        (request("/app/3", ""), 401),
+        (request("/app/4", &with), 200),
+        (request("/public/5", &with), 200),
+        (request("/optional/6", ""), 200),
+    ];
+    let bytes: String = requests.iter().map(|(request, _)| request.as_str()).collect();
+    std::io::Write::write_all(&mut stream, bytes.as_bytes()).unwrap();
+    for (request, status) in &requests {
+        let answer = crate::harness::http::read_response(&mut stream, false);
+        assert_eq!(answer.status, *status, "{}", request.lines().next().unwrap());
+    }
+    let told: Vec<(String, bool)> = world
+        .app
+        .received()
+        .iter()
+        .skip(1)
+        .map(|received| (received.target().to_owned(), !received.identity().is_empty()))
+        .collect();
+    let expected = [
+        ("/optional/1", true),
+        ("/optional/2", false),
+        ("/app/4", true),
+        ("/public/5", false),
+        ("/optional/6", false),
+    ];
+    assert_eq!(told, expected.map(|(target, known)| (target.to_owned(), known)));
+    world.finish();
+}
+
+#[test]
+fn an_unread_body_never_becomes_a_request() {
+    let world = World::start();
+    let hidden = format!("GET /public/hidden HTTP/1.1\r\nHost: {}\r\n\r\n", world.authority());
+    // Refused before the body is read: by our own answer, by the level, by the method.
+    for line in [
+        "POST /app/ HTTP/1.1",
+        "POST /nowhere HTTP/1.1",
+        "POST /oauth2/session HTTP/1.1",
+        "POST /oauth2/login HTTP/1.1",
+    ] {
+        let mut stream = crate::harness::http::connect(world.address());
+        let head = format!(
+            "{line}\r\nHost: {}\r\nContent-Length: {}\r\n\r\n{hidden}",
+            world.authority(),
+            hidden.len()
+        );
+        std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
+        let answer = crate::harness::http::read_response(&mut stream, false);
+        assert!((400..500).contains(&answer.status), "{line}: {}", answer.status);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let next = crate::harness::http::read_response(&mut stream, false);
+        assert_eq!((next.status, world.app.count()), (0, 0), "{line}: the body was a request");
+    }
+    world.finish();
+}
