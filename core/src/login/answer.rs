@@ -143,7 +143,7 @@ impl CallbackQuery {
                 return Err(AnswerError::Malformed);
             }
         }
-        parsed.state = state.ok_or(AnswerError::Malformed)?;
+        parsed.state = decoded_once_more(state.ok_or(AnswerError::Malformed)?);
         if parsed.code.is_some() == parsed.error.is_some() {
             return Err(AnswerError::Malformed);
         }
@@ -199,6 +199,18 @@ impl CallbackQuery {
             (true, None, Some(code)) => Ok(CheckedAnswer { attempt, slot, code }),
             (true, None, None) => Err(AnswerError::Malformed),
         }
+    }
+}
+
+/// Some clients must decode `state` themselves (dossier 2.3). Ours never holds a `%`.
+fn decoded_once_more(state: String) -> String {
+    if !state.contains('%') {
+        return state;
+    }
+    let mut pairs = form_urlencoded::parse(state.as_bytes());
+    match (pairs.next(), pairs.next()) {
+        (Some((decoded, Cow::Borrowed(""))), None) => decoded.into_owned(),
+        _ => state,
     }
 }
 
@@ -300,5 +312,15 @@ mod tests {
         assert_eq!(find(&started.state(5), &headers), Err(AnswerError::NoAttempt));
         assert_eq!(find(&attempt().state(4), &headers), Err(AnswerError::NoAttempt));
         assert_eq!(find("foreign", &headers), Err(AnswerError::NoAttempt));
+        let encoded = |times| {
+            (0..times).fold(started.state(4), |state, _| {
+                state.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>()
+            })
+        };
+        // The query's own encoding, and once more.
+        assert_eq!(find(&encoded(1), &headers), Ok((4, started.clone())));
+        assert_eq!(find(&encoded(2), &headers), Ok((4, started.clone())));
+        assert_eq!(find(&encoded(3), &headers), Err(AnswerError::NoAttempt));
+        assert_eq!(find(&format!("{}%2526x", started.state(4)), &headers), Err(AnswerError::NoAttempt));
     }
 }
