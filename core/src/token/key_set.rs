@@ -49,6 +49,10 @@ pub enum KeySetError {
     /// Every key was dropped: such a set would lock everybody out.
     #[error("the key set has no usable key")]
     NoUsableKey,
+    /// One `kid` names two different keys of one kind: which of them signs is not for a token to choose, and
+    /// such a set never replaces a good one.
+    #[error("the key set has two keys under one name")]
+    AmbiguousKid,
 }
 
 impl KeySet {
@@ -72,7 +76,22 @@ impl KeySet {
                 None => set.ignored += 1,
             }
         }
-        if set.keys.is_empty() { Err(KeySetError::NoUsableKey) } else { Ok(set) }
+        match set {
+            _ if set.keys.is_empty() => Err(KeySetError::NoUsableKey),
+            _ if set.is_ambiguous() => Err(KeySetError::AmbiguousKid),
+            _ => Ok(set),
+        }
+    }
+
+    /// Copies of one key are one key, and a key of another kind is told apart by `alg`.
+    fn is_ambiguous(&self) -> bool {
+        let clash = |one: &Key, other: &Key| {
+            one.kid.is_some()
+                && one.kid == other.kid
+                && one.material != other.material
+                && one.fits.iter().any(|(algorithm, _)| other.fitting(*algorithm).is_some())
+        };
+        self.keys.iter().enumerate().any(|(at, one)| self.keys[..at].iter().any(|other| clash(one, other)))
     }
 
     /// How many keys can verify.
@@ -89,10 +108,8 @@ impl KeySet {
 
     /// The one key that the header names.
     ///
-    /// A `kid` that two different keys of the same kind share names neither of them. They are not
-    /// tried in turn: which one signed would then be the token's choice, and after a repaired set the
-    /// next fetch decides. Copies of one key count as one. Without `kid` the set must hold exactly one
-    /// fitting key (OpenID Connect Core 1.0, 10.1).
+    /// Keys are not tried in turn: which one signed would then be the token's choice. Copies of one key count
+    /// as one. Without `kid` the set must hold exactly one fitting key (OpenID Connect Core 1.0, 10.1).
     pub(super) fn find(
         &self,
         kid: Option<&str>,
