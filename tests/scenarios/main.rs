@@ -4,12 +4,15 @@
 #![expect(clippy::unwrap_used, reason = "a scenario that cannot go on fails")]
 
 mod certified;
+mod digdir;
 #[allow(dead_code, reason = "offers more than today's scenarios use")]
 mod harness;
 mod headers;
 mod login;
 mod logout;
+mod lying_provider;
 mod operation;
+mod provider_logout;
 mod routes;
 mod session;
 
