@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::token::forge::{CLIENT, Forge, ISSUER, KID, changed, set};
 use crate::token::KeySetError;
+use crate::token::forge::{CLIENT, Forge, ISSUER, KID, changed, set};
 use crate::token::json::JsonError;
 
 const NONCE: &str = "n-0S6_WzA2Mj-7vYw3";
