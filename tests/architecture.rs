@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Which modules of the core each one knows. `config` and what only tests use are not listed.
-const CORE: [(&str, &[&str]); 17] = [
+/// Which modules of the core each one knows. A new edge is a decision: it is written down here first.
+///
+/// `config` and what only tests use are not listed.
+const CORE: &[(&str, &[&str])] = &[
     ("access", &["clock", "identity", "level", "request", "route", "session"]),
     ("clock", &[]),
     ("cookie", &[]),
@@ -80,7 +82,7 @@ fn the_modules_of_the_core_know_each_other_as_written_down_and_none_knows_the_co
             ((*module).to_owned(), known.iter().map(|other| (*other).to_owned()).collect())
         })
         .collect();
-    assert_eq!(found, written);
+    assert_eq!(found, written, "left: the source; right: what CORE in this file allows");
 }
 
 #[test]
