@@ -15,9 +15,10 @@ use portvakt_core::config::{self, Configuration, Environment, Problem, Problems}
 use portvakt_core::forward::plain;
 use portvakt_core::forward::strip::Reserved;
 use portvakt_core::key::{ClientKey, KeyFile, KeyFileError, Keys, path_of};
+use portvakt_core::login::attempt;
+use portvakt_core::once::Once;
 use portvakt_core::provider::{ClientAuth, ProviderSettings};
 use portvakt_core::revocation::{MemoryLog, Revocations};
-use portvakt_core::token::SeenJtis;
 
 use crate::provider::{Provider, ProviderError};
 use crate::share::Shares;
@@ -190,7 +191,9 @@ pub struct Live {
     /// What ended early.
     pub revocations: Revocations,
     /// Logout tokens that have counted.
-    pub seen_jtis: SeenJtis,
+    pub logout_tokens: Once,
+    /// Answers to login attempts that have been taken.
+    pub answers: Once,
     /// Logs and metrics.
     pub telemetry: Arc<Telemetry>,
     /// Who is starting how many logins.
@@ -217,7 +220,8 @@ impl Live {
             path,
             started: now,
             revocations: Revocations::new(Box::new(MemoryLog::default()), longest, now),
-            seen_jtis: SeenJtis::default(),
+            logout_tokens: Once::for_life(LOGOUT_TOKEN_LIFE),
+            answers: Once::for_life(attempt::LIFE),
             telemetry,
             login_shares: Shares::default(),
             stopping: AtomicBool::new(false),
@@ -246,6 +250,9 @@ impl Live {
         Ok(warnings)
     }
 }
+
+/// A logout token lives five minutes (dossier 3.4); a provider that gives longer ones is remembered as long.
+const LOGOUT_TOKEN_LIFE: Duration = Duration::from_secs(3600);
 
 /// The longest life that a configuration may give a session.
 const LONGEST_SESSION: Duration = Duration::from_secs(24 * 3600);

@@ -41,20 +41,20 @@ impl Upkeep {
         Self { live, certificates }
     }
 
-    async fn resolve(&self) {
-        for upstream in self.live.snapshot().upstreams.resolve().await {
-            tracing::warn!(upstream, "the upstream's name does not resolve; its last address stays in use");
+    /// Names and providers are asked beside: neither a slow resolver nor a slow provider stops the clock.
+    fn ask_around(&self, names: bool, providers: bool) {
+        if !names && !providers {
+            return;
         }
-    }
-
-    async fn refresh_providers(&self) {
-        let snapshot = self.live.snapshot();
-        for provider in snapshot.providers() {
-            if let Err(error) = provider.refresh(self.live.clock.now()).await {
-                let name = provider.settings().name.as_str();
-                tracing::warn!(provider = name, %error, "metadata or keys were not renewed; the last good ones stay in use");
+        let live = Arc::clone(&self.live);
+        tokio::spawn(async move {
+            if names {
+                resolve(&live).await;
             }
-        }
+            if providers {
+                refresh_providers(&live).await;
+            }
+        });
     }
 
     /// Whether some provider has never answered.
@@ -68,7 +68,6 @@ impl Upkeep {
     fn look_after_keys(&self) {
         let now = self.live.clock.now();
         self.live.revocations.forget(now);
-        self.live.seen_jtis.forget(now);
         if let Err(error) = self.live.snapshot().renew_client_keys(now) {
             tracing::error!(%error, "the client keys were not renewed; the last good ones stay in use");
         }
@@ -109,7 +108,22 @@ impl Upkeep {
             self.live.clock.confirm();
         }
         self.live.telemetry.metrics.config_reload(taken);
-        self.refresh_providers().await;
+        self.ask_around(false, true);
+    }
+}
+
+async fn resolve(live: &Live) {
+    for upstream in live.snapshot().upstreams.resolve().await {
+        tracing::warn!(upstream, "the upstream's name does not resolve; its last address stays in use");
+    }
+}
+
+async fn refresh_providers(live: &Live) {
+    for provider in live.snapshot().providers() {
+        if let Err(error) = provider.refresh(live.clock.now()).await {
+            let name = provider.settings().name.as_str();
+            tracing::warn!(provider = name, %error, "metadata or keys were not renewed; the last good ones stay in use");
+        }
     }
 }
 
@@ -117,8 +131,13 @@ impl Upkeep {
 impl BackgroundService for Upkeep {
     async fn start_with_ready_notifier(&self, mut shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
         let mut hangup = signal(SignalKind::hangup()).expect("the process may handle its signals");
-        self.resolve().await;
-        let _ = tokio::time::timeout(FIRST_ROUND, self.refresh_providers()).await;
+        let first_round = async {
+            resolve(&self.live).await;
+            refresh_providers(&self.live).await;
+        };
+        if tokio::time::timeout(FIRST_ROUND, first_round).await.is_err() {
+            self.ask_around(true, true);
+        }
         ready.notify_ready();
         let mut ticks = interval(SECOND);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -130,16 +149,12 @@ impl BackgroundService for Upkeep {
                 _ = ticks.tick() => {
                     seconds += 1;
                     self.compare_clocks();
-                    if seconds.is_multiple_of(RESOLVE) {
-                        self.resolve().await;
-                    }
-                    if seconds.is_multiple_of(IMPATIENT) && self.lacks_something() {
-                        self.refresh_providers().await;
-                    }
-                    if seconds.is_multiple_of(MINUTE) {
+                    let minute = seconds.is_multiple_of(MINUTE);
+                    if minute {
                         self.look_after_keys();
-                        self.refresh_providers().await;
                     }
+                    let lacking = seconds.is_multiple_of(IMPATIENT) && self.lacks_something();
+                    self.ask_around(seconds.is_multiple_of(RESOLVE), minute || lacking);
                 }
             }
         }

@@ -20,6 +20,9 @@ use portvakt_core::route::{Hosts, Upstream};
 /// How long writing to an upstream may stall.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long the resolver may take for a name.
+const LOOKUP: Duration = Duration::from_secs(5);
+
 /// How long an idle connection to an upstream is kept.
 const IDLE: Duration = Duration::from_secs(50);
 
@@ -112,9 +115,8 @@ impl Peer {
 
     async fn resolve(&self) -> bool {
         let host = self.settings.host.trim_start_matches('[').trim_end_matches(']');
-        let Ok(mut addresses) = tokio::net::lookup_host((host, self.settings.port)).await else {
-            return false;
-        };
+        let lookup = tokio::net::lookup_host((host, self.settings.port));
+        let Ok(Ok(mut addresses)) = tokio::time::timeout(LOOKUP, lookup).await else { return false };
         let Some(address) = addresses.next() else { return false };
         let mut peer = HttpPeer::new(address, self.settings.tls, host.to_owned());
         peer.group_key = self.group;

@@ -14,6 +14,7 @@
 //! | [`provider`] | an identity provider as data |
 //! | [`session`] | remembering a login: ticket, limits |
 //! | [`revocation`] | the end of a session, shared |
+//! | [`once`] | what counts once: answers, logout tokens |
 //! | [`login`] | an attempt to log in, from start to answer |
 //! | [`redirect`] | where a browser may be sent |
 //! | [`endpoint`] | which requests are for ourselves |
@@ -37,6 +38,7 @@ pub mod identity;
 pub mod key;
 pub mod level;
 pub mod login;
+pub mod once;
 pub mod provider;
 pub mod redirect;
 pub mod request;

@@ -20,7 +20,6 @@ pub mod json;
 mod jws;
 mod key_set;
 mod logout_token;
-mod seen;
 mod sign;
 
 use std::fmt;
@@ -34,7 +33,6 @@ pub use self::id_token::{IdTokenExpectation, MAX_ID_TOKEN_AGE, MaxAge, VerifiedI
 pub use self::jws::{MAX_TOKEN_LENGTH, TokenError};
 pub use self::key_set::{KeySet, KeySetError, MAX_KEYS};
 pub use self::logout_token::{LogoutTokenExpectation, VerifiedLogoutToken, verify_logout_token};
-pub use self::seen::SeenJtis;
 pub use self::sign::{KeyError, SigningError, SigningKey};
 
 /// How far the issuer's clock and ours may differ. ID-porten's tokens live 120 s (dossier 2.6).

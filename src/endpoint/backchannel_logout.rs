@@ -29,13 +29,12 @@ pub(super) async fn serve(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answ
             return Ok(Answer::json(code, &json!({ "error": "invalid_request" }), "backchannel_refused"));
         }
     };
-    if !visit.live.seen_jtis.is_new(&provider.settings().name, verified.jti(), verified.expires(), visit.now)
-    {
+    let settings = provider.settings();
+    if !visit.live.logout_tokens.is_new(&(&settings.name, verified.jti()), visit.now) {
         audit(visit, provider, AuditResult::Failure("replayed"), None);
         let body = json!({ "error": "invalid_request" });
         return Ok(Answer::json(StatusCode::BAD_REQUEST, &body, "backchannel_replayed"));
     }
-    let settings = provider.settings();
     match (verified.sid(), verified.subject()) {
         (Some(sid), _) => visit.end_at_provider(Kind::OpSession, true, |tagger| {
             tagger.op_session(&settings.name, &settings.issuer, sid)

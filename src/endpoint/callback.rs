@@ -122,6 +122,10 @@ async fn log_in(
         .and_then(|answer| if foreign { Err(AnswerError::NoAttempt) } else { Ok(answer) })
         .map_err(CallbackError::Answer)?;
     let attempt = answer.attempt();
+    // One use, whatever the provider makes of a code that comes twice (OP-1).
+    if !visit.live.answers.is_new(&(&settings.name, &attempt.state(slot)), visit.now) {
+        return Err(CallbackError::Answer(AnswerError::NoAttempt));
+    }
     let redirect_uri = visit.own_url("/callback");
     let tokens = provider
         .redeem(answer.code(), &redirect_uri, &attempt.verifier(), visit.live.clock.now())
