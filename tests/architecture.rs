@@ -19,6 +19,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("key", &["clock", "seal", "token"]),
     ("level", &[]),
     ("login", &["access", "clock", "cookie", "identity", "key", "level", "provider", "redirect", "seal"]),
+    ("once", &["clock"]),
     ("provider", &["level", "token"]),
     ("redirect", &["endpoint", "request", "route"]),
     ("request", &[]),
