@@ -26,6 +26,8 @@ pub enum OwnEndpoint {
     BackChannelLogout,
     /// `GET <prefix>/session`.
     Session,
+    /// `POST <prefix>/resume`.
+    Resume,
     /// Anything else below the prefix: 404.
     Unknown,
 }
@@ -46,6 +48,7 @@ impl OwnEndpoint {
             "/logout/frontchannel" => Self::FrontChannelLogout,
             "/logout/backchannel" => Self::BackChannelLogout,
             "/session" => Self::Session,
+            "/resume" => Self::Resume,
             _ => Self::Unknown,
         })
     }
@@ -55,7 +58,7 @@ impl OwnEndpoint {
     pub fn methods(self) -> &'static [Method] {
         match self {
             Self::Logout => &[Method::GET, Method::POST],
-            Self::BackChannelLogout => &[Method::POST],
+            Self::BackChannelLogout | Self::Resume => &[Method::POST],
             Self::Login
             | Self::Callback
             | Self::LogoutCallback

@@ -6,4 +6,5 @@
 
 pub mod answer;
 pub mod attempt;
+pub mod form;
 pub mod wish;

@@ -400,8 +400,14 @@ impl Routes {
     /// nothing leaves it to the login.
     #[must_use]
     pub fn requirement_at(&self, target: &Target) -> Option<&Requirement> {
+        self.requirement_for(&Method::GET, target)
+    }
+
+    /// The same for a request that is not a GET.
+    #[must_use]
+    pub fn requirement_for(&self, method: &Method, target: &Target) -> Option<&Requirement> {
         let path = normal_path(target.path().as_bytes()).ok()?;
-        self.find_path(&Method::GET, &path).ok()?.access.requirement()
+        self.find_path(method, &path).ok()?.access.requirement()
     }
 
     /// Every route.
