@@ -6,10 +6,12 @@ pub(crate) mod frontchannel_logout;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod logout_callback;
+pub(crate) mod resume;
 pub(crate) mod session;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderMap;
 use pingora::http::RequestHeader;
@@ -21,7 +23,7 @@ use portvakt_core::request::NormalRequest;
 use portvakt_core::revocation::{Ended, Kind, Tag, Tagger};
 use portvakt_core::route::Host;
 use portvakt_core::seal::SealKey;
-use portvakt_core::session::{Session, cookies};
+use portvakt_core::session::{Limits, Session, cookies};
 use url::form_urlencoded;
 
 use crate::answer::Answer;
@@ -71,6 +73,7 @@ pub(crate) async fn serve(
         OwnEndpoint::FrontChannelLogout => frontchannel_logout::serve(query, visit).await,
         OwnEndpoint::BackChannelLogout => backchannel_logout::serve(visit.body, visit).await,
         OwnEndpoint::Session => Ok(session::serve(visit)),
+        OwnEndpoint::Resume => resume::serve(visit.body, visit),
         OwnEndpoint::Unknown => Err(Refusal::NoRoute),
     }
 }
@@ -134,6 +137,14 @@ impl Visit<'_> {
             self.live.telemetry.metrics.session_refused(reason);
         }
         found.ok()
+    }
+
+    /// Whose session this browser had last, as far as its cookie tells: also one that is over or has ended.
+    /// For comparing alone: it lets nobody in.
+    pub(crate) fn last_subject(&self) -> Option<(KeyId, Tag)> {
+        let unlimited = Limits { idle: Duration::MAX, absolute: Duration::MAX };
+        let session = cookies::open_session(self.headers(), self.scope(), self.ring(), &unlimited, self.now)?;
+        Some((session.tags().key, session.tags().subject))
     }
 
     /// The session, or the word for the metrics why there is none. The client is not told (CK-1).

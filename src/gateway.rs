@@ -79,6 +79,11 @@ pub(crate) enum Verdict {
     Forward(Permit),
     /// We answer it.
     Answer(Answer),
+    /// A form that somebody must log in for: its page keeps it, if that is possible.
+    KeepForm {
+        /// Whether its body is worth reading.
+        keepable: bool,
+    },
 }
 
 impl Gateway {
@@ -124,9 +129,36 @@ impl Gateway {
         match Access::judge(route, request, session, now) {
             // 7 public, logged in, level, age
             Judgement::Allowed(permit) => Ok(Verdict::Forward(permit)),
+            Judgement::MustLogIn(_) if endpoint::resume::is_form(&visit) => {
+                Ok(Verdict::KeepForm { keepable: endpoint::resume::can_be_kept(&visit) })
+            }
             Judgement::MustLogIn(need) => Ok(Verdict::Answer(endpoint::login::invite(&visit, route, need)?)),
             Judgement::Forbidden(_) => Err(Refusal::Forbidden),
         }
+    }
+
+    /// Answers a form that somebody must log in for. Its body is read only now: what passes is not read here.
+    async fn keep_form(&self, session: &mut Session, keepable: bool, passage: &Passage) -> Answer {
+        let form = if keepable {
+            body::of_form(session).await
+        } else {
+            body::throw_away(session).await;
+            None
+        };
+        let (Some(host), Some(arrival)) = (&passage.host, &passage.arrival) else {
+            return respond::refuse(&Refusal::Internal, &passage.asker(session));
+        };
+        let visit = Visit {
+            live: &self.live,
+            snapshot: &passage.snapshot,
+            host,
+            head: session.req_header(),
+            body: None,
+            arrival,
+            reference: passage.reference.as_str(),
+            now: passage.began,
+        };
+        endpoint::resume::keep(form, &visit)
     }
 }
 
@@ -226,6 +258,7 @@ impl ProxyHttp for Gateway {
                 return Ok(false);
             }
             Ok(Verdict::Answer(answer)) => answer,
+            Ok(Verdict::KeepForm { keepable }) => self.keep_form(session, keepable, passage).await,
             Err(refusal) => respond::refuse(&refusal, &passage.asker(session)),
         };
         passage.rule = answer.rule;

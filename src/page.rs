@@ -25,8 +25,11 @@ use words::{Labels, Words};
 /// What happened, as far as a person needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
-    /// Nobody is logged in, and what was sent cannot be repeated by a redirect: a form after a long pause.
+    /// Nobody is logged in well enough, and what was sent can neither be repeated by a redirect nor kept: a
+    /// large form after a long pause. What can be kept gets [`render_kept_form`].
     LoginRequired,
+    /// A kept form came back too late, or it is none of ours.
+    FormGone,
     /// The callback fits no attempt: too late, a bookmark, Back.
     LoginExpired,
     /// The person stopped at the provider (`access_denied`).
@@ -166,6 +169,85 @@ pub fn render_logout_form(
     }
 }
 
+/// Paths on this host that the page of a kept form needs.
+#[derive(Clone, Copy, Debug)]
+pub struct KeptFormLinks<'a> {
+    /// Starts the login that the form needs, and ends on a page of this host.
+    pub login: &'a str,
+    /// Takes the sealed form back.
+    pub resume: &'a str,
+}
+
+/// The page that keeps a form while somebody logs in in another tab: it holds the form, sealed, and takes
+/// it back when the person says so. No script: nothing is sent by itself.
+#[must_use]
+pub fn render_kept_form(
+    language: Language,
+    links: KeptFormLinks<'_>,
+    sealed: &str,
+    reference: &str,
+) -> RenderedPage {
+    let template = KeptFormTemplate {
+        style: policy::STYLE,
+        words: words::of_kept_form(language),
+        labels: words::labels(language),
+        links,
+        sealed,
+        reference,
+    };
+    RenderedPage {
+        status: Page::LoginRequired.status(),
+        html: html_of(&template),
+        content_security_policy: Cow::Borrowed(policy::of_kept_form()),
+        content_language: language.html_lang(),
+        retry_after_seconds: None,
+    }
+}
+
+/// The page that sends a form again: the same pairs, in their order, to `target`, a path on this host. It
+/// sends itself; without scripts its button does.
+#[must_use]
+pub fn render_resent_form(
+    language: Language,
+    target: &str,
+    pairs: &[(String, String)],
+    reference: &str,
+) -> RenderedPage {
+    let template = ResentFormTemplate {
+        style: policy::STYLE,
+        script: policy::SCRIPT,
+        words: words::of_resent_form(language),
+        labels: words::labels(language),
+        target,
+        pairs: pairs.iter().map(|(name, value)| (escaped(name), escaped(value))).collect(),
+        reference,
+    };
+    RenderedPage {
+        status: 200,
+        html: html_of(&template),
+        content_security_policy: Cow::Borrowed(policy::of_resent_form()),
+        content_language: language.html_lang(),
+        retry_after_seconds: None,
+    }
+}
+
+/// Text as the value of an attribute in double quotes. Line breaks become references, since a parser turns
+/// CR LF into LF (HTML, 13.2.3.5).
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() + text.len() / 8);
+    for character in text.chars() {
+        match character {
+            '&' | '"' | '\'' | '<' | '>' | '\r' | '\n' => {
+                escaped.push_str("&#");
+                escaped.push_str(&u32::from(character).to_string());
+                escaped.push(';');
+            }
+            _ => escaped.push(character),
+        }
+    }
+    escaped
+}
+
 /// The same for programs: `{"error":code,"reference":…}`, without an empty reference.
 #[must_use]
 pub fn render_json(page: &Page, reference: &str) -> String {
@@ -180,8 +262,9 @@ pub fn render_json(page: &Page, reference: &str) -> String {
 
 impl Page {
     /// One of each, with some waiting time.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::LoginRequired,
+        Self::FormGone,
         Self::LoginExpired,
         Self::LoginCancelled,
         Self::LoginEnded,
@@ -234,12 +317,14 @@ impl Page {
     /// No `_` arm: a new page does not compile until someone decides its code, status and links. The
     /// links come in order; the first that is there stands out.
     fn kind(&self) -> (&'static str, u16, &'static [Offer]) {
-        use Offer::{LogInAgain, LogOut, LogOutAgain, Start, TryAgain};
+        use Offer::{LogInAgain, LogInInNewTab, LogOut, LogOutAgain, Start, TryAgain};
         const LOGIN: &[Offer] = &[LogInAgain, Start, LogOut];
         const RETRY: &[Offer] = &[TryAgain, Start, LogOut];
         const FIND_THE_WAY: &[Offer] = &[Start, LogOut];
         match self {
-            Self::LoginRequired => ("login_required", 401, LOGIN),
+            // The form is still one step back in this tab.
+            Self::LoginRequired => ("login_required", 401, &[LogInInNewTab, Start, LogOut]),
+            Self::FormGone => ("form_gone", 400, FIND_THE_WAY),
             Self::LoginExpired => ("login_expired", 400, LOGIN),
             Self::LoginCancelled => ("login_cancelled", 403, RETRY),
             Self::LoginEnded => ("login_ended", 403, LOGIN),
@@ -273,13 +358,14 @@ impl Page {
         let action = |offer: &Offer| {
             let (href, label) = match offer {
                 Offer::LogInAgain => (&links.restart, labels.log_in_again),
+                Offer::LogInInNewTab => (&links.restart, labels.log_in_in_new_tab),
                 Offer::TryAgain => (&links.restart, labels.try_again),
                 Offer::Start => (&links.start, labels.start),
                 Offer::LogOut => (&links.logout, labels.log_out),
                 Offer::LogOutAgain => (&links.logout, labels.log_out_again),
             };
             let href = href.as_deref().filter(|href| is_path(href))?;
-            Some(Action { href, label })
+            Some(Action { href, label, in_new_tab: matches!(offer, Offer::LogInInNewTab) })
         };
         self.kind().2.iter().filter_map(action).collect()
     }
@@ -288,6 +374,7 @@ impl Page {
 /// A link that a page has room for.
 enum Offer {
     LogInAgain,
+    LogInInNewTab,
     TryAgain,
     Start,
     LogOut,
@@ -297,6 +384,7 @@ enum Offer {
 struct Action<'a> {
     href: &'a str,
     label: &'static str,
+    in_new_tab: bool,
 }
 
 /// A path of this host in visible ASCII: browsers read `//`, `/\` and a slash after a tab as another host.
@@ -325,6 +413,30 @@ struct LogoutTemplate<'a> {
     labels: &'static Labels,
     endpoint: &'a str,
     parameters: &'a [(&'a str, String)],
+    reference: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "kept.html")]
+struct KeptFormTemplate<'a> {
+    style: &'static str,
+    words: Words,
+    labels: &'static Labels,
+    links: KeptFormLinks<'a>,
+    sealed: &'a str,
+    reference: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "resend.html")]
+struct ResentFormTemplate<'a> {
+    style: &'static str,
+    script: &'static str,
+    words: Words,
+    labels: &'static Labels,
+    target: &'a str,
+    /// Escaped already.
+    pairs: Vec<(String, String)>,
     reference: &'a str,
 }
 

@@ -22,7 +22,7 @@ use crate::answer::Answer;
 use crate::cause;
 use crate::endpoint::callback::CallbackError;
 use crate::endpoint::login_link;
-use crate::page::{self, Language, Page, PageLinks, RenderedPage};
+use crate::page::{self, KeptFormLinks, Language, Page, PageLinks, RenderedPage};
 use crate::provider::{EndSessionRequest, ProviderError, VerifyError};
 
 /// When a person may try a provider again that failed, in seconds.
@@ -59,8 +59,10 @@ pub(crate) enum Refusal {
     ProviderDown { cause: ProviderError, target: Target },
     /// The provider's answer logs nobody in.
     Callback { cause: CallbackError, target: Option<Target>, wish: Option<Wish> },
-    /// A form was sent after the session had ended; a redirect would lose it silently.
-    FormWithoutSession { target: Target },
+    /// A form was sent by somebody who must log in first, and cannot be kept. `login` starts that.
+    FormNotKept { login: String },
+    /// A kept form is too old, or none of ours.
+    FormGone,
     /// The app could not be reached, or broke off.
     AppUnreachable,
     /// The app took too long.
@@ -123,7 +125,8 @@ impl Refusal {
             Self::LoginLoop { .. } => "login_loop",
             Self::ProviderDown { .. } => "provider_down",
             Self::Callback { cause, .. } => cause.code(),
-            Self::FormWithoutSession { .. } => "login_required",
+            Self::FormNotKept { .. } => "login_required",
+            Self::FormGone => "form_gone",
             Self::AppUnreachable => "app_unreachable",
             Self::AppTooSlow => "app_too_slow",
             Self::Internal => "internal",
@@ -157,7 +160,8 @@ impl Refusal {
             Self::LoginLoop { .. } => Page::LoginLoop,
             Self::ProviderDown { cause, .. } => page_of_provider(cause),
             Self::Callback { cause, .. } => page_of_callback(cause),
-            Self::FormWithoutSession { .. } => Page::LoginRequired,
+            Self::FormNotKept { .. } => Page::LoginRequired,
+            Self::FormGone => Page::FormGone,
             Self::AppUnreachable => Page::AppUnreachable,
             Self::AppTooSlow => Page::AppTooSlow,
             Self::Internal => Page::InternalError,
@@ -169,9 +173,10 @@ impl Refusal {
     /// Where the same is tried again.
     fn restart(&self, prefix: &str) -> Option<String> {
         match self {
-            Self::LoginLoop { target }
-            | Self::ProviderDown { target, .. }
-            | Self::FormWithoutSession { target } => Some(login_link(prefix, target, None)),
+            Self::LoginLoop { target } | Self::ProviderDown { target, .. } => {
+                Some(login_link(prefix, target, None))
+            }
+            Self::FormNotKept { login } => Some(login.clone()),
             Self::Callback { target, wish, .. } => {
                 let start = Target::start();
                 let level = wish.as_ref().and_then(|wish| wish.level);
@@ -188,6 +193,7 @@ impl Refusal {
             | Self::Parameters
             | Self::NotANavigation
             | Self::Forbidden
+            | Self::FormGone
             | Self::AppUnreachable
             | Self::AppTooSlow
             | Self::Internal
@@ -278,7 +284,7 @@ pub(crate) fn refuse(refusal: &Refusal, asker: &Asker<'_>) -> Answer {
         return Answer::new(StatusCode::PERMANENT_REDIRECT, refusal.rule()).with(LOCATION, location);
     }
     // A browser that sent a form waits for a page, although it cannot be redirected.
-    let answer = if asker.navigation || matches!(refusal, Refusal::FormWithoutSession { .. }) {
+    let answer = if asker.navigation || matches!(refusal, Refusal::FormNotKept { .. }) {
         let links = PageLinks {
             restart: refusal.restart(asker.prefix),
             start: Some("/".to_owned()),
@@ -299,9 +305,7 @@ pub(crate) fn refuse(refusal: &Refusal, asker: &Asker<'_>) -> Answer {
             answer.with(ALLOW, HeaderValue::try_from(names.join(", ")).expect("methods are tokens"))
         }
         // RFC 9110, 15.5.2: a 401 has a challenge.
-        Refusal::FormWithoutSession { .. } => {
-            answer.with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
-        }
+        Refusal::FormNotKept { .. } => answer.with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
         _ => answer,
     }
 }
@@ -311,6 +315,23 @@ pub(crate) fn logout_form(request: &EndSessionRequest, asker: &Asker<'_>) -> Ans
     let page =
         page::render_logout_form(asker.language(), &request.endpoint, &request.parameters, asker.reference);
     rendered(page, "logout_form", asker)
+}
+
+/// The page that keeps a form, sealed, while somebody logs in.
+pub(crate) fn kept_form(links: KeptFormLinks<'_>, sealed: &str, asker: &Asker<'_>) -> Answer {
+    let page = page::render_kept_form(asker.language(), links, sealed, asker.reference);
+    rendered(page, "form_kept", asker).with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+}
+
+/// The page that sends a kept form to `target`.
+pub(crate) fn resent_form(target: &Target, pairs: &[(String, String)], asker: &Asker<'_>) -> Answer {
+    let page = page::render_resent_form(asker.language(), target.as_str(), pairs, asker.reference);
+    let mut answer = rendered(page, "form_resent", asker);
+    // With `no-referrer` the form would come with `Origin: null`, which apps refuse (Fetch, 3.2). The
+    // address of this page tells nothing.
+    let referrer = http::header::REFERRER_POLICY;
+    answer.headers.retain(|(name, _)| *name != referrer);
+    answer.with(referrer, HeaderValue::from_static("same-origin"))
 }
 
 fn rendered(page: RenderedPage, rule: &'static str, asker: &Asker<'_>) -> Answer {

@@ -32,11 +32,6 @@ pub(crate) fn invite(visit: &Visit<'_>, route: &Route, need: LoginNeed) -> Resul
     if portvakt_core::request::is_navigation(&visit.head.method, visit.headers()) {
         return Ok(Answer::redirect(&Location::Own(link), "login_redirect"));
     }
-    let form = visit.head.method != Method::GET
-        && visit.headers().get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
-    if form {
-        return Err(Refusal::FormWithoutSession { target });
-    }
     let challenge = match need {
         LoginNeed::NoSession => format!("Bearer realm=\"{}\"", visit.host.origin),
         // RFC 9470, 3.
@@ -62,8 +57,8 @@ pub(crate) fn invite(visit: &Visit<'_>, route: &Route, need: LoginNeed) -> Resul
 }
 
 pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let [redirect, level, locale, prompt, named] =
-        parameters(query, ["redirect", "level", "locale", "prompt", "provider"])?;
+    let [redirect, level, locale, prompt, named, form] =
+        parameters(query, ["redirect", "level", "locale", "prompt", "provider", "form"])?;
     if is_known_subrequest(visit.headers()) {
         return Err(Refusal::NotANavigation);
     }
@@ -78,7 +73,12 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
         Some(_) => return Err(Refusal::Parameters),
     };
     let target = visit.target(redirect.as_deref()).unwrap_or_else(Target::start);
-    let demanded = visit.host.routes.requirement_at(&target);
+    let form = visit.target(form.as_deref());
+    let demanded = match &form {
+        // Somebody logs in to send a form there, and ends at `redirect` (`resume.rs`).
+        Some(form) => visit.host.routes.requirement_for(&Method::POST, form),
+        None => visit.host.routes.requirement_at(&target),
+    };
     let wish = demanded.map_or_else(|| Wish::usual(provider.settings()), Wish::of).raised(level);
     let wish = Wish { fresh, ..wish };
     if let Some(session) = visit.session()

@@ -1,39 +1,70 @@
-//! The body of a request to an endpoint of ours: read before anything is decided, bounded in size and time.
-//! No other body is read here: what a filter reads is gone for the app.
+//! The bodies that are read here, bounded in size and time: of requests to endpoints of ours, before anything
+//! is decided, and of forms that are kept, after it was decided that they are not forwarded. No other body
+//! is read: what a filter reads is gone for the app.
 
 use std::time::Duration;
 
 use http::Method;
 use pingora::proxy::Session;
+use portvakt_core::login::form;
 
-use crate::endpoint::backchannel_logout::MAX_BODY;
+use crate::endpoint::{backchannel_logout, resume};
 
 /// How long the provider may take for its form; it waits 5 s for our answer (dossier 3.4).
-const DEADLINE: Duration = Duration::from_secs(3);
+const PROVIDER_DEADLINE: Duration = Duration::from_secs(3);
 
-/// The form of a back-channel logout; `None` for every other request, and for a form that is too long, too
-/// slow or broken off.
+/// How long a person's browser may take, on a slow line.
+const BROWSER_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How much of a form that is too large to be kept is read and thrown away: a browser that is still sending
+/// when the connection closes shows no page.
+const MAX_THROWN_AWAY: usize = 16 * 1024 * 1024;
+
+/// The form of an endpoint of ours that takes one; `None` for every other request, and for a form that is too
+/// long, too slow or broken off.
 pub(super) async fn of_own_endpoint(session: &mut Session, prefix: &str) -> Option<Vec<u8>> {
     let head = session.req_header();
-    let path = head.raw_path();
-    let ours = head.method == Method::POST
-        && path.strip_prefix(prefix.as_bytes()).is_some_and(|rest| rest == b"/logout/backchannel");
-    if !ours {
+    if head.method != Method::POST {
         return None;
     }
-    if head.headers.contains_key(http::header::EXPECT) {
-        session.write_continue_response().await.ok()?;
-    }
-    tokio::time::timeout(DEADLINE, read(session)).await.ok().flatten()
+    let (most, deadline) = match head.raw_path().strip_prefix(prefix.as_bytes())? {
+        b"/logout/backchannel" => (backchannel_logout::MAX_BODY, PROVIDER_DEADLINE),
+        b"/resume" => (resume::MAX_BODY, BROWSER_DEADLINE),
+        _ => return None,
+    };
+    within(deadline, session, most, most).await
 }
 
-async fn read(session: &mut Session) -> Option<Vec<u8>> {
-    let mut form = Vec::new();
+/// A form that is to be kept; `None` if it is too large, too slow or broken off.
+pub(super) async fn of_form(session: &mut Session) -> Option<Vec<u8>> {
+    within(BROWSER_DEADLINE, session, form::MAX_BODY, MAX_THROWN_AWAY).await
+}
+
+/// Reads a form to its end that will not be kept.
+pub(super) async fn throw_away(session: &mut Session) {
+    within(BROWSER_DEADLINE, session, 0, MAX_THROWN_AWAY).await;
+}
+
+async fn within(deadline: Duration, session: &mut Session, most: usize, patience: usize) -> Option<Vec<u8>> {
+    if session.req_header().headers.contains_key(http::header::EXPECT) {
+        session.write_continue_response().await.ok()?;
+    }
+    tokio::time::timeout(deadline, read(session, most, patience)).await.ok().flatten()
+}
+
+/// At most `most` bytes; what is longer is read on to `patience` bytes, and forgotten.
+async fn read(session: &mut Session, most: usize, patience: usize) -> Option<Vec<u8>> {
+    let (mut form, mut length) = (Vec::new(), 0_usize);
     while let Some(part) = session.downstream_session.read_request_body().await.ok()? {
-        form.extend_from_slice(&part);
-        if form.len() > MAX_BODY {
-            return None;
+        length = length.saturating_add(part.len());
+        if length <= most {
+            form.extend_from_slice(&part);
+        } else {
+            form = Vec::new();
+        }
+        if length > most.max(patience) {
+            break;
         }
     }
-    Some(form)
+    (length <= most).then_some(form)
 }

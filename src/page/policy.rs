@@ -11,7 +11,8 @@ use url::{Host, Url};
 /// The style of every page.
 pub(super) const STYLE: &str = include_str!("../../templates/page.css");
 
-/// Sends the logout form at once; without it the button does.
+/// Sends the page's form at once; without it the button does. A field named `submit` does not stand in its
+/// way.
 pub(super) const SCRIPT: &str = include_str!("../../templates/logout.js");
 
 /// The policy for an answer that is not a page, such as JSON.
@@ -47,6 +48,29 @@ pub(super) fn of_page() -> &'static str {
         let style = hash_source(STYLE);
         format!(
             "default-src 'none'; style-src {style}; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+        )
+    });
+    &POLICY
+}
+
+/// The policy of the page that keeps a form and gives it back to us.
+pub(super) fn of_kept_form() -> &'static str {
+    static POLICY: LazyLock<String> = LazyLock::new(|| {
+        let style = hash_source(STYLE);
+        format!(
+            "default-src 'none'; style-src {style}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        )
+    });
+    &POLICY
+}
+
+/// The policy of the page that sends a kept form to an app of this host.
+pub(super) fn of_resent_form() -> &'static str {
+    static POLICY: LazyLock<String> = LazyLock::new(|| {
+        let [script, style] = [hash_source(SCRIPT), hash_source(STYLE)];
+        format!(
+            "default-src 'none'; script-src {script}; style-src {style}; form-action 'self'; \
+             frame-ancestors 'none'; base-uri 'none'"
         )
     });
     &POLICY

@@ -25,7 +25,19 @@ fn logout_form(language: Language) -> RenderedPage {
     render_logout_form(language, &endpoint, &parameters, REFERENCE)
 }
 
-/// All pages in all languages, the logout form among them.
+fn kept_form(language: Language) -> RenderedPage {
+    let login = "/oauth2/login?redirect=%2F&for=%2Fapp";
+    render_kept_form(language, KeptFormLinks { login, resume: "/oauth2/resume" }, "AbC-_9", REFERENCE)
+}
+
+fn resent_form(language: Language) -> RenderedPage {
+    let pairs =
+        [("submit", "\"><script>alert(1)</script>"), ("text", "\r\na & 'b'\r\n"), ("text", "å &#38;")];
+    let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    render_resent_form(language, "/app?a=1&b='2'", &pairs, REFERENCE)
+}
+
+/// All pages in all languages, those with forms among them.
 fn every_page() -> Vec<(String, Language, RenderedPage)> {
     let mut pages = Vec::new();
     for language in Language::ALL {
@@ -33,7 +45,14 @@ fn every_page() -> Vec<(String, Language, RenderedPage)> {
             let name = format!("{} in {}", page.code(), language.html_lang());
             pages.push((name, language, render(&page, language, &links(), REFERENCE)));
         }
-        pages.push((format!("logout form in {}", language.html_lang()), language, logout_form(language)));
+        let forms = [
+            ("logout form", logout_form(language)),
+            ("kept form", kept_form(language)),
+            ("resent form", resent_form(language)),
+        ];
+        for (name, form) in forms {
+            pages.push((format!("{name} in {}", language.html_lang()), language, form));
+        }
     }
     pages
 }
@@ -131,6 +150,7 @@ fn a_page_needs_nothing_that_its_policy_forbids() {
         let form_action = directive(&page.content_security_policy, "form-action");
         match forms {
             0 => assert_eq!(form_action, Some("'none'"), "{name}"),
+            _ if !name.starts_with("logout") => assert_eq!(form_action, Some("'self'"), "{name}"),
             _ => assert_eq!(
                 form_action,
                 Some("'self' https://login.idporten.no https://app.example"),
@@ -172,7 +192,7 @@ fn a_login_that_failed_can_be_started_again() {
         if offers_restart {
             let first = html.split("<li>").nth(1).unwrap();
             assert!(
-                first.starts_with("<a href=\"/oauth2/login?redirect=%2Fapp\" class=\"first\">"),
+                first.starts_with("<a href=\"/oauth2/login?redirect=%2Fapp\" class=\"first\""),
                 "{page:?}"
             );
         }
@@ -235,6 +255,42 @@ fn the_logout_form_posts_everything_by_script_or_button() {
         // The script stands after the form it sends.
         assert!(page.html.find("</form>") < page.html.find("<script>"));
     }
+}
+
+#[test]
+fn the_page_of_a_kept_form_has_two_steps_and_sends_nothing_by_itself() {
+    for language in Language::ALL {
+        let page = kept_form(language);
+        assert_eq!(page.status, 401);
+        let steps = elements(&page.html, "li");
+        assert_eq!(steps.len(), 2);
+        let link = "<a href=\"/oauth2/login?redirect=%2F&#38;for=%2Fapp\" class=\"first\" target=\"_blank\" rel=\"noopener\">";
+        assert!(steps[0].contains(link), "{}", steps[0]);
+        assert!(steps[1].contains("<form method=\"post\" action=\"/oauth2/resume\""));
+        assert!(steps[1].contains("<input type=\"hidden\" name=\"kept\" value=\"AbC-_9\">"));
+        assert!(elements(&page.html, "script").is_empty());
+    }
+}
+
+#[test]
+fn a_resent_form_holds_the_pairs_as_they_were() {
+    let page = resent_form(Language::Nb);
+    assert_eq!(page.status, 200);
+    assert!(page.html.contains("<form method=\"post\" action=\"/app?a=1&#38;b=&#39;2&#39;\""));
+    assert!(page.html.contains("accept-charset=\"utf-8\""));
+    let fields: Vec<&str> = page.html.lines().filter(|line| line.starts_with("<input ")).collect();
+    assert_eq!(
+        fields,
+        [
+            "<input type=\"hidden\" name=\"submit\" value=\"&#34;&#62;&#60;script&#62;alert(1)&#60;/script&#62;\">",
+            "<input type=\"hidden\" name=\"text\" value=\"&#13;&#10;a &#38; &#39;b&#39;&#13;&#10;\">",
+            "<input type=\"hidden\" name=\"text\" value=\"å &#38;#38;\">",
+        ]
+    );
+    assert_eq!(elements(&page.html, "script"), [policy::SCRIPT]);
+    // `submit` may be a field: the script does not ask the form for it, and the button has no name.
+    assert!(policy::SCRIPT.starts_with("HTMLFormElement.prototype.submit.call("));
+    assert!(page.html.contains("<button class=\"first\">"));
 }
 
 #[test]

@@ -23,6 +23,9 @@ pub(super) struct Words {
 pub(super) struct Labels {
     pub(super) html_lang: &'static str,
     pub(super) log_in_again: &'static str,
+    pub(super) log_in_in_new_tab: &'static str,
+    pub(super) come_back_and_send: &'static str,
+    pub(super) send: &'static str,
     pub(super) try_again: &'static str,
     pub(super) start: &'static str,
     pub(super) log_out: &'static str,
@@ -47,6 +50,24 @@ pub(super) fn of_logout(language: Language) -> Words {
         Language::Nb => nb::logout(),
         Language::Nn => nn::logout(),
         Language::En => en::logout(),
+    }
+}
+
+/// The text of the page that keeps a form while somebody logs in.
+pub(super) fn of_kept_form(language: Language) -> Words {
+    match language {
+        Language::Nb => nb::kept_form(),
+        Language::Nn => nn::kept_form(),
+        Language::En => en::kept_form(),
+    }
+}
+
+/// The text of the page that sends a kept form.
+pub(super) fn of_resent_form(language: Language) -> Words {
+    match language {
+        Language::Nb => nb::resent_form(),
+        Language::Nn => nn::resent_form(),
+        Language::En => en::resent_form(),
     }
 }
 

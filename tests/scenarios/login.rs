@@ -169,7 +169,7 @@ fn what_is_no_navigation_gets_401_and_is_never_redirected() {
 }
 
 #[test]
-fn a_form_sent_without_a_session_shows_a_page_that_says_so() {
+fn a_form_sent_without_a_session_shows_a_page_that_keeps_it() {
     let world = World::start();
     let mut browser = world.browser();
     let home = world.url("/");
@@ -180,9 +180,9 @@ fn a_form_sent_without_a_session_shows_a_page_that_says_so() {
         ..Ask::NAVIGATION
     };
     let page = browser.ask("/app/", &ask);
-    page.shows(401, "Du må logge inn");
+    page.shows(401, "Logg inn for å sende");
     assert_eq!(page.response.header("www-authenticate"), Some("Bearer"));
-    assert_eq!(page.links()[0], "/oauth2/login?redirect=%2F");
+    assert_eq!(page.links()[0], "/oauth2/login?redirect=%2F&form=%2Fapp%2F");
     assert_eq!(world.app.count(), 0);
     world.finish();
 }

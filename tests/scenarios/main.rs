@@ -8,6 +8,7 @@ mod digdir;
 #[allow(dead_code, reason = "offers more than today's scenarios use")]
 mod harness;
 mod headers;
+mod kept_form;
 mod login;
 mod logout;
 mod lying_provider;

@@ -5,6 +5,9 @@ use super::{Labels, Page, Wait, Words};
 pub(super) const LABELS: Labels = Labels {
     html_lang: "en",
     log_in_again: "Log in again",
+    log_in_in_new_tab: "Log in (opens in a new tab)",
+    come_back_and_send: "Come back to this tab when you have logged in, and send.",
+    send: "Send",
     try_again: "Try again",
     start: "Go to the start page",
     log_out: "Log out",
@@ -22,14 +25,37 @@ pub(super) fn logout() -> Words {
     )
 }
 
+pub(super) fn kept_form() -> Words {
+    Words::new(
+        "Log in to send",
+        "What you wanted to send has not been sent yet. You need to log in first, again or more \
+         securely.",
+        "We keep it here on this page for 15 minutes. Leave this tab open, and do this:",
+    )
+}
+
+pub(super) fn resent_form() -> Words {
+    Words::new(
+        "We are sending what you wanted to send",
+        "You are logged in. Now we are sending what you wanted to send.",
+        "Press the button if nothing happens.",
+    )
+}
+
 pub(super) fn words(page: &Page) -> Words {
     match *page {
         Page::LoginRequired => Words::new(
             "You need to log in",
-            "You are not logged in, or you were logged out because you had not used the page for a while. \
-             Anything you sent just now did not arrive.",
-            "If you have written something, go back in your browser and copy it first. \
-             Then log in and send it again.",
+            "What you wanted to send was not sent, and we could not keep it. You need to log in first, \
+             again or more securely.",
+            "Log in in a new tab. Then come back to this tab, go one step back in your browser, and send \
+             it again. What you wrote is usually still there.",
+        ),
+        Page::FormGone => Words::new(
+            "What you wanted to send is no longer here",
+            "It took too long, or it did not reach us as it was. Nothing was sent this time.",
+            "Go back in your browser to the page where you wrote it, and see whether the text is still \
+             there. Otherwise start again from the start page.",
         ),
         Page::LoginExpired => Words::new(
             "This login is no longer valid",

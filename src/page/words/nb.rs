@@ -5,6 +5,9 @@ use super::{Labels, Page, Wait, Words};
 pub(super) const LABELS: Labels = Labels {
     html_lang: "nb",
     log_in_again: "Logg inn på nytt",
+    log_in_in_new_tab: "Logg inn (åpnes i en ny fane)",
+    come_back_and_send: "Kom tilbake til denne fanen når du har logget inn, og send.",
+    send: "Send",
     try_again: "Prøv igjen",
     start: "Gå til forsiden",
     log_out: "Logg ut",
@@ -22,13 +25,37 @@ pub(super) fn logout() -> Words {
     )
 }
 
+pub(super) fn kept_form() -> Words {
+    Words::new(
+        "Logg inn for å sende",
+        "Det du ville sende, er ikke sendt ennå. Du må først logge inn, på nytt eller på en sikrere \
+         måte.",
+        "Vi tar vare på det her på siden i 15 minutter. La denne fanen stå åpen, og gjør slik:",
+    )
+}
+
+pub(super) fn resent_form() -> Words {
+    Words::new(
+        "Vi sender det du ville sende",
+        "Du er logget inn. Nå sender vi det du ville sende.",
+        "Trykk på knappen hvis det ikke går videre av seg selv.",
+    )
+}
+
 pub(super) fn words(page: &Page) -> Words {
     match *page {
         Page::LoginRequired => Words::new(
             "Du må logge inn",
-            "Du er ikke logget inn, eller du er blitt logget ut fordi det er en stund siden du brukte siden. \
-             Det du eventuelt sendte nå, kom ikke fram.",
-            "Har du skrevet noe, gå tilbake i nettleseren og kopier det først. Logg så inn, og send det på nytt.",
+            "Det du ville sende, er ikke sendt, og vi kunne ikke ta vare på det. Du må først logge inn, \
+             på nytt eller på en sikrere måte.",
+            "Logg inn i en ny fane. Kom så tilbake til denne fanen, gå ett steg tilbake i nettleseren, og \
+             send på nytt. Der står det du skrev, som regel fortsatt.",
+        ),
+        Page::FormGone => Words::new(
+            "Det du ville sende, er ikke lenger her",
+            "Det gikk for lang tid, eller det kom ikke fram til oss slik det var. Denne gangen er ingenting sendt.",
+            "Gå tilbake i nettleseren til siden der du skrev, og se om teksten fortsatt står der. Ellers \
+             må du begynne på nytt fra forsiden.",
         ),
         Page::LoginExpired => Words::new(
             "Innloggingen gjelder ikke lenger",

@@ -5,6 +5,9 @@ use super::{Labels, Page, Wait, Words};
 pub(super) const LABELS: Labels = Labels {
     html_lang: "nn",
     log_in_again: "Logg inn på nytt",
+    log_in_in_new_tab: "Logg inn (blir opna i ei ny fane)",
+    come_back_and_send: "Kom tilbake til denne fana når du har logga inn, og send.",
+    send: "Send",
     try_again: "Prøv igjen",
     start: "Gå til framsida",
     log_out: "Logg ut",
@@ -22,13 +25,37 @@ pub(super) fn logout() -> Words {
     )
 }
 
+pub(super) fn kept_form() -> Words {
+    Words::new(
+        "Logg inn for å sende",
+        "Det du ville sende, er ikkje sendt enno. Du må først logge inn, på nytt eller på ein sikrare \
+         måte.",
+        "Vi tek vare på det her på sida i 15 minutt. Lat denne fana stå open, og gjer slik:",
+    )
+}
+
+pub(super) fn resent_form() -> Words {
+    Words::new(
+        "Vi sender det du ville sende",
+        "Du er logga inn. No sender vi det du ville sende.",
+        "Trykk på knappen dersom det ikkje går vidare av seg sjølv.",
+    )
+}
+
 pub(super) fn words(page: &Page) -> Words {
     match *page {
         Page::LoginRequired => Words::new(
             "Du må logge inn",
-            "Du er ikkje logga inn, eller du er blitt logga ut fordi det er ei stund sidan du brukte sida. \
-             Det du eventuelt sende no, kom ikkje fram.",
-            "Har du skrive noko, gå tilbake i nettlesaren og kopier det først. Logg så inn, og send det på nytt.",
+            "Det du ville sende, er ikkje sendt, og vi kunne ikkje ta vare på det. Du må først logge inn, \
+             på nytt eller på ein sikrare måte.",
+            "Logg inn i ei ny fane. Kom så tilbake til denne fana, gå eitt steg tilbake i nettlesaren, og \
+             send på nytt. Der står det du skreiv, som regel framleis.",
+        ),
+        Page::FormGone => Words::new(
+            "Det du ville sende, er ikkje lenger her",
+            "Det gjekk for lang tid, eller det kom ikkje fram til oss slik det var. Denne gongen er ingenting sendt.",
+            "Gå tilbake i nettlesaren til sida der du skreiv, og sjå om teksten framleis står der. Elles \
+             må du byrje på nytt frå framsida.",
         ),
         Page::LoginExpired => Words::new(
             "Innlogginga gjeld ikkje lenger",
