@@ -3,6 +3,7 @@
 pub(crate) mod backchannel_logout;
 pub(crate) mod callback;
 pub(crate) mod frontchannel_logout;
+pub(crate) mod jwks;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod logout_callback;
@@ -74,6 +75,7 @@ pub(crate) async fn serve(
         OwnEndpoint::BackChannelLogout => backchannel_logout::serve(visit.body, visit).await,
         OwnEndpoint::Session => Ok(session::serve(visit)),
         OwnEndpoint::Resume => resume::serve(visit.body, visit),
+        OwnEndpoint::Jwks => jwks::serve(visit),
         OwnEndpoint::Unknown => Err(Refusal::NoRoute),
     }
 }

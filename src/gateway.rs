@@ -281,7 +281,7 @@ impl ProxyHttp for Gateway {
         passage.sent_upstream = Some(Instant::now());
         let permit = passage.permit()?;
         let arrival = passage.arrival.as_ref().ok_or_else(|| Error::new(ErrorType::InternalError))?;
-        forward::write(request, permit, arrival, &passage.snapshot)
+        forward::write(request, permit, arrival, &passage.snapshot, &self.live)
     }
 
     async fn request_body_filter(

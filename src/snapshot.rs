@@ -12,6 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use portvakt_core::clock::{Clock, Timestamp};
 use portvakt_core::config::{self, Configuration, Environment, Problem, Problems};
+use portvakt_core::forward::assertion::Assertions;
 use portvakt_core::forward::plain;
 use portvakt_core::forward::strip::Reserved;
 use portvakt_core::key::{ClientKey, KeyFile, KeyFileError, Keys, path_of};
@@ -111,6 +112,9 @@ impl Snapshot {
             })
             .collect::<Result<_, LoadError>>()?;
         let routes = || configuration.hosts.iter().flat_map(|host| host.routes.iter());
+        if routes().any(|route| route.assertion.is_some()) {
+            keys.demand_assertion(&configuration.keys, now)?;
+        }
         let reserved = Reserved::new(routes().flat_map(|route| plain::names(&route.headers)));
         let metrics =
             routes().map(|route| (route.name.clone(), telemetry.metrics.route(&route.name))).collect();
@@ -194,6 +198,8 @@ pub struct Live {
     pub logout_tokens: Once,
     /// Answers to login attempts that have been taken.
     pub answers: Once,
+    /// Assertions that are used again.
+    pub assertions: Assertions,
     /// Logs and metrics.
     pub telemetry: Arc<Telemetry>,
     /// Who is starting how many logins.
@@ -222,6 +228,7 @@ impl Live {
             revocations: Revocations::new(Box::new(MemoryLog::default()), longest, now),
             logout_tokens: Once::for_life(LOGOUT_TOKEN_LIFE),
             answers: Once::for_life(attempt::LIFE),
+            assertions: Assertions::new(snapshot.configuration.assertion_cache),
             telemetry,
             login_shares: Shares::default(),
             stopping: AtomicBool::new(false),
@@ -246,7 +253,9 @@ impl Live {
         let (snapshot, warnings) = Snapshot::load(&self.path, Some(&before), &self.telemetry, now)?;
         self.telemetry.configure(&snapshot.configuration.logs).map_err(LoadError::Log)?;
         snapshot.upstreams.resolve().await;
+        let assertion_cache = snapshot.configuration.assertion_cache;
         self.current.store(Arc::new(snapshot));
+        self.assertions.renew(assertion_cache);
         Ok(warnings)
     }
 }

@@ -68,6 +68,7 @@ impl Upkeep {
     fn look_after_keys(&self) {
         let now = self.live.clock.now();
         self.live.revocations.forget(now);
+        self.live.assertions.forget(now);
         if let Err(error) = self.live.snapshot().renew_client_keys(now) {
             tracing::error!(%error, "the client keys were not renewed; the last good ones stay in use");
         }

@@ -128,6 +128,8 @@ pub struct Configuration {
     pub keys: PathBuf,
     /// How long sessions last.
     pub session: Limits,
+    /// The most bytes of assertions that are kept to be used again (`design.md` D7b).
+    pub assertion_cache: usize,
     /// How stale the view of ended sessions may be before strict routes answer 503.
     pub revocation_max_lag: Duration,
     /// The providers by their order in the file.

@@ -9,7 +9,10 @@ use crate::request::{NormalRequest, without_parameters};
 /// The prefix of what other parties read of us without logging in.
 const WELL_KNOWN: &str = "/.well-known/portvakt";
 
-/// An endpoint of ours, below the prefix (`design.md` 2).
+/// Where apps read the keys of assertions.
+const JWKS: &str = "/.well-known/portvakt/jwks.json";
+
+/// An endpoint of ours (`design.md` 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnEndpoint {
     /// `GET <prefix>/login`.
@@ -28,6 +31,8 @@ pub enum OwnEndpoint {
     Session,
     /// `POST <prefix>/resume`.
     Resume,
+    /// `GET /.well-known/portvakt/jwks.json`.
+    Jwks,
     /// Anything else below the prefix: 404.
     Unknown,
 }
@@ -39,6 +44,9 @@ impl OwnEndpoint {
         let path = request.path();
         if !is_below(path, prefix) && !is_below(path, WELL_KNOWN) {
             return None;
+        }
+        if path == JWKS {
+            return Some(Self::Jwks);
         }
         Some(match path.strip_prefix(prefix).unwrap_or_default() {
             "/login" => Self::Login,
@@ -59,6 +67,7 @@ impl OwnEndpoint {
         match self {
             Self::Logout => &[Method::GET, Method::POST],
             Self::BackChannelLogout | Self::Resume => &[Method::POST],
+            Self::Jwks => &[Method::GET, Method::HEAD],
             Self::Login
             | Self::Callback
             | Self::LogoutCallback
@@ -91,6 +100,7 @@ mod tests {
 
     #[test]
     fn endpoints_are_found_by_their_exact_path() {
+        assert_eq!(of("/.well-known/portvakt/jwks.json"), Some(OwnEndpoint::Jwks));
         assert_eq!(of("/oauth2/login?redirect=/"), Some(OwnEndpoint::Login));
         assert_eq!(of("/%6fauth2/callback"), Some(OwnEndpoint::Callback));
         assert_eq!(of("/oauth2/logout/callback"), Some(OwnEndpoint::LogoutCallback));
@@ -108,7 +118,9 @@ mod tests {
             "/oauth2/login/",
             "/oauth2/login;a",
             "/oauth2/LOGIN",
-            "/.well-known/portvakt/jwks.json",
+            "/.well-known/portvakt/jwks.json/",
+            "/.well-known/portvakt/JWKS.json",
+            "/.well-known/portvakt",
             "/.Well-Known/Portvakt",
         ] {
             assert_eq!(of(target), Some(OwnEndpoint::Unknown), "{target}");

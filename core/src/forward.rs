@@ -3,6 +3,7 @@
 //! **Invariant:** removal comes before anything is written and on every route, public ones too
 //! (`threats.md` ID-2). A missing fact is a missing header (ID-6).
 
+pub mod assertion;
 pub mod plain;
 pub mod strip;
 
@@ -139,7 +140,7 @@ pub struct PlannedHeader {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderPlan {
     headers: Vec<PlannedHeader>,
-    /// For whom the session's handle is made.
+    /// For whom the session's handle and the assertion are made.
     audience: String,
 }
 
@@ -190,7 +191,7 @@ impl HeaderPlan {
         &self.headers
     }
 
-    /// For whom the session's handle is made.
+    /// For whom the session's handle and the assertion are made.
     #[must_use]
     pub fn audience(&self) -> &str {
         &self.audience

@@ -9,6 +9,7 @@
 mod file;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -86,14 +87,31 @@ impl<K> Ring<K> {
     /// The key of this id, active already or not yet, unless it has retired.
     #[must_use]
     pub fn by_id(&self, id: KeyId, now: Timestamp) -> Option<&K> {
-        let accepted = |key: &&RingKey<K>| key.id == id && key.retire_after.is_none_or(|end| now < end);
-        self.keys.iter().find(accepted).map(|key| &key.key)
+        self.keys.iter().find(|key| key.id == id && !key.is_retired(now)).map(|key| &key.key)
+    }
+
+    /// Every key that is accepted, active already or not yet, oldest first.
+    pub fn accepted(&self, now: Timestamp) -> impl Iterator<Item = &RingKey<K>> {
+        self.keys.iter().filter(move |key| !key.is_retired(now))
     }
 
     /// Every key, oldest first.
     #[must_use]
     pub fn keys(&self) -> &[RingKey<K>] {
         &self.keys
+    }
+}
+
+impl<K> RingKey<K> {
+    /// The same id and times with this key.
+    fn with<L>(&self, key: L) -> RingKey<L> {
+        RingKey { id: self.id, active_from: self.active_from, retire_after: self.retire_after, key }
+    }
+
+    /// Whether it is not accepted any more.
+    #[must_use]
+    pub fn is_retired(&self, now: Timestamp) -> bool {
+        self.retire_after.is_some_and(|end| end <= now)
     }
 }
 
@@ -137,8 +155,11 @@ pub struct ClientKey {
     /// `kid`.
     pub kid: String,
     /// The key.
-    pub key: std::sync::Arc<SigningKey>,
+    pub key: Arc<SigningKey>,
 }
+
+/// The purpose of the key pairs that sign what apps are told (`X-Identity-Assertion`).
+pub const ASSERTION: &str = "assertion";
 
 /// The purposes that a symmetric key can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +201,8 @@ pub struct Keys {
     pub pseudonym: Ring<MacKey>,
     /// Makes what logs hold instead of identities.
     pub audit: Ring<MacKey>,
+    /// Signs assertions; `None` if there is no such file, which only routes without assertions do without.
+    pub assertion: Option<Ring<Arc<SigningKey>>>,
 }
 
 impl Keys {
@@ -187,12 +210,21 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// The first file that is missing, readable by others, malformed or weak; equal keys anywhere.
+    /// The first file that is missing, readable by others, malformed or weak; equal keys anywhere. The file
+    /// of assertion keys may be missing: [`Keys::demand_assertion`] says who needs it.
     pub fn load(folder: &Path) -> Result<Self, KeyFileError> {
-        let files = Secret::ALL
+        let mut files = Secret::ALL
             .into_iter()
             .map(|purpose| KeyFile::read(&path_of(folder, purpose.as_str()), purpose.as_str()))
             .collect::<Result<Vec<_>, _>>()?;
+        let assertion = match KeyFile::read(&path_of(folder, ASSERTION), ASSERTION) {
+            Ok(file) => {
+                files.push(file);
+                files.last().map(KeyFile::assertion_keys).transpose()?.and_then(Ring::new)
+            }
+            Err(KeyFileError::Missing { .. }) => None,
+            Err(error) => return Err(error),
+        };
         file::refuse_equal(&files)?;
         let ring = |purpose: Secret| files[purpose as usize].secrets();
         let macs = |purpose| map_ring(ring(purpose)?, MacKey::new);
@@ -201,7 +233,21 @@ impl Keys {
             revocation: macs(Secret::Revocation)?,
             pseudonym: macs(Secret::Pseudonym)?,
             audit: macs(Secret::Audit)?,
+            assertion,
         })
+    }
+
+    /// Fails unless assertions can be made.
+    ///
+    /// # Errors
+    ///
+    /// If there is no file of assertion keys, or all of them have retired.
+    pub fn demand_assertion(&self, folder: &Path, now: Timestamp) -> Result<(), KeyFileError> {
+        match &self.assertion {
+            None => Err(KeyFileError::missing(&path_of(folder, ASSERTION), ASSERTION)),
+            Some(ring) if ring.active(now).is_retired(now) => Err(KeyFileError::Empty),
+            Some(_) => Ok(()),
+        }
     }
 }
 
@@ -209,15 +255,7 @@ fn map_ring<K>(
     secrets: Vec<RingKey<Zeroizing<[u8; 32]>>>,
     make: impl Fn(&[u8; 32]) -> K,
 ) -> Result<Ring<K>, KeyFileError> {
-    let keys = secrets
-        .into_iter()
-        .map(|RingKey { id, active_from, retire_after, key }| RingKey {
-            id,
-            active_from,
-            retire_after,
-            key: make(&key),
-        })
-        .collect();
+    let keys = secrets.into_iter().map(|secret| secret.with(make(&secret.key))).collect();
     Ring::new(keys).ok_or(KeyFileError::Empty)
 }
 

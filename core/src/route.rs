@@ -17,6 +17,7 @@ use http::Method;
 
 use crate::access::{Access, Requirement};
 use crate::forward::HeaderPlan;
+use crate::forward::assertion::AssertionPlan;
 use crate::provider::ProviderSettings;
 use crate::redirect::Target;
 use crate::request::{HostName, NormalRequest, normal_path, without_parameters};
@@ -191,6 +192,8 @@ pub struct Route {
     pub host: UpstreamHost,
     /// What the app is told, and under which names.
     pub headers: Arc<HeaderPlan>,
+    /// What its assertions say, if its app gets any.
+    pub assertion: Option<Arc<AssertionPlan>>,
     /// Which requests prolong the session.
     pub activity: Activity,
     /// What happens while the view of ended sessions is stale.
@@ -485,6 +488,7 @@ pub(crate) mod tests_support {
             }),
             host: UpstreamHost::Keep,
             headers: Arc::new(HeaderPlan::default()),
+            assertion: None,
             activity: Activity::default(),
             revocation: Staleness::default(),
             keep_cache_control: false,

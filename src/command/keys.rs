@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 use portvakt_core::clock::{Clock, Timestamp};
 use portvakt_core::config;
-use portvakt_core::key::{KeyFile, KeyFileError, NewKey, PROPAGATION, Secret, path_of};
+use portvakt_core::key::{ASSERTION, KeyFile, KeyFileError, NewKey, PROPAGATION, Secret, path_of};
 use portvakt_core::provider::ClientAuth;
 use portvakt_core::token::Algorithm;
 
@@ -27,7 +27,7 @@ enum Action {
     New {
         #[command(flatten)]
         purpose: Purpose,
-        /// The algorithm of a client key.
+        /// The algorithm: of a client key RS256 or ES256, of an assertion key ES256 or EdDSA.
         #[arg(long, value_enum)]
         alg: Option<Alg>,
     },
@@ -35,11 +35,11 @@ enum Action {
     Rotate {
         #[command(flatten)]
         purpose: Purpose,
-        /// The algorithm of a client key; that of its predecessor if left out.
+        /// The algorithm of a key pair; that of its predecessor if left out.
         #[arg(long, value_enum)]
         alg: Option<Alg>,
     },
-    /// Shows ids and times; with `--jwks` the public keys to register at the provider.
+    /// Shows ids and times; with `--jwks` the public keys: a client's are registered at the provider.
     List {
         #[command(flatten)]
         purpose: Purpose,
@@ -51,19 +51,21 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Purpose {
-    /// cookie, revocation, pseudonym, audit, or client-<provider>.
+    /// cookie, revocation, pseudonym, audit, assertion, or client-<provider>.
     purpose: String,
     #[command(flatten)]
     file: ConfigFile,
 }
 
-/// What a client key signs with (dossier 2.5).
+/// What a key pair signs with (dossier 2.5; `design.md` 3).
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Alg {
     #[value(name = "RS256")]
     Rs256,
     #[value(name = "ES256")]
     Es256,
+    #[value(name = "EdDSA")]
+    EdDsa,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -74,9 +76,11 @@ enum KeysError {
     Key(#[from] KeyFileError),
     #[error("there are no keys for `{given}`; one of: {known}")]
     Purpose { given: String, known: String },
-    #[error("`--alg` is for client keys; a `{0}` key is 32 random bytes")]
+    #[error("`--alg` is for key pairs; a `{0}` key is 32 random bytes")]
     NotAPair(String),
-    #[error("`--jwks` is for client keys; a `{0}` key has no public half")]
+    #[error("a `{purpose}` key is {takes}")]
+    Algorithm { purpose: String, takes: &'static str },
+    #[error("`--jwks` is for key pairs; a `{0}` key has no public half")]
     NoPublicHalf(String),
 }
 
@@ -110,17 +114,16 @@ impl Action {
                     "{}: key {} is used in {hours} hours; until then every replica must have this file{}",
                     place.path.display(),
                     newest(&file)?,
-                    if place.is_client {
-                        " and the provider its public half (`portvakt keys list --jwks`)"
-                    } else {
-                        ""
+                    match place.sort {
+                        Sort::Client => " and the provider its public half (`portvakt keys list --jwks`)",
+                        Sort::Assertion | Sort::Secret => "",
                     },
                 ));
             }
             Self::List { purpose, jwks } => {
                 let place = purpose.place()?;
                 let file = KeyFile::read(&place.path, &place.purpose)?;
-                if jwks && !place.is_client {
+                if jwks && place.sort == Sort::Secret {
                     return Err(KeysError::NoPublicHalf(place.purpose));
                 }
                 if jwks {
@@ -159,7 +162,15 @@ fn list(file: &KeyFile, now: Timestamp) -> Result<(), KeyFileError> {
 struct Place {
     purpose: String,
     path: PathBuf,
-    is_client: bool,
+    sort: Sort,
+}
+
+/// What sort of keys a purpose has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sort {
+    Secret,
+    Client,
+    Assertion,
 }
 
 impl Purpose {
@@ -176,13 +187,19 @@ impl Purpose {
         let known: Vec<&str> = Secret::ALL
             .iter()
             .map(|secret| secret.as_str())
+            .chain([ASSERTION])
             .chain(clients.iter().map(String::as_str))
             .collect();
         if !known.contains(&self.purpose.as_str()) {
             return Err(KeysError::Purpose { given: self.purpose.clone(), known: known.join(", ") });
         }
+        let sort = match self.purpose.as_str() {
+            ASSERTION => Sort::Assertion,
+            _ if clients.contains(&self.purpose) => Sort::Client,
+            _ => Sort::Secret,
+        };
         Ok(Place {
-            is_client: clients.contains(&self.purpose),
+            sort,
             path: path_of(&configuration.keys, &self.purpose),
             purpose: self.purpose.clone(),
         })
@@ -191,12 +208,18 @@ impl Purpose {
 
 impl Place {
     fn kind(&self, alg: Option<Alg>) -> Result<NewKey, KeysError> {
-        match (self.is_client, alg) {
-            (false, None) => Ok(NewKey::Secret),
-            (false, Some(_)) => Err(KeysError::NotAPair(self.purpose.clone())),
+        let refuse = |takes| Err(KeysError::Algorithm { purpose: self.purpose.clone(), takes });
+        match (self.sort, alg) {
+            (Sort::Secret, None) => Ok(NewKey::Secret),
+            (Sort::Secret, Some(_)) => Err(KeysError::NotAPair(self.purpose.clone())),
             // ID-porten's metadata lists RS256 alone today (dossier 2.5).
-            (true, None | Some(Alg::Rs256)) => Ok(NewKey::Pair(Algorithm::Rs256)),
-            (true, Some(Alg::Es256)) => Ok(NewKey::Pair(Algorithm::Es256)),
+            (Sort::Client, None | Some(Alg::Rs256)) => Ok(NewKey::Pair(Algorithm::Rs256)),
+            (Sort::Client, Some(Alg::EdDsa)) => refuse("RS256 or ES256"),
+            (Sort::Assertion, Some(Alg::Rs256)) => refuse("ES256 or EdDSA"),
+            (Sort::Client, Some(Alg::Es256)) | (Sort::Assertion, None | Some(Alg::Es256)) => {
+                Ok(NewKey::Pair(Algorithm::Es256))
+            }
+            (Sort::Assertion, Some(Alg::EdDsa)) => Ok(NewKey::Pair(Algorithm::EdDsa)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The request as the app gets it, built from the permit (`design.md` D3, D4, D7a).
+//! The request as the app gets it, built from the permit (`design.md` D3, D4, D7).
 //!
 //! **Invariant:** what only we may write is taken away before anything is written, on every route. Pingora
 //! has removed hop-by-hop fields and what `Connection` names by now, so a client cannot take ours away.
@@ -11,11 +11,11 @@ use pingora::http::RequestHeader;
 use pingora::prelude::{ErrorType, OrErr as _, Result};
 use portvakt_core::access::Permit;
 use portvakt_core::cookie::{self, ForUpstream};
-use portvakt_core::forward::plain;
+use portvakt_core::forward::{assertion, plain};
 use portvakt_core::route::UpstreamHost;
 
 use super::arrival::Arrival;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Live, Snapshot};
 
 /// Makes `request`, a copy of the client's, what the app gets.
 pub(super) fn write(
@@ -23,6 +23,7 @@ pub(super) fn write(
     permit: &Permit,
     arrival: &Arrival,
     snapshot: &Snapshot,
+    live: &Live,
 ) -> Result<()> {
     take_away(request, snapshot);
     write_cookies(request)?;
@@ -36,6 +37,16 @@ pub(super) fn write(
             Cow::Borrowed(name) => request.insert_header(*name, value)?,
             Cow::Owned(name) => request.insert_header(name.clone(), value)?,
         }
+    }
+    // The header is there, or the request fails (ID-7).
+    if let Some(plan) = &permit.route().assertion {
+        let (generation, now) = (snapshot.generation, live.clock.now());
+        let assertion = live
+            .assertions
+            .header(plan, session, &snapshot.keys, generation, now)
+            .inspect_err(|error| tracing::error!(%error, "an assertion cannot be made"))
+            .or_err(ErrorType::HTTPStatus(500), "an assertion cannot be made")?;
+        request.insert_header(assertion::HEADER, assertion)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! It goes on after a problem, so that one run shows all of them; whoever calls it discards what it made
 //! if one of them is an error (`threats.md` OM-1).
 
+mod assertion;
 mod file;
 mod header;
 mod host;
@@ -68,11 +69,15 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
     let prefix = prefix(raw.prefix.as_ref(), desk);
     let providers = Providers::check(raw, circumstances, desk);
     let upstreams = Upstreams::check(raw, desk);
-    let hosts = host::hosts(
-        raw,
-        &host::Surroundings { circumstances, prefix: &prefix, providers: &providers, upstreams: &upstreams },
-        desk,
-    );
+    let assertion = assertion::assertion(raw, circumstances, desk);
+    let surroundings = host::Surroundings {
+        circumstances,
+        prefix: &prefix,
+        providers: &providers,
+        upstreams: &upstreams,
+        issuer: assertion.issuer.as_deref(),
+    };
+    let hosts = host::hosts(raw, &surroundings, desk);
     let session = session(raw.session.as_ref(), &providers, desk);
     let revocation_max_lag = revocation(raw.revocation.as_ref(), desk);
     let limits = limits(raw.limits.as_ref(), desk);
@@ -88,6 +93,7 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
         prefix,
         keys: raw.keys.as_ref()?.value.clone(),
         session,
+        assertion_cache: assertion.cache,
         revocation_max_lag,
         providers: providers.settings(),
         hosts,

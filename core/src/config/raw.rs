@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::problem::Span;
-use super::shape::{At, Desk, Named, Shape, choice, point, read_at, record, unknown_word};
+use super::shape::{At, Desk, Named, Shape, Size, choice, point, read_at, record, unknown_word};
 use super::tree::{Node, Value};
 
 type List<T> = Vec<At<T>>;
@@ -37,6 +37,8 @@ record! {
         optional session: RawSession,
         /// how the end of sessions is shared
         optional revocation: RawRevocation,
+        /// the signed assertions that routes with `assertion: true` add
+        optional assertion: RawAssertion,
         /// limits of the front
         optional limits: RawLimits,
         /// where the logs go
@@ -95,6 +97,16 @@ record! {
     RawRevocation {
         /// the age of the view of ended sessions from which strict routes answer 503; 5s by default
         optional max_lag: Duration,
+    }
+}
+
+record! {
+    /// The signed assertions that apps get.
+    RawAssertion {
+        /// who issues them (`iss`), a URL; by default the host's origin
+        optional issuer: String,
+        /// the most memory for assertions that are used again; 32MiB by default
+        optional cache: Size,
     }
 }
 
@@ -211,8 +223,10 @@ record! {
         optional revocation: RawStaleness,
         /// replies to logged-in requests: `private` (default) keeps them from caches, `app` leaves them as the app says
         optional cache: RawCache,
-        /// for whom the session's handle is made; the upstream's name by default
+        /// for whom the session's handle and the assertion are made; the upstream's name by default
         optional audience: String,
+        /// whether the app also gets a signed assertion, in `X-Identity-Assertion`; false by default
+        optional assertion: bool,
         /// identity headers that are renamed, dropped or encoded otherwise, by fact
         optional headers: Named<RawHeader>,
     }

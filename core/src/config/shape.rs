@@ -420,6 +420,41 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     })
 }
 
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Size(pub(super) usize);
+
+impl Shape for Size {
+    fn read(node: &Node, desk: &mut Desk<'_>) -> Option<Self> {
+        let text = desk.scalar(node, "a size such as `32MiB`")?;
+        let size = parse_size(&text);
+        if size.is_none() {
+            let message = format!("{} is not a size", desk.quoted(&node.span));
+            desk.error(&node.span, message, "write a number and its unit: `512KiB`, `32MiB` or `1GiB`");
+        }
+        size
+    }
+
+    fn schema() -> Json {
+        or_variable(json!({ "type": "string", "pattern": "^[0-9]{1,6}(KiB|MiB|GiB)$" }))
+    }
+}
+
+/// `512KiB`, `32MiB`, `1GiB`.
+pub(super) fn parse_size(text: &str) -> Option<Size> {
+    let (digits, unit) = text.split_at(text.find(|char: char| !char.is_ascii_digit())?);
+    if digits.len() > 6 {
+        return None;
+    }
+    let shift = match unit {
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return None,
+    };
+    digits.parse::<usize>().ok()?.checked_mul(1 << shift).map(Size)
+}
+
 /// As a file would have it.
 pub(super) fn show_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();

@@ -1081,6 +1081,9 @@ fn fits(value: &serde_json::Value, schema: &serde_json::Value) -> Result<(), Str
                 "^[0-9]{1,9}(ms|s|m|h)$" => {
                     value.as_str().is_some_and(|text| shape::parse_duration(text).is_some())
                 }
+                "^[0-9]{1,6}(KiB|MiB|GiB)$" => {
+                    value.as_str().is_some_and(|text| shape::parse_size(text).is_some())
+                }
                 "^(file|env):." => {
                     value.as_str().is_some_and(|text| text.starts_with("file:") || text.starts_with("env:"))
                 }

@@ -79,7 +79,7 @@ fn value(
 
 /// A handle of the session that two audiences cannot compare; it stays the same as long as the session
 /// lives, whatever keys rotate, and is no revocation tag.
-fn handle(session: &Session, audience: &str, handles: &Ring<MacKey>) -> String {
+pub(super) fn handle(session: &Session, audience: &str, handles: &Ring<MacKey>) -> String {
     let key = &handles.active(session.began()).key;
     let handle: [u8; 16] = key.tag("session-handle", &[audience.as_bytes(), session.id().bytes()]);
     base64_simd::URL_SAFE_NO_PAD.encode_to_string(handle)

@@ -91,9 +91,23 @@ pub enum KeyFileError {
         #[source]
         source: KeyError,
     },
+    /// It signs otherwise than apps are promised.
+    #[error("key {id} in {path} is of a kind that does not sign assertions; make one of ES256 or EdDSA with `portvakt keys rotate assertion`")]
+    Algorithm {
+        /// The file.
+        path: String,
+        /// The key's id.
+        id: String,
+    },
     /// It has no key that is still accepted.
     #[error("a key file holds no key that is still accepted; run `portvakt keys rotate`")]
     Empty,
+}
+
+impl KeyFileError {
+    pub(super) fn missing(path: &Path, purpose: &str) -> Self {
+        Self::Missing { path: path.display().to_string(), purpose: purpose.to_owned() }
+    }
 }
 
 /// What kind of key to make.
@@ -175,9 +189,7 @@ impl KeyFile {
     pub fn read(path: &Path, purpose: &str) -> Result<Self, KeyFileError> {
         let name = path.display().to_string();
         let io = |source: std::io::Error| match source.kind() {
-            std::io::ErrorKind::NotFound => {
-                KeyFileError::Missing { path: name.clone(), purpose: purpose.into() }
-            }
+            std::io::ErrorKind::NotFound => KeyFileError::missing(path, purpose),
             _ => KeyFileError::Io { path: name.clone(), source },
         };
         let malformed = || KeyFileError::Malformed { path: name.clone(), purpose: purpose.into() };
@@ -294,6 +306,18 @@ impl KeyFile {
         if keys.is_empty() { Err(KeyFileError::Empty) } else { Ok(keys) }
     }
 
+    /// The keys that sign assertions: ES256 or EdDSA.
+    pub(super) fn assertion_keys(&self) -> Result<Vec<RingKey<Arc<SigningKey>>>, KeyFileError> {
+        let ring_key = |entry: &Entry| {
+            let key = self.pair(entry)?;
+            if !matches!(key.algorithm(), Algorithm::Es256 | Algorithm::EdDsa) {
+                return Err(KeyFileError::Algorithm { path: self.name(), id: entry.id.clone() });
+            }
+            Ok(self.ring_key(entry)?.with(Arc::new(key)))
+        };
+        self.content.keys.iter().map(ring_key).collect()
+    }
+
     /// The symmetric keys.
     pub(super) fn secrets(&self) -> Result<Vec<RingKey<Zeroizing<[u8; 32]>>>, KeyFileError> {
         self.content.keys.iter().map(|entry| self.secret(entry)).collect()
@@ -301,20 +325,28 @@ impl KeyFile {
 
     fn secret(&self, entry: &Entry) -> Result<RingKey<Zeroizing<[u8; 32]>>, KeyFileError> {
         let weak = || KeyFileError::Weak { path: self.name(), id: entry.id.clone() };
-        let malformed =
-            || KeyFileError::Malformed { path: self.name(), purpose: self.content.purpose.clone() };
-        let text = entry.secret.as_ref().ok_or_else(malformed)?;
-        let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode_to_vec(text.as_bytes()).map_err(|_| malformed())?);
-        let key = Zeroizing::new(<[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| malformed())?);
+        let text = entry.secret.as_ref().ok_or_else(|| self.malformed())?;
+        let bytes = URL_SAFE_NO_PAD.decode_to_vec(text.as_bytes()).map_err(|_| self.malformed())?;
+        let bytes = Zeroizing::new(bytes);
+        let key = Zeroizing::new(<[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| self.malformed())?);
         if is_weak(&key) {
             return Err(weak());
         }
+        Ok(self.ring_key(entry)?.with(key))
+    }
+
+    /// The entry's id and times.
+    fn ring_key(&self, entry: &Entry) -> Result<RingKey<()>, KeyFileError> {
         Ok(RingKey {
-            id: KeyId::parse(&entry.id).ok_or_else(malformed)?,
+            id: KeyId::parse(&entry.id).ok_or_else(|| self.malformed())?,
             active_from: Timestamp::from_seconds(entry.active_from),
             retire_after: entry.retire_after.map(Timestamp::from_seconds),
-            key,
+            key: (),
         })
+    }
+
+    fn malformed(&self) -> KeyFileError {
+        KeyFileError::Malformed { path: self.name(), purpose: self.content.purpose.clone() }
     }
 
     fn pair(&self, entry: &Entry) -> Result<SigningKey, KeyFileError> {
@@ -385,9 +417,8 @@ pub(super) fn refuse_equal(files: &[KeyFile]) -> Result<(), KeyFileError> {
     let mut known = HashSet::new();
     for file in files {
         for entry in &file.content.keys {
-            if let Some(secret) = &entry.secret
-                && !known.insert(secret.as_str())
-            {
+            let mut secrets = entry.secret.iter().chain(&entry.private_key);
+            if !secrets.all(|secret| known.insert(secret.as_str())) {
                 return Err(KeyFileError::Equal { path: file.name(), id: entry.id.clone() });
             }
         }

@@ -60,6 +60,7 @@ const TAKEN: &[&str] = &[
     "x-forwarded-port",
     "x-forwarded-proto",
     "x-http-method-override",
+    "x-identity-assertion",
     "x-real-ip",
 ];
 

@@ -20,6 +20,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) prefix: &'a str,
     pub(super) providers: &'a Providers,
     pub(super) upstreams: &'a Upstreams,
+    /// Who issues assertions, if not each host.
+    pub(super) issuer: Option<&'a str>,
 }
 
 /// Checks all hosts.
@@ -100,23 +102,19 @@ fn host(
             "let patterns such as `/app/**` stand for many",
         );
     }
-    let name = place.as_ref().map_or("", |place| place.host.name.as_str());
+    let origin =
+        place.map(|place| Origin { secure: place.secure, port: place.port(), name: place.host.name });
     let mut routes = Vec::new();
     let mut placed = Vec::new();
     for raw in raw_routes.iter().take(MAX_ROUTES) {
-        if let Some((route, place)) = route(&raw.value, name, provider.as_deref(), surroundings, desk) {
+        if let Some((route, place)) = route(&raw.value, origin.as_ref(), provider.as_deref(), surroundings, desk) {
             routes.push(route);
             placed.push(place);
         }
     }
     let routes = build(routes, &placed, desk)?;
     warn_of_weak_routes(&routes, &placed, desk);
-    let place = place?;
-    Some(Host {
-        origin: Origin { secure: place.secure, port: place.port(), name: place.host.name },
-        provider,
-        routes,
-    })
+    Some(Host { origin: origin?, provider, routes })
 }
 
 fn build(routes: Vec<Route>, placed: &[Placed], desk: &mut Desk<'_>) -> Option<Routes> {

@@ -8,7 +8,7 @@ use http::Method;
 
 use super::host::Surroundings;
 use super::provider::{asserts, level, reaches};
-use super::{DAY, MINUTE, SECOND, Span, bounded, distinct, header};
+use super::{DAY, MINUTE, SECOND, Span, assertion, bounded, distinct, header};
 use crate::access::{Access, Requirement};
 use crate::config::problem::nearest;
 use crate::config::raw::{RawAccess, RawActivity, RawCache, RawKind, RawRequire, RawRoute, RawStaleness};
@@ -17,7 +17,7 @@ use crate::identity::{Kind, Kinds};
 use crate::level::Level;
 use crate::provider::ProviderSettings;
 use crate::request::HostName;
-use crate::route::{Activity, Pattern, Route, Staleness, UpstreamHost};
+use crate::route::{Activity, Origin, Pattern, Route, Staleness, UpstreamHost};
 
 /// Ours besides the prefix (`design.md` 2).
 const WELL_KNOWN: &str = "/.well-known/portvakt";
@@ -33,7 +33,7 @@ pub(super) struct Placed {
 /// Checks one route of a host.
 pub(super) fn route(
     raw: &RawRoute,
-    host: &str,
+    host: Option<&Origin>,
     provider: Option<&ProviderSettings>,
     surroundings: &Surroundings<'_>,
     desk: &mut Desk<'_>,
@@ -46,6 +46,8 @@ pub(super) fn route(
     let upstream_host = raw.host.as_ref().map_or(UpstreamHost::Keep, |host| self::upstream_host(host, desk));
     let audience = audience(raw, desk);
     let headers = header::plan(raw.headers.as_ref(), audience, desk);
+    let origin = host.map(Origin::to_string).unwrap_or_default();
+    let assertion = assertion::plan(raw, &headers, &origin, surroundings, desk);
     let (path, given, pattern) = (raw.path.as_ref()?, raw.access.as_ref()?, pattern?);
     let placed = Placed {
         pattern: pattern.clone(),
@@ -54,13 +56,14 @@ pub(super) fn route(
         access: given.span.clone(),
     };
     let route = Route {
-        name: format!("{host} {pattern}"),
+        name: format!("{} {pattern}", host.map_or("", |host| host.name.as_str())),
         pattern,
         methods,
         access: access?,
         upstream: upstream?,
         host: upstream_host,
         headers: Arc::new(headers),
+        assertion: assertion.map(Arc::new),
         activity: raw.activity.as_ref().map_or(Activity::Navigation, |activity| match activity.value {
             RawActivity::Navigation => Activity::Navigation,
             RawActivity::Any => Activity::Any,
@@ -130,6 +133,7 @@ fn refuse_on_public(given: &At<RawAccess>, raw: &RawRoute, desk: &mut Desk<'_>) 
         ("revocation", raw.revocation.as_ref().map(|field| &field.span)),
         ("cache", raw.cache.as_ref().map(|field| &field.span)),
         ("audience", raw.audience.as_ref().map(|field| &field.span)),
+        ("assertion", raw.assertion.as_ref().filter(|wanted| wanted.value).map(|field| &field.span)),
         ("headers", raw.headers.as_ref().map(|field| &field.span)),
     ];
     for (key, span) in keys.into_iter().filter_map(|(key, span)| Some((key, span?))) {

@@ -1,0 +1,178 @@
+//! The JWT assertion: what the app is told, signed for it alone (`design.md` D7b and 3; RFC 7519; RFC 8725).
+//!
+//! **Invariant:** an assertion names issuer, audience, subject, kind, level, session and time, and lives
+//! [`LIFE`] (`threats.md` ID-8). A missing fact is a missing member, and what a route drops from the
+//! headers is not told here either.
+//!
+//! **Invariant:** without an accepted key there is no assertion, and the request fails (ID-7).
+
+mod kept;
+
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use base64_simd::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
+
+use super::{Fact, HeaderPlan, plain};
+use crate::clock::Timestamp;
+use crate::identity::Person;
+use crate::key::{KeyId, MacKey, Ring};
+use crate::session::Session;
+use crate::token::{SigningError, SigningKey};
+
+pub use self::kept::{Assertions, Unmade};
+
+/// The header that carries it.
+pub const HEADER: &str = "X-Identity-Assertion";
+
+/// `exp` − `iat`.
+pub const LIFE: Duration = Duration::from_secs(60);
+
+/// Facts without which an assertion would not say whom it speaks of (ID-8).
+pub const NEEDED: [Fact; 4] = [Fact::Kind, Fact::Loa, Fact::Subject, Fact::Session];
+
+/// What the assertions of a route say, whoever is logged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssertionPlan {
+    issuer: String,
+    audience: String,
+    facts: Vec<Fact>,
+    id: PlanId,
+}
+
+/// A digest of everything in a plan: plans with the same id make the same assertions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct PlanId([u8; digest::SHA256_OUTPUT_LEN]);
+
+impl AssertionPlan {
+    /// Assertions by `issuer` that tell what the headers tell, for the same audience.
+    #[must_use]
+    pub fn new(issuer: String, headers: &HeaderPlan) -> Self {
+        let facts: Vec<Fact> = headers.headers().iter().map(|header| header.fact).collect();
+        let audience = headers.audience().to_owned();
+        let id = PlanId::of([issuer.as_str(), &audience].into_iter().chain(facts.iter().map(|fact| fact.key())));
+        Self { issuer, audience, facts, id }
+    }
+
+    /// `iss`.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// `aud`.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+}
+
+impl PlanId {
+    fn of<'a>(parts: impl Iterator<Item = &'a str>) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for part in parts {
+            // Each part is preceded by its length, so that none can be shifted into another.
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        Self(context.finish().as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+}
+
+/// A new assertion of a session. `typ` is `JWT`, which ready libraries expect.
+fn sign(
+    plan: &AssertionPlan,
+    session: &Session,
+    (kid, key): (KeyId, &SigningKey),
+    handles: &Ring<MacKey>,
+    now: Timestamp,
+    jti: [u8; 16],
+) -> Result<String, SigningError> {
+    let claims = claims(plan, session, handles, now, jti);
+    key.sign_jws(&[("kid", &kid.to_string()), ("typ", "JWT")], &claims)
+}
+
+fn claims(
+    plan: &AssertionPlan,
+    session: &Session,
+    handles: &Ring<MacKey>,
+    now: Timestamp,
+    jti: [u8; 16],
+) -> Value {
+    let mut claims = Map::new();
+    let mut put = |name: &str, value: Value| claims.insert(name.to_owned(), value);
+    put("iss", plan.issuer.as_str().into());
+    put("aud", plan.audience.as_str().into());
+    put("iat", now.seconds().into());
+    put("exp", (now + LIFE).seconds().into());
+    put("jti", URL_SAFE_NO_PAD.encode_to_string(jti).into());
+    let mut eidas = Map::new();
+    for fact in &plan.facts {
+        let Some(value) = value(*fact, plan, session, handles) else { continue };
+        match member(*fact) {
+            Member::Own(name) => _ = put(name, value),
+            Member::OfEidas(name) => _ = eidas.insert(name.to_owned(), value),
+        }
+    }
+    if !eidas.is_empty() {
+        put("eidas", eidas.into());
+    }
+    claims.into()
+}
+
+/// Where a fact stands.
+enum Member {
+    Own(&'static str),
+    OfEidas(&'static str),
+}
+
+fn member(fact: Fact) -> Member {
+    match fact {
+        Fact::EidasIdentifier => Member::OfEidas("identifier"),
+        Fact::EidasCountry => Member::OfEidas("country"),
+        Fact::Subject => Member::Own("sub"),
+        Fact::Kind
+        | Fact::Fnr
+        | Fact::Loa
+        | Fact::Acr
+        | Fact::Amr
+        | Fact::AuthTime
+        | Fact::Provider
+        | Fact::Session
+        | Fact::GivenName
+        | Fact::FamilyName
+        | Fact::Birthdate
+        | Fact::Email => Member::Own(fact.key()),
+    }
+}
+
+fn value(fact: Fact, plan: &AssertionPlan, session: &Session, handles: &Ring<MacKey>) -> Option<Value> {
+    let who = session.identity();
+    let attributes = who.attributes();
+    let text = |text: &Option<String>| text.as_deref().map(Value::from);
+    let european = match who.person() {
+        Person::European { identifier, .. } => Some(identifier),
+        Person::National { .. } | Person::Email | Person::Pseudonymous => None,
+    };
+    match fact {
+        Fact::Kind => Some(who.kind().as_str().into()),
+        Fact::Fnr => Some(who.pid()?.as_str().into()),
+        Fact::EidasIdentifier => Some(european?.as_str().into()),
+        Fact::EidasCountry => Some(european?.country().into()),
+        Fact::Loa => Some(who.level()?.as_str().into()),
+        Fact::Acr => (!who.acr().is_empty()).then(|| who.acr().into()),
+        Fact::Amr => (!who.amr().is_empty()).then(|| json!(who.amr())),
+        Fact::AuthTime => Some(who.auth_time()?.seconds().into()),
+        Fact::Subject => Some(who.subject().into()),
+        Fact::Provider => Some(who.provider().into()),
+        Fact::Session => Some(plain::handle(session, &plan.audience, handles).into()),
+        Fact::GivenName => text(&attributes.given_name),
+        Fact::FamilyName => text(&attributes.family_name),
+        Fact::Birthdate => text(&attributes.birthdate),
+        Fact::Email => text(&attributes.email),
+    }
+}
+
+#[cfg(test)]
+mod tests;
