@@ -198,11 +198,7 @@ impl Purpose {
             _ if clients.contains(&self.purpose) => Sort::Client,
             _ => Sort::Secret,
         };
-        Ok(Place {
-            sort,
-            path: path_of(&configuration.keys, &self.purpose),
-            purpose: self.purpose.clone(),
-        })
+        Ok(Place { sort, path: path_of(&configuration.keys, &self.purpose), purpose: self.purpose.clone() })
     }
 }
 

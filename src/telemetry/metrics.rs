@@ -473,7 +473,8 @@ mod tests {
         let (old, new) = (now - Duration::from_secs(100), now + Duration::from_secs(50));
         let macs = Ring::new(vec![key(old), key(new)]).unwrap();
         let cookie = Ring::single(KeyId([2; 4]), old, SealKey::new(&[2; 32]));
-        let keys = Keys { cookie, revocation: macs.clone(), pseudonym: macs.clone(), audit: macs, assertion: None };
+        let keys =
+            Keys { cookie, revocation: macs.clone(), pseudonym: macs.clone(), audit: macs, assertion: None };
         let metrics = Metrics::new();
         metrics.keys(&keys, now);
         shows(&metrics, r#"portvakt_key_age_seconds{purpose="audit"}"#, "100");

@@ -1018,6 +1018,72 @@ fn a_problem_is_shown_with_its_line_and_remedy() {
 }
 
 #[test]
+fn a_route_asks_for_assertions_and_the_file_says_who_issues_them() {
+    let wanted = |top: &str| {
+        with("access: login", "access: login\n        assertion: true")
+            .replace("keys: keys", &format!("keys: keys{top}"))
+    };
+    let plan = |text: &str| {
+        let loaded = check(text).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(loaded.warnings, []);
+        let plan = route(&loaded, "/app/**").assertion.clone().unwrap();
+        (plan.issuer().to_owned(), plan.audience().to_owned(), loaded.configuration.assertion_cache)
+    };
+    assert_eq!(plan(&wanted("")), ("http://localhost:8080".into(), "app".into(), 32 << 20));
+    let given = wanted("\nassertion: {issuer: \"https://login.example/\", cache: 2GiB}");
+    let given = given.replace("assertion: true", "assertion: true\n        audience: the-app");
+    assert_eq!(plan(&given), ("https://login.example/".into(), "the-app".into(), 2 << 30));
+    assert!(route(&check(BASE).unwrap(), "/app/**").assertion.is_none());
+    assert!(route(&check(&given).unwrap(), "/").assertion.is_none());
+}
+
+#[test]
+fn assertions_that_nobody_could_use_are_told() {
+    const WANTED: &str = "access: login\n        assertion: true";
+    expect(&[
+        (
+            "keys: keys",
+            "keys: keys\nassertion: {cache: 1MiB}",
+            &["7:13: warning: no route asks for assertions"],
+        ),
+        (
+            "access: public",
+            "access: public\n        assertion: true",
+            &["20:20: warning: `assertion` has no effect on a public route"],
+        ),
+        ("access: login", "access: login\n        assertion: yes", &["23:20: `yes` is neither"]),
+        (
+            "access: login",
+            &format!("{WANTED}\n        headers: {{fnr: drop, subject: drop}}"),
+            &["24:30: an assertion says whom it speaks of, and this route drops `subject`"],
+        ),
+        (
+            "access: login",
+            "access: login\n        headers: {fnr: X-Identity-Assertion}",
+            &["23:24: `X-Identity-Assertion` means something else"],
+        ),
+    ]);
+    let mut wrong = Vec::new();
+    for (given, expected) in [
+        ("issuer: login.example", "7:21: this is no issuer"),
+        ("issuer: \"http://login.example\"", "7:21: an issuer is an https URL"),
+        ("issuer: \"https://login.example?x\"", "7:21: this is no issuer"),
+        ("cache: 32", "7:20: `32` is not a size"),
+        ("cache: 32MB", "7:20: `32MB` is not a size"),
+        ("cache: 512KiB", "7:20: `512KiB` is out of bounds"),
+        ("cache: 5GiB", "7:20: `5GiB` is out of bounds"),
+        ("cahce: 32MiB", "7:13: unknown key `cahce`; did you mean `cache`?"),
+    ] {
+        let text = with("access: login", WANTED);
+        let found = heads(&text.replace("keys: keys", &format!("keys: keys\nassertion: {{{given}}}")));
+        if found.len() != 1 || !found[0].starts_with(expected) {
+            wrong.push((given, found));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
 fn the_published_schema_is_this_one() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/gateway.schema.json");
     let current = format!("{}\n", serde_json::to_string_pretty(&schema()).unwrap());

@@ -51,7 +51,8 @@ impl AssertionPlan {
     pub fn new(issuer: String, headers: &HeaderPlan) -> Self {
         let facts: Vec<Fact> = headers.headers().iter().map(|header| header.fact).collect();
         let audience = headers.audience().to_owned();
-        let id = PlanId::of([issuer.as_str(), &audience].into_iter().chain(facts.iter().map(|fact| fact.key())));
+        let id =
+            PlanId::of([issuer.as_str(), &audience].into_iter().chain(facts.iter().map(|fact| fact.key())));
         Self { issuer, audience, facts, id }
     }
 

@@ -131,9 +131,22 @@ pub(crate) mod tests {
         }
     }
 
+    /// Somebody known by an e-mail address alone, at no level.
+    pub(crate) fn email() -> VerifiedIdentity {
+        VerifiedIdentity {
+            person: Person::Email,
+            acr: String::new(),
+            level: None,
+            amr: vec![],
+            auth_time: None,
+            attributes: Attributes { email: Some("kari@example.no".into()), ..Attributes::default() },
+            ..identity(0)
+        }
+    }
+
     #[test]
     fn what_is_stored_is_resumed() {
-        for who in [identity(5), european()] {
+        for who in [identity(5), european(), email()] {
             let bytes = postcard::to_allocvec(&Stored::of(&who)).unwrap();
             assert_eq!(postcard::from_bytes::<Stored<'_>>(&bytes).unwrap().resume(), Some(who));
         }

@@ -92,7 +92,9 @@ pub enum KeyFileError {
         source: KeyError,
     },
     /// It signs otherwise than apps are promised.
-    #[error("key {id} in {path} is of a kind that does not sign assertions; make one of ES256 or EdDSA with `portvakt keys rotate assertion`")]
+    #[error(
+        "key {id} in {path} is of a kind that does not sign assertions; make one of ES256 or EdDSA with `portvakt keys rotate assertion`"
+    )]
     Algorithm {
         /// The file.
         path: String,
@@ -430,7 +432,7 @@ pub(super) fn refuse_equal(files: &[KeyFile]) -> Result<(), KeyFileError> {
 mod tests {
     use super::*;
     use crate::key::Keys;
-    use crate::key::Secret;
+    use crate::key::{ASSERTION, Secret};
 
     struct Folder(PathBuf);
 
@@ -529,6 +531,40 @@ mod tests {
         let mut file = KeyFile::read(&path, "cookie").unwrap();
         file.rotate(NewKey::Secret, at(from + OVERLAP.as_secs())).unwrap();
         assert_eq!(file.summary().unwrap().len(), 2, "the retired key is gone");
+    }
+
+    #[test]
+    fn assertion_keys_may_be_missing_and_are_pairs_of_the_promised_kinds() {
+        let folder = Folder::with_all_keys();
+        let path = path_of(&folder.0, ASSERTION);
+        let keys = Keys::load(&folder.0).unwrap();
+        assert!(keys.assertion.is_none());
+        let message = keys.demand_assertion(&folder.0, at(0)).unwrap_err().to_string();
+        assert!(message.ends_with("`portvakt keys new assertion`"), "{message}");
+        for algorithm in [Algorithm::Es256, Algorithm::EdDsa] {
+            let mut file = KeyFile::create(&path, ASSERTION, NewKey::Pair(algorithm), at(1000)).unwrap();
+            file.rotate(NewKey::Pair(algorithm), at(2000)).unwrap();
+            let keys = Keys::load(&folder.0).unwrap();
+            let ring = keys.assertion.as_ref().unwrap();
+            assert_eq!(ring.accepted(at(2000)).count(), 2);
+            assert_eq!(ring.active(at(2000)).active_from, at(1000));
+            assert!(keys.demand_assertion(&folder.0, at(2000)).is_ok());
+            fs::remove_file(&path).unwrap();
+        }
+        KeyFile::create(&path, ASSERTION, NewKey::Pair(Algorithm::Rs256), at(0)).unwrap();
+        assert!(matches!(Keys::load(&folder.0), Err(KeyFileError::Algorithm { .. })));
+        fs::remove_file(&path).unwrap();
+        KeyFile::create(&path, ASSERTION, NewKey::Secret, at(0)).unwrap();
+        assert!(Keys::load(&folder.0).is_err());
+        fs::remove_file(&path).unwrap();
+        let mut file = KeyFile::create(&path, ASSERTION, NewKey::Pair(Algorithm::Es256), at(0)).unwrap();
+        file.rotate(NewKey::Pair(Algorithm::Es256), at(0)).unwrap();
+        folder.edit(ASSERTION, |content| {
+            content["keys"][1]["private_key"] = content["keys"][0]["private_key"].clone();
+        });
+        assert!(matches!(Keys::load(&folder.0), Err(KeyFileError::Equal { .. })));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(Keys::load(&folder.0), Err(KeyFileError::Mode(_))));
     }
 
     #[test]

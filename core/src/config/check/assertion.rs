@@ -65,7 +65,8 @@ pub(super) fn plan(
 }
 
 fn is_wanted(file: &RawFile) -> bool {
-    let routes = file.hosts.iter().flat_map(|hosts| &hosts.value).filter_map(|host| host.value.routes.as_ref());
+    let routes =
+        file.hosts.iter().flat_map(|hosts| &hosts.value).filter_map(|host| host.value.routes.as_ref());
     routes.flat_map(|routes| &routes.value).any(|route| {
         let route = &route.value;
         route.assertion.as_ref().is_some_and(|wanted| wanted.value) || route.unread.contains(&"assertion")

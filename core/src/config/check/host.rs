@@ -107,7 +107,9 @@ fn host(
     let mut routes = Vec::new();
     let mut placed = Vec::new();
     for raw in raw_routes.iter().take(MAX_ROUTES) {
-        if let Some((route, place)) = route(&raw.value, origin.as_ref(), provider.as_deref(), surroundings, desk) {
+        if let Some((route, place)) =
+            route(&raw.value, origin.as_ref(), provider.as_deref(), surroundings, desk)
+        {
             routes.push(route);
             placed.push(place);
         }
