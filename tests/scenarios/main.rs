@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a scenario that cannot go on fails")]
 
+mod assertion;
 mod certified;
 mod digdir;
 #[allow(dead_code, reason = "offers more than today's scenarios use")]
