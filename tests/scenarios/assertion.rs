@@ -3,10 +3,10 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, VerificationAlgorithm};
 use base64_simd::URL_SAFE_NO_PAD;
+use portvakt_core::clock::Clock;
 use serde_json::{Value, json};
 
 use crate::harness::process::{await_that, program};
@@ -196,7 +196,7 @@ fn generation(world: &World) -> u64 {
 }
 
 fn seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    Clock::start().now().seconds()
 }
 
 /// The assertion in the latest request; there is exactly one.
