@@ -14,7 +14,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("cookie", &[]),
     ("endpoint", &["request"]),
-    ("forward", &["identity", "key", "session"]),
+    ("forward", &["clock", "identity", "key", "seal", "session", "token"]),
     ("identity", &["clock", "level", "provider", "token"]),
     ("key", &["clock", "seal", "token"]),
     ("level", &[]),

@@ -1,3 +1,5 @@
+//! What assertions say, how long they are used, and when there is none.
+
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, VerificationAlgorithm};
