@@ -8,17 +8,30 @@
 //!
 //! **Invariant:** what is not known is not accepted: a session that began before [`Revocations::known_since`]
 //! logs in again.
+//!
+//! **Invariant:** nothing in a log takes an end away. What is altered, missing or foreign there is counted, and
+//! moves [`Revocations::known_since`] where an end may have been lost by it.
 
-pub mod log;
-pub mod record;
+mod file;
+mod frame;
+mod log;
+mod record;
+#[cfg(test)]
+mod tests;
+mod view;
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-pub use self::log::{LogError, MemoryLog, Position, RevocationLog};
-pub use self::record::{Kind, Record, RecordError};
+pub use self::file::{FileLog, boot};
+pub use self::log::{Followed, LogError, Position, RevocationLog};
+pub use self::record::{Kind, Proof, Source};
+
+use self::record::{Bytes, Heartbeat, Item, Record, RecordError};
+use self::view::{Entry, Taken, View};
 
 use crate::clock::Timestamp;
 use crate::key::{KeyId, MacKey, Ring, RingKey};
@@ -27,8 +40,11 @@ use crate::session::{Session, SessionId, Tags};
 /// How long an entry is kept beyond the longest session: an attempt to log in may still be under way.
 pub const MARGIN: Duration = Duration::from_secs(15 * 60);
 
+/// How often [`Revocations::tend`] is to be called: what others ended is in force here within that time.
+pub const POLL: Duration = Duration::from_millis(50);
+
 /// What an entry ends, keyed so that neither log nor store can be read for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tag(pub [u8; 16]);
 
 /// Makes tags under one revocation key.
@@ -70,6 +86,12 @@ impl<'a> Tagger<'a> {
         Tag(self.key.tag("subject", &[provider.as_bytes(), issuer.as_bytes(), subject.as_bytes()]))
     }
 
+    /// Where an unproven call comes from.
+    #[must_use]
+    pub fn source(&self, address: IpAddr) -> Source {
+        Source::of(self.key, address)
+    }
+
     /// The tags that a new session's cookie carries.
     #[must_use]
     pub fn tags(
@@ -100,22 +122,107 @@ pub enum Ended {
     BeforeKnowledge,
 }
 
+/// The end is in force here and not in the log yet: a restart of this process may forget it, and others do not
+/// know. It is written as soon as that is possible.
+#[derive(Debug, thiserror::Error)]
+#[error("the end of a session is in force, and not written yet")]
+pub struct NotWritten(#[source] pub Option<LogError>);
+
+/// What an operator says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The longest life of a session, whatever limit it began with.
+    pub longest: Duration,
+    /// The longest time without any listener of which nothing is feared.
+    pub max_gap: Duration,
+    /// The age of the view from which it is stale.
+    pub max_lag: Duration,
+    /// How many unproven ends are remembered.
+    pub unproven: usize,
+}
+
+/// What should never happen, counted since the start. Each is for an operator to look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Alarms {
+    /// Records that were altered, or made with a key that is not ours.
+    pub foreign: u64,
+    /// Records that are missing, by the count of their writer or because they were known here.
+    pub missing: u64,
+    /// Places in the log where a record was destroyed.
+    pub damaged: u64,
+    /// Unproven ends that were forgotten early for lack of room.
+    pub evicted: u64,
+    /// Attempts to write or read that failed.
+    pub failures: u64,
+}
+
 /// What ended early, as this process knows it.
 pub struct Revocations {
     log: Box<dyn RevocationLog>,
-    writer: [u8; 8],
-    sequence: AtomicU64,
-    entries: RwLock<HashMap<Tag, Entry>>,
+    settings: Settings,
+    boot: [u8; 16],
+    /// Ours, among the writers of the log.
+    id: [u8; 8],
+    view: RwLock<View>,
     count: AtomicUsize,
-    known_since: Timestamp,
-    life: Duration,
+    known_since: AtomicU64,
+    followed: AtomicU64,
+    writable: AtomicBool,
+    counters: Counters,
+    // Locked in this order; the view last.
+    reader: Mutex<Reader>,
+    writer: Mutex<Writer>,
+    pending: Mutex<HashSet<Tag>>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    kind: Kind,
-    at: Timestamp,
-    expires: Timestamp,
+#[derive(Default)]
+struct Counters {
+    foreign: AtomicU64,
+    missing: AtomicU64,
+    damaged: AtomicU64,
+    evicted: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// How far the log was read.
+struct Reader {
+    position: Position,
+    /// The sequence of each writer's last record.
+    sequences: HashMap<[u8; 8], u64>,
+    /// What a log that is read from its start says as a whole.
+    pass: Option<Pass>,
+    /// Whether the log that is followed began with a head.
+    headed: bool,
+    /// When somebody last listened, this process or another.
+    listened: Timestamp,
+    /// Until when expired entries have been forgotten.
+    forgotten: Timestamp,
+    /// The log must be written anew, because something is missing from it.
+    broken: bool,
+    rewrite_after: Timestamp,
+    /// As which writer we have last written the log anew.
+    rewrote_as: [u8; 8],
+}
+
+/// How far we have written.
+struct Writer {
+    sequence: u64,
+    /// This process has taken the log's head away: the log lacks something.
+    beheaded: bool,
+    beat_after: Timestamp,
+    retry_after: Timestamp,
+}
+
+/// What a log says as a whole, read from its start.
+#[derive(Default)]
+struct Pass {
+    headed: bool,
+    seen: HashSet<Tag>,
+    /// Something in it was altered, destroyed or is missing.
+    flawed: bool,
+    known_since: Option<Timestamp>,
+    last_sign: Option<Timestamp>,
+    boot: Option<[u8; 16]>,
 }
 
 impl std::fmt::Debug for Revocations {
@@ -125,51 +232,90 @@ impl std::fmt::Debug for Revocations {
 }
 
 impl Revocations {
-    /// Begins with what the log knows. `longest` is the longest life of a session.
+    /// Begins with what the log knows, if the log can be believed to know everything; else from now on.
+    /// `boot` says which start of the machine this is: [`boot`].
     #[must_use]
-    pub fn new(log: Box<dyn RevocationLog>, longest: Duration, now: Timestamp) -> Self {
-        Self {
-            known_since: log.known_since().unwrap_or(now),
+    pub fn open(
+        log: Box<dyn RevocationLog>,
+        settings: Settings,
+        boot: [u8; 16],
+        ring: &Ring<MacKey>,
+        now: Timestamp,
+    ) -> Self {
+        let this = Self {
             log,
-            writer: crate::seal::random(),
-            sequence: AtomicU64::new(0),
-            entries: RwLock::default(),
+            settings,
+            boot,
+            id: crate::seal::random(),
+            view: RwLock::default(),
             count: AtomicUsize::new(0),
-            life: longest + MARGIN,
+            known_since: AtomicU64::new(now.millis()),
+            followed: AtomicU64::new(0),
+            writable: AtomicBool::new(true),
+            counters: Counters::default(),
+            reader: Mutex::new(Reader {
+                position: Position::default(),
+                sequences: HashMap::new(),
+                pass: None,
+                headed: false,
+                listened: now,
+                forgotten: now,
+                broken: false,
+                rewrite_after: now,
+                rewrote_as: [0; 8],
+            }),
+            writer: Mutex::new(Writer { sequence: 0, beheaded: false, beat_after: now, retry_after: now }),
+            pending: Mutex::default(),
+        };
+        this.begin(ring, now);
+        this
+    }
+
+    fn begin(&self, ring: &Ring<MacKey>, now: Timestamp) {
+        {
+            let mut reader = locked(&self.reader);
+            let pass = self.follow(&mut reader, ring, now).ok().flatten();
+            let claim = pass.and_then(|pass| pass.claim(self.settings.max_gap, self.boot, now));
+            reader.broken = claim.is_none();
+            self.known_since.store(claim.unwrap_or(now).millis(), Ordering::Release);
+        }
+        self.tend(ring, now);
+        // What could not be written just before the start may have been an end.
+        if !self.is_writable() {
+            self.known_since.store(now.millis(), Ordering::Release);
         }
     }
 
-    /// Ends whatever carries this tag. When this returns, the end is in force and the log has it.
+    /// Ends whatever carries this tag. When this returns, the end is in force; and the log has it, or the
+    /// error says that it has not yet. An end that is known already costs nothing.
     ///
     /// # Errors
     ///
-    /// [`LogError`] if the log did not take it. It is in force here all the same.
-    pub fn end(&self, kind: Kind, tag: Tag, key: (KeyId, &MacKey), now: Timestamp) -> Result<(), LogError> {
-        let record = Record {
-            writer: self.writer,
-            sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
-            kind,
-            proven: true,
-            tag,
-            at: now,
-            expires: now + self.life,
-        };
-        self.apply(&record);
-        self.log.append(&record.encode(key.0, key.1))?;
-        Ok(())
-    }
-
-    /// Takes a record into the view, whoever wrote it. Idempotent; an entry never ends earlier by it.
-    pub fn apply(&self, record: &Record) {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        let entry = entries.entry(record.tag).or_insert(Entry {
-            kind: record.kind,
-            at: record.at,
-            expires: record.expires,
-        });
-        entry.at = entry.at.max(record.at);
-        entry.expires = entry.expires.max(record.expires);
-        self.count.store(entries.len(), Ordering::Release);
+    /// [`NotWritten`]: it is in force here all the same.
+    pub fn end(
+        &self,
+        kind: Kind,
+        tag: Tag,
+        proof: Proof,
+        key: (KeyId, &MacKey),
+        now: Timestamp,
+    ) -> Result<(), NotWritten> {
+        {
+            let mut pending = locked(&self.pending);
+            let entry = Entry { kind, proof, at: now, expires: now + self.life() };
+            if self.take(tag, entry) == Taken::News {
+                pending.insert(tag);
+            }
+        }
+        // Whoever has it under way has written it when the lock is free.
+        let mut writer = locked(&self.writer);
+        if !locked(&self.pending).contains(&tag) {
+            return Ok(());
+        }
+        if !self.is_writable() {
+            return Err(NotWritten(None));
+        }
+        self.write(&mut writer, &[tag], key, now).map_err(|error| NotWritten(Some(error)))
     }
 
     /// Whether a session has ended.
@@ -178,7 +324,7 @@ impl Revocations {
     ///
     /// [`Ended`] says why it counts no longer.
     pub fn check(&self, session: &Session) -> Result<(), Ended> {
-        if session.began() < self.known_since {
+        if session.began() < self.known_since() {
             return Err(Ended::BeforeKnowledge);
         }
         if self.count.load(Ordering::Acquire) == 0 {
@@ -186,9 +332,9 @@ impl Revocations {
         }
         let tags = session.tags();
         let authenticated = session.identity().auth_time().unwrap_or_else(|| session.began());
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
         let ends = |tag: &Tag| {
-            entries.get(tag).is_some_and(|entry| match entry.kind {
+            view.find(tag).is_some_and(|entry| match entry.kind {
                 Kind::Session => true,
                 // `auth_time` has whole seconds: within the second of the entry it is not newer.
                 Kind::OpSession | Kind::Subject => authenticated.seconds() <= entry.at.seconds(),
@@ -198,18 +344,82 @@ impl Revocations {
         if ended { Err(Ended::Revoked) } else { Ok(()) }
     }
 
-    /// Forgets what no living session can carry. To be called about once a minute.
-    pub fn forget(&self, now: Timestamp) {
-        self.log.trim(now);
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        entries.retain(|_, entry| entry.expires > now);
-        self.count.store(entries.len(), Ordering::Release);
+    /// Follows the log, writes what is due, and forgets. To be called every [`POLL`], by one thread that may
+    /// wait for files.
+    pub fn tend(&self, ring: &Ring<MacKey>, now: Timestamp) {
+        let mut reader = locked(&self.reader);
+        self.notice_step_back(&mut reader, now);
+        let followed = self.follow(&mut reader, ring, now).and_then(|pass| match pass {
+            Some(pass) => self.compare(&mut reader, pass, ring, now),
+            None => Ok(()),
+        });
+        if followed.is_err() {
+            self.count(&self.counters.failures, 1);
+        }
+        if now.since(reader.listened) > self.settings.max_gap {
+            self.know_nothing_before(now);
+        }
+        reader.listened = reader.listened.max(now);
+        let active = ring.active(now);
+        let key = (active.id, &active.key);
+        let beheaded = {
+            let mut writer = locked(&self.writer);
+            self.catch_up(&mut writer, key, now);
+            writer.beheaded
+        };
+        self.rewrite_if_due(&mut reader, beheaded, key, now);
+        if now.since(reader.forgotten) >= FORGET_EVERY {
+            reader.forgotten = now;
+            let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+            view.forget(now);
+            self.count.store(view.len(), Ordering::Release);
+        }
+    }
+
+    /// The clock was set, and an operator meant it: the time in between was not spent without listening.
+    pub fn clock_was_set(&self, now: Timestamp) {
+        let mut reader = locked(&self.reader);
+        self.notice_step_back(&mut reader, now);
+        reader.listened = now;
     }
 
     /// From when on every end of a session is known.
     #[must_use]
     pub fn known_since(&self) -> Timestamp {
-        self.known_since
+        Timestamp::from_millis(self.known_since.load(Ordering::Acquire))
+    }
+
+    /// How old the view is: how long ago the log was last read to its end.
+    #[must_use]
+    pub fn staleness(&self, now: Timestamp) -> Duration {
+        now.since(Timestamp::from_millis(self.followed.load(Ordering::Relaxed)))
+    }
+
+    /// Whether the view is so old that `strict` routes must not rely on it.
+    #[must_use]
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        self.staleness(now) > self.settings.max_lag
+    }
+
+    /// Whether every end is in the log. If not, this process is not ready.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.writable.load(Ordering::Acquire)
+    }
+
+    /// How many ends are in force here and not in the log.
+    #[must_use]
+    pub fn unwritten(&self) -> usize {
+        locked(&self.pending).len()
+    }
+
+    /// What should never happen.
+    #[must_use]
+    pub fn alarms(&self) -> Alarms {
+        let Counters { foreign, missing, damaged, evicted, failures } = &self.counters;
+        let [foreign, missing, damaged, evicted, failures] =
+            [foreign, missing, damaged, evicted, failures].map(|counter| counter.load(Ordering::Relaxed));
+        Alarms { foreign, missing, damaged, evicted, failures }
     }
 
     /// How many entries there are.
@@ -223,88 +433,338 @@ impl Revocations {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Reads the log to its end. Returns what it says as a whole when it was read from its start.
+    fn follow(
+        &self,
+        reader: &mut Reader,
+        ring: &Ring<MacKey>,
+        now: Timestamp,
+    ) -> Result<Option<Pass>, LogError> {
+        for _ in 0..REPLACED_AT_ONCE {
+            let followed = self.log.follow(reader.position)?;
+            if followed.from_start {
+                reader.pass = Some(Pass::default());
+            }
+            for (place, bytes) in followed.records.iter().enumerate() {
+                let item = Item::decode(bytes, ring, now);
+                let first = place == 0 && followed.from_start && followed.headed;
+                if let (true, Some(pass)) = (first, &mut reader.pass) {
+                    pass.headed = matches!(item, Ok(Item::Heartbeat(_)));
+                }
+                self.read(reader, item, now);
+            }
+            if followed.damaged > 0 {
+                self.count(&self.counters.damaged, followed.damaged);
+                reader.flaw();
+            }
+            reader.position = followed.position;
+            if !followed.more {
+                self.followed.store(now.millis(), Ordering::Relaxed);
+                let pass = reader.pass.take();
+                if let Some(pass) = &pass {
+                    reader.headed = pass.headed;
+                }
+                return Ok(pass);
+            }
+        }
+        Ok(None)
+    }
+
+    fn read(&self, reader: &mut Reader, item: Result<Item, RecordError>, now: Timestamp) {
+        let (writer, sequence, at, missing) = match &item {
+            Err(_) => {
+                self.count(&self.counters.foreign, 1);
+                return reader.flaw();
+            }
+            Ok(Item::End(end)) => (end.writer, end.sequence, end.at, end.sequence.saturating_sub(1)),
+            Ok(Item::Heartbeat(beat)) => (beat.writer, beat.sequence, beat.at, beat.sequence),
+        };
+        // Of a writer that was never heard of, earlier records may have expired.
+        let last = reader.sequences.entry(writer).or_insert(missing);
+        let missing = missing.saturating_sub(*last);
+        *last = sequence.max(*last);
+        if missing > 0 {
+            self.count(&self.counters.missing, missing);
+            if reader.pass.is_none() {
+                self.know_nothing_before(now);
+            }
+            reader.flaw();
+        }
+        if at <= now + AHEAD {
+            reader.listened = reader.listened.max(at.min(now));
+        }
+        if let Some(pass) = &mut reader.pass {
+            pass.read(&item, at);
+        }
+        // What we wrote is in the view since; if it has been evicted, it does not come back.
+        if let Ok(Item::End(end)) = item
+            && end.writer != self.id
+            && end.writer != reader.rewrote_as
+        {
+            self.apply(&end, now);
+        }
+    }
+
+    /// Takes a record into the view, whoever wrote it. A clock that was ahead ends nothing of the future.
+    fn apply(&self, end: &Record, now: Timestamp) {
+        let (at, expires) = (end.at.min(now + AHEAD), end.expires.min(now + AHEAD + self.life()));
+        if expires > now {
+            self.take(end.tag, Entry { kind: end.kind, proof: end.proof, at, expires });
+        }
+    }
+
+    fn take(&self, tag: Tag, entry: Entry) -> Taken {
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        let (taken, evicted) = view.take(tag, entry, self.settings.unproven);
+        self.count.store(view.len(), Ordering::Release);
+        self.count(&self.counters.evicted, evicted.is_some().into());
+        taken
+    }
+
+    /// Whether the log has what is known here, after it was read from its start.
+    fn compare(
+        &self,
+        reader: &mut Reader,
+        pass: Pass,
+        ring: &Ring<MacKey>,
+        now: Timestamp,
+    ) -> Result<(), LogError> {
+        let mut pass = Some(pass);
+        if pass.as_ref().is_some_and(|pass| self.missing_from(pass, now) > 0) {
+            // Perhaps it was written after the reading: while nothing is written, it is read to the end.
+            let _writer = locked(&self.writer);
+            reader.pass = pass.take();
+            pass = self.follow(reader, ring, now)?;
+        }
+        if let Some(pass) = pass {
+            let missing = self.missing_from(&pass, now);
+            self.count(&self.counters.missing, missing as u64);
+            reader.broken |= missing > 0 || !pass.headed;
+        }
+        Ok(())
+    }
+
+    fn missing_from(&self, pass: &Pass, now: Timestamp) -> usize {
+        let pending = locked(&self.pending);
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        view.iter()
+            .filter(|(_, entry)| entry.proof == Proof::Proven && entry.expires > now + KEEP)
+            .filter(|(tag, _)| !pass.seen.contains(tag) && !pending.contains(tag))
+            .count()
+    }
+
+    /// Writes what could not be written before, and a sign of life.
+    fn catch_up(&self, writer: &mut Writer, key: (KeyId, &MacKey), now: Timestamp) {
+        if !self.is_writable() && !is_due(writer.retry_after, RETRY, now) {
+            return;
+        }
+        let tags: Vec<Tag> = locked(&self.pending).iter().copied().collect();
+        for batch in tags.chunks(BATCH) {
+            if self.write(writer, batch, key, now).is_err() {
+                return;
+            }
+        }
+        let every = self.settings.max_gap / 4;
+        if is_due(writer.beat_after, every, now) || !self.is_writable() {
+            let beat = self.heartbeat(self.id, writer.sequence, now);
+            if self.append(writer, &[beat.encode(key.0, key.1)], now).is_ok() {
+                writer.beat_after = now + every;
+            }
+        }
+    }
+
+    fn write(
+        &self,
+        writer: &mut Writer,
+        tags: &[Tag],
+        key: (KeyId, &MacKey),
+        now: Timestamp,
+    ) -> Result<(), LogError> {
+        // First taken out, then looked up: what is added meanwhile is written again.
+        {
+            let mut pending = locked(&self.pending);
+            tags.iter().for_each(|tag| {
+                pending.remove(tag);
+            });
+        }
+        let records = {
+            let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+            let found = tags.iter().filter_map(|tag| Some((*tag, view.find(tag)?)));
+            encode(found, self.id, writer.sequence, key)
+        };
+        let written = self.append(writer, &records, now);
+        match &written {
+            Ok(()) => writer.sequence += records.len() as u64,
+            Err(_) => locked(&self.pending).extend(tags),
+        }
+        written
+    }
+
+    fn append(&self, writer: &mut Writer, records: &[Bytes], now: Timestamp) -> Result<(), LogError> {
+        let written = self.log.append(records);
+        match &written {
+            Ok(()) => self.writable.store(!writer.beheaded, Ordering::Release),
+            Err(_) => {
+                self.count(&self.counters.failures, 1);
+                self.writable.store(false, Ordering::Release);
+                writer.retry_after = now + RETRY;
+                writer.beheaded = true;
+                // Who starts from this log shall not take it for complete. If that fails too, the start finds
+                // a log that cannot be written.
+                let _ = self.log.behead();
+            }
+        }
+        written
+    }
+
+    /// Puts in the log's place what is known, if the log lacks something or holds much that has expired.
+    fn rewrite_if_due(&self, reader: &mut Reader, beheaded: bool, key: (KeyId, &MacKey), now: Timestamp) {
+        let long = (SLACK + 2 * self.len() * frame::FRAME) as u64;
+        let wanted = beheaded || reader.broken || reader.position.offset > long;
+        if !wanted || !is_due(reader.rewrite_after, RETRY, now) || self.unwritten() > 0 {
+            return;
+        }
+        reader.rewrite_after = now + RETRY;
+        // Another process has ends that it could not write. It knows them; whoever starts later does not.
+        if reader.headed && !beheaded && self.log.is_beheaded() {
+            self.know_nothing_before(now);
+        }
+        reader.rewrote_as = crate::seal::random();
+        match self.log.replace(reader.position, &self.whole(reader.rewrote_as, key, now)) {
+            Ok(()) => {
+                reader.broken = false;
+                let mut writer = locked(&self.writer);
+                // If an attempt to write has failed meanwhile, it is done once more.
+                if beheaded && self.unwritten() == 0 {
+                    writer.beheaded = false;
+                    self.writable.store(true, Ordering::Release);
+                }
+            }
+            // Somebody else is at it, or was.
+            Err(LogError::Busy | LogError::Replaced) => {}
+            Err(LogError::Io(_)) => self.count(&self.counters.failures, 1),
+        }
+    }
+
+    /// All that is known, as a writer of its own would have written it.
+    fn whole(&self, id: [u8; 8], key: (KeyId, &MacKey), now: Timestamp) -> Vec<Bytes> {
+        let entries: Vec<_> = {
+            let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+            view.iter().filter(|(_, entry)| entry.expires + KEEP > now).collect()
+        };
+        let mut records = vec![self.heartbeat(id, 0, now).encode(key.0, key.1)];
+        records.extend(encode(entries.iter().copied(), id, 0, key));
+        records.push(self.heartbeat(id, entries.len() as u64, now).encode(key.0, key.1));
+        records
+    }
+
+    fn heartbeat(&self, writer: [u8; 8], sequence: u64, now: Timestamp) -> Item {
+        Item::Heartbeat(Heartbeat {
+            writer,
+            sequence,
+            at: now,
+            known_since: self.known_since(),
+            boot: self.boot,
+        })
+    }
+
+    /// A clock that runs back may find forgotten what has not expired by its new time.
+    fn notice_step_back(&self, reader: &mut Reader, now: Timestamp) {
+        if reader.forgotten > now + AHEAD {
+            self.know_nothing_before((reader.forgotten - self.life()).min(now));
+            reader.forgotten = now;
+        }
+        if reader.listened > now + AHEAD {
+            reader.listened = now;
+            let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+            view.pull_back(now + AHEAD);
+        }
+        if self.known_since() > now + AHEAD {
+            self.known_since.store(now.millis(), Ordering::Release);
+        }
+    }
+
+    fn know_nothing_before(&self, time: Timestamp) {
+        self.known_since.fetch_max(time.millis(), Ordering::AcqRel);
+    }
+
+    fn life(&self) -> Duration {
+        self.settings.longest + MARGIN
+    }
+
+    fn count(&self, counter: &AtomicU64, by: u64) {
+        counter.fetch_add(by, Ordering::Relaxed);
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::identity::resume::tests::identity;
-
-    const BEGAN: Timestamp = Timestamp::from_seconds(10_000);
-
-    struct World {
-        ring: Ring<MacKey>,
-        revocations: Revocations,
-    }
-
-    impl World {
-        fn new(start: Timestamp) -> Self {
-            let ring = Ring::single(KeyId([1; 4]), Timestamp::from_seconds(0), MacKey::new(&[3; 32]));
-            let longest = Duration::from_secs(7200);
-            Self { ring, revocations: Revocations::new(Box::new(MemoryLog::default()), longest, start) }
+impl Reader {
+    fn flaw(&mut self) {
+        if let Some(pass) = &mut self.pass {
+            pass.flawed = true;
         }
-
-        fn tagger(&self) -> Tagger<'_> {
-            Tagger::active(&self.ring, BEGAN)
-        }
-
-        fn session(&self, sid: &str, auth_time: u64) -> Session {
-            let id = SessionId::random();
-            let tags = self.tagger().tags(&id, "idporten", "https://op", Some(sid), "sub");
-            Session::begin(id, tags, identity(auth_time), BEGAN)
-        }
-
-        fn end(&self, kind: Kind, tag: Tag, at: Timestamp) {
-            let key = self.ring.active(BEGAN);
-            self.revocations.end(kind, tag, (key.id, &key.key), at).unwrap();
-        }
-    }
-
-    #[test]
-    fn an_ended_session_is_over_and_its_neighbours_are_not() {
-        let world = World::new(BEGAN);
-        let (one, other) = (world.session("a", 9_000), world.session("b", 9_000));
-        assert_eq!(world.revocations.check(&one), Ok(()));
-        world.end(Kind::Session, one.tags().session, BEGAN);
-        assert_eq!(world.revocations.check(&one), Err(Ended::Revoked));
-        assert_eq!(world.revocations.check(&other), Ok(()));
-    }
-
-    #[test]
-    fn the_end_of_a_providers_session_ends_what_was_authenticated_until_then() {
-        let world = World::new(BEGAN);
-        let tag = world.tagger().op_session("idporten", "https://op", "a");
-        world.end(Kind::OpSession, tag, Timestamp::from_millis(10_500_900));
-        assert_eq!(world.revocations.check(&world.session("a", 9_000)), Err(Ended::Revoked));
-        assert_eq!(world.revocations.check(&world.session("a", 10_500)), Err(Ended::Revoked));
-        assert_eq!(world.revocations.check(&world.session("a", 10_501)), Ok(()));
-        assert_eq!(world.revocations.check(&world.session("b", 9_000)), Ok(()));
-    }
-
-    #[test]
-    fn a_session_from_before_our_knowledge_is_not_accepted() {
-        let world = World::new(BEGAN + Duration::from_millis(1));
-        assert_eq!(world.revocations.check(&world.session("a", 9_000)), Err(Ended::BeforeKnowledge));
-    }
-
-    #[test]
-    fn an_entry_is_forgotten_only_when_no_session_can_carry_it() {
-        let world = World::new(BEGAN);
-        let session = world.session("a", 9_000);
-        world.end(Kind::Session, session.tags().session, BEGAN);
-        world.revocations.forget(BEGAN + Duration::from_secs(7200) + MARGIN - Duration::from_secs(1));
-        assert_eq!(world.revocations.check(&session), Err(Ended::Revoked));
-        world.revocations.forget(BEGAN + Duration::from_secs(7200) + MARGIN);
-        assert!(world.revocations.is_empty());
-    }
-
-    #[test]
-    fn an_older_record_never_shortens_an_entry() {
-        let world = World::new(BEGAN);
-        let session = world.session("a", 9_000);
-        let tag = session.tags().op_session.unwrap();
-        world.end(Kind::OpSession, tag, Timestamp::from_seconds(9_500));
-        world.end(Kind::OpSession, tag, Timestamp::from_seconds(100));
-        assert_eq!(world.revocations.check(&session), Err(Ended::Revoked));
     }
 }
+
+impl Pass {
+    fn read(&mut self, item: &Result<Item, RecordError>, at: Timestamp) {
+        self.last_sign = self.last_sign.max(Some(at));
+        match item {
+            Ok(Item::End(end)) => {
+                self.seen.insert(end.tag);
+            }
+            Ok(Item::Heartbeat(beat)) => {
+                self.known_since = self.known_since.max(Some(beat.known_since));
+                self.boot = Some(beat.boot);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// From when on the log knows every end; `None` if it cannot be believed to.
+    fn claim(&self, max_gap: Duration, boot: [u8; 16], now: Timestamp) -> Option<Timestamp> {
+        let (known_since, last_sign) = (self.known_since?, self.last_sign?);
+        let timely = last_sign <= now + AHEAD && now.since(last_sign) <= max_gap;
+        let complete = self.headed && !self.flawed && self.boot == Some(boot);
+        (timely && complete && known_since <= now + AHEAD).then_some(known_since)
+    }
+}
+
+fn encode(
+    entries: impl Iterator<Item = (Tag, Entry)>,
+    writer: [u8; 8],
+    after: u64,
+    (id, key): (KeyId, &MacKey),
+) -> Vec<Bytes> {
+    let record = |(sequence, (tag, Entry { kind, proof, at, expires }))| {
+        Item::End(Record { writer, sequence, kind, proof, tag, at, expires }).encode(id, key)
+    };
+    (after + 1..).zip(entries).map(record).collect()
+}
+
+/// Also if the clock was set back meanwhile.
+fn is_due(after: Timestamp, every: Duration, now: Timestamp) -> bool {
+    now >= after || after.since(now) > every
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How much longer than it is needed an entry stays in the log: clocks of processes differ.
+const KEEP: Duration = Duration::from_secs(60);
+
+/// How far ahead of ours another clock may be (`threats.md` OM-8).
+const AHEAD: Duration = Duration::from_secs(60);
+
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How many records are written in one piece.
+const BATCH: usize = 1024;
+
+/// How long a log may be whatever it holds: some hours of heartbeats.
+const SLACK: usize = 64 * 1024;
+
+/// How often the log may be replaced while it is read once.
+const REPLACED_AT_ONCE: usize = 4;

@@ -1,108 +1,83 @@
-//! Where ends of sessions are written and followed: append and follow, nothing else (`design.md` D1).
+//! Where ends of sessions are written and followed: append and follow (`design.md` D1).
 //!
-//! To add a log, implement [`RevocationLog`]; what it carries are the bytes of [`record`](super::record),
-//! which it can neither read nor forge.
+//! To add a log, implement [`RevocationLog`] and run the tests of [`revocation`](super) with it. What it carries
+//! are the bytes of [`record`](super::record), which it can neither read nor forge.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use super::record::{LENGTH, expiry_of};
-use crate::clock::Timestamp;
+use super::record::Bytes;
 
 /// A place in a log; only the log that gave it knows what it means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position(pub u64);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// Counts how often the log was replaced under us.
+    pub(super) generation: u64,
+    /// In bytes.
+    pub(super) offset: u64,
+}
+
+/// What stands behind a position.
+#[derive(Debug, Default)]
+pub struct Followed {
+    /// The records, in their order.
+    pub records: Vec<Bytes>,
+    /// The position behind them.
+    pub position: Position,
+    /// Whether this begins with the log's very first record, for the first time or again.
+    pub from_start: bool,
+    /// Whether the log's first record is whole where it belongs. Only said with `from_start`.
+    pub headed: bool,
+    /// There is more already.
+    pub more: bool,
+    /// How many bytes were no records.
+    pub skipped: u64,
+    /// How often so much was no record that a whole one may have been lost. Less is a torn end, which
+    /// nobody was told of.
+    pub damaged: u64,
+}
 
 /// The log did not take, or did not give, a record.
 #[derive(Debug, thiserror::Error)]
-#[error("the revocation log cannot be used")]
-pub struct LogError(#[from] pub std::io::Error);
+pub enum LogError {
+    /// It cannot be used.
+    #[error("the revocation log cannot be used")]
+    Io(#[from] std::io::Error),
+    /// Another process has it.
+    #[error("another process holds the revocation log")]
+    Busy,
+    /// Another process has put another in its place.
+    #[error("the revocation log was replaced meanwhile")]
+    Replaced,
+}
 
 /// Append and follow.
 pub trait RevocationLog: Send + Sync {
-    /// Appends one record. When this returns, a restart does not forget it, as far as the log promises.
+    /// Appends records. When this returns, no end of a process makes the log forget them.
     ///
     /// # Errors
     ///
-    /// [`LogError`] if the record may not have been written.
-    fn append(&self, record: &[u8; LENGTH]) -> Result<Position, LogError>;
+    /// [`LogError`] if not all of them may have been written.
+    fn append(&self, records: &[Bytes]) -> Result<(), LogError>;
 
-    /// The records behind a position, in their order, and the position behind them.
+    /// The records behind a position; from the start if the log is not the one of that position any more.
     ///
     /// # Errors
     ///
     /// [`LogError`] if the log cannot be read.
-    fn follow(&self, from: Position) -> Result<(Vec<[u8; LENGTH]>, Position), LogError>;
+    fn follow(&self, from: Position) -> Result<Followed, LogError>;
 
-    /// Forgets records that have expired; positions stay what they are.
-    fn trim(&self, now: Timestamp);
+    /// Puts `whole` and whatever stands behind `from` in the place of all that the log holds.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError`]; then the log is what it was.
+    fn replace(&self, from: Position, whole: &[Bytes]) -> Result<(), LogError>;
 
-    /// From when on the log knows every end of a session; `None`: from now on.
-    fn known_since(&self) -> Option<Timestamp>;
-}
+    /// Takes the log's head away, so that who starts from it does not take it for complete. Needs no space.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError`] if the head may still be there.
+    fn behead(&self) -> Result<(), LogError>;
 
-/// A log that lives as long as the process: after a restart every session logs in again, which is silent
-/// while the provider's own session lives.
-#[derive(Debug, Default)]
-pub struct MemoryLog(Mutex<Records>);
-
-#[derive(Debug, Default)]
-struct Records {
-    kept: VecDeque<(u64, [u8; LENGTH])>,
-    appended: u64,
-}
-
-impl MemoryLog {
-    fn records(&self) -> MutexGuard<'_, Records> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl RevocationLog for MemoryLog {
-    fn append(&self, record: &[u8; LENGTH]) -> Result<Position, LogError> {
-        let mut records = self.records();
-        let place = records.appended;
-        records.kept.push_back((place, *record));
-        records.appended += 1;
-        Ok(Position(records.appended))
-    }
-
-    fn follow(&self, from: Position) -> Result<(Vec<[u8; LENGTH]>, Position), LogError> {
-        let records = self.records();
-        let behind = records.kept.iter().filter(|(place, _)| *place >= from.0).map(|(_, record)| *record);
-        Ok((behind.collect(), Position(records.appended)))
-    }
-
-    fn trim(&self, now: Timestamp) {
-        self.records().kept.retain(|(_, record)| expiry_of(record) > now);
-    }
-
-    fn known_since(&self) -> Option<Timestamp> {
-        None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_appended_is_followed_in_order_from_any_position() {
-        let log = MemoryLog::default();
-        let after_first = log.append(&[1; LENGTH]).unwrap();
-        log.append(&[2; LENGTH]).unwrap();
-        let (all, end) = log.follow(Position::default()).unwrap();
-        assert_eq!(all, [[1; LENGTH], [2; LENGTH]]);
-        assert_eq!(log.follow(after_first).unwrap(), (vec![[2; LENGTH]], end));
-        assert_eq!(log.follow(end).unwrap(), (vec![], end));
-    }
-
-    #[test]
-    fn a_trimmed_log_keeps_its_positions() {
-        let log = MemoryLog::default();
-        let end = log.append(&[0; LENGTH]).unwrap();
-        log.trim(Timestamp::from_seconds(1));
-        assert_eq!(log.follow(Position::default()).unwrap(), (vec![], end));
-        assert!(log.append(&[0; LENGTH]).unwrap() > end);
-    }
+    /// Whether somebody has taken the head away.
+    fn is_beheaded(&self) -> bool;
 }
