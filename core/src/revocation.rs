@@ -27,7 +27,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use self::file::{FileLog, boot};
-pub use self::log::{Followed, LogError, Position, RevocationLog};
+pub use self::log::{Followed, Head, LogError, Position, RevocationLog};
 pub use self::record::{Kind, Proof, Source};
 
 use self::record::{Bytes, Heartbeat, Item, Record, RecordError};
@@ -191,8 +191,6 @@ struct Reader {
     sequences: HashMap<[u8; 8], u64>,
     /// What a log that is read from its start says as a whole.
     pass: Option<Pass>,
-    /// Whether the log that is followed began with a head.
-    headed: bool,
     /// When somebody last listened, this process or another.
     listened: Timestamp,
     /// Until when expired entries have been forgotten.
@@ -257,7 +255,6 @@ impl Revocations {
                 position: Position::default(),
                 sequences: HashMap::new(),
                 pass: None,
-                headed: false,
                 listened: now,
                 forgotten: now,
                 broken: false,
@@ -445,6 +442,8 @@ impl Revocations {
             let followed = self.log.follow(reader.position)?;
             if followed.from_start {
                 reader.pass = Some(Pass::default());
+                // Who wrote it anew has taken in what stood between.
+                reader.sequences.clear();
             }
             for (place, bytes) in followed.records.iter().enumerate() {
                 let item = Item::decode(bytes, ring, now);
@@ -461,11 +460,7 @@ impl Revocations {
             reader.position = followed.position;
             if !followed.more {
                 self.followed.store(now.millis(), Ordering::Relaxed);
-                let pass = reader.pass.take();
-                if let Some(pass) = &pass {
-                    reader.headed = pass.headed;
-                }
-                return Ok(pass);
+                return Ok(reader.pass.take());
             }
         }
         Ok(None)
@@ -612,7 +607,7 @@ impl Revocations {
                 writer.beheaded = true;
                 // Who starts from this log shall not take it for complete. If that fails too, the start finds
                 // a log that cannot be written.
-                let _ = self.log.behead();
+                let _ = self.log.behead(self.id);
             }
         }
         written
@@ -626,9 +621,12 @@ impl Revocations {
             return;
         }
         reader.rewrite_after = now + RETRY;
-        // Another process has ends that it could not write. It knows them; whoever starts later does not.
-        if reader.headed && !beheaded && self.log.is_beheaded() {
-            self.know_nothing_before(now);
+        // Another process may have ends that it could not write. It knows them; whoever starts later does not.
+        match self.log.head() {
+            Ok(Head::Whole) => {}
+            Ok(Head::TakenBy(writer)) if writer == self.id => {}
+            Ok(Head::TakenBy(_) | Head::Missing) => self.know_nothing_before(now),
+            Err(_) => return,
         }
         reader.rewrote_as = crate::seal::random();
         match self.log.replace(reader.position, &self.whole(reader.rewrote_as, key, now)) {

@@ -18,7 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::frame::{self, FRAME};
-use super::log::{Followed, LogError, Position, RevocationLog};
+use super::log::{Followed, Head, LogError, Position, RevocationLog};
 use super::record::Bytes;
 
 /// How often a lock is tried: together 150 ms, within what an operation may take (`threats.md` LO-7).
@@ -204,23 +204,48 @@ impl RevocationLog for FileLog {
         replaced
     }
 
-    fn behead(&self) -> Result<(), LogError> {
-        let slot = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+    fn behead(&self, by: [u8; 8]) -> Result<(), LogError> {
         // Not opened to append: it writes over what is there.
-        let file = OpenOptions::new().write(true).open(&self.path)?;
-        drop(slot);
-        if file.metadata()?.len() >= FRAME as u64 {
-            file.write_all_at(&[0; FRAME], 0)?;
+        let file = OpenOptions::new().read(true).write(true).open(&self.path)?;
+        if file.metadata()?.len() < FRAME as u64 {
+            return Ok(());
         }
+        let by = match head(&file)? {
+            Head::Whole => by,
+            Head::TakenBy(before) if before == by => by,
+            Head::TakenBy(_) | Head::Missing => SEVERAL,
+        };
+        let mut mark = [0; FRAME];
+        mark[FRAME - by.len()..].copy_from_slice(&by);
+        file.write_all_at(&mark, 0)?;
         Ok(())
     }
 
-    fn is_beheaded(&self) -> bool {
-        let mut head = [0; FRAME];
-        let read = self.reading().opened.as_ref().map(|opened| opened.file.read_exact_at(&mut head, 0));
-        !matches!(read, Some(Ok(()))) || frame::scan(&head, &mut 0).records.is_empty()
+    fn head(&self) -> Result<Head, LogError> {
+        let reading = self.reading();
+        let opened = reading.opened.as_ref().ok_or(LogError::Replaced)?;
+        Ok(head(&opened.file)?)
     }
 }
+
+fn head(file: &File) -> io::Result<Head> {
+    let mut bytes = [0; FRAME];
+    match file.read_exact_at(&mut bytes, 0) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Head::Missing),
+        other => other?,
+    }
+    let (zeros, by) = bytes.split_last_chunk().expect("a frame is longer");
+    Ok(if !frame::scan(&bytes, &mut 0).records.is_empty() {
+        Head::Whole
+    } else if zeros.iter().all(|byte| *byte == 0) && *by != SEVERAL {
+        Head::TakenBy(*by)
+    } else {
+        Head::Missing
+    })
+}
+
+/// Stands for the writers that took the head away, if they are several.
+const SEVERAL: [u8; 8] = [0xff; 8];
 
 /// Unlocks the file when it is put back.
 struct Locked<'a>(&'a mut Opened);

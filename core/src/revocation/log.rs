@@ -71,13 +71,29 @@ pub trait RevocationLog: Send + Sync {
     /// [`LogError`]; then the log is what it was.
     fn replace(&self, from: Position, whole: &[Bytes]) -> Result<(), LogError>;
 
-    /// Takes the log's head away, so that who starts from it does not take it for complete. Needs no space.
+    /// Takes the log's head away, so that who starts from it does not take it for complete, and says who did.
+    /// Needs no space.
     ///
     /// # Errors
     ///
     /// [`LogError`] if the head may still be there.
-    fn behead(&self) -> Result<(), LogError>;
+    fn behead(&self, by: [u8; 8]) -> Result<(), LogError>;
 
-    /// Whether somebody has taken the head away.
-    fn is_beheaded(&self) -> bool;
+    /// What the log that is followed begins with.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError`] if it cannot be read.
+    fn head(&self) -> Result<Head, LogError>;
+}
+
+/// What a log begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// A record.
+    Whole,
+    /// Nothing: this writer took it away, and no other did.
+    TakenBy([u8; 8]),
+    /// Nothing.
+    Missing,
 }
