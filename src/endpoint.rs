@@ -10,7 +10,7 @@ pub(crate) mod logout_callback;
 pub(crate) mod resume;
 pub(crate) mod session;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use portvakt_core::endpoint::OwnEndpoint;
 use portvakt_core::key::{KeyId, MacKey, Ring};
 use portvakt_core::redirect::Target;
 use portvakt_core::request::NormalRequest;
-use portvakt_core::revocation::{Ended, Kind, Tag, Tagger};
+use portvakt_core::revocation::{Ended, Kind, Proof, Tag, Tagger};
 use portvakt_core::route::Host;
 use portvakt_core::seal::SealKey;
 use portvakt_core::session::{Limits, Session, cookies};
@@ -181,22 +181,26 @@ impl Visit<'_> {
     pub(crate) fn end(&self, session: &Session) {
         let tags = session.tags();
         if let Some(key) = self.snapshot.keys.revocation.by_id(tags.key, self.now) {
-            self.write_end(Kind::Session, true, tags.session, (tags.key, key));
+            self.write_end(Kind::Session, Proof::Proven, tags.session, (tags.key, key));
         }
     }
 
     /// Ends what the provider ended: under every key that a live session's tags may have been made with.
     /// `proven`: whether a signed token said so.
     pub(crate) fn end_at_provider(&self, kind: Kind, proven: bool, tag: impl Fn(&Tagger<'_>) -> Tag) {
+        // Callers that cannot be told apart are one source.
+        let source = self.arrival.client().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         for key in self.snapshot.keys.revocation.keys() {
-            self.write_end(kind, proven, tag(&Tagger::of(key)), (key.id, &key.key));
+            let tagger = Tagger::of(key);
+            let proof = if proven { Proof::Proven } else { Proof::Unproven(tagger.source(source)) };
+            self.write_end(kind, proof, tag(&tagger), (key.id, &key.key));
         }
     }
 
-    fn write_end(&self, kind: Kind, proven: bool, tag: Tag, key: (KeyId, &MacKey)) {
-        let _ = proven;
-        if let Err(error) = self.live.revocations.end(kind, tag, key, self.now) {
-            tracing::error!(%error, reference = self.reference, "the end of a session was not written");
+    fn write_end(&self, kind: Kind, proof: Proof, tag: Tag, key: (KeyId, &MacKey)) {
+        if let Err(error) = self.live.revocations.end(kind, tag, proof, key, self.now) {
+            let error = crate::cause::chain(&error);
+            tracing::error!(error, reference = self.reference, "the end of a session was not written");
         }
     }
 }

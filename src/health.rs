@@ -29,6 +29,9 @@ impl Health for LiveHealth {
         if self.live.stopping.load(Ordering::Relaxed) {
             reasons.push("the process is stopping".to_owned());
         }
+        if !self.live.revocations.is_writable() {
+            reasons.push("the file of ended sessions cannot be written".to_owned());
+        }
         for provider in self.live.snapshot().providers() {
             let fetched = provider.fetched();
             if fetched.metadata.is_none() || fetched.keys.is_none() {
@@ -85,7 +88,7 @@ impl Health for LiveHealth {
             metrics.provider_calls(&provider.settings().name, provider.calls());
         }
         metrics.keys(&snapshot.keys, now);
-        metrics.revocations(self.live.revocations.len(), self.live.revocations.known_since());
+        metrics.revocations(&self.live.revocations, now);
         metrics.config_generation(snapshot.generation);
         metrics.ready(self.ready() == Readiness::Ready);
         self.live.telemetry.observe_logs();

@@ -19,7 +19,7 @@ use portvakt_core::key::{ClientKey, KeyFile, KeyFileError, Keys, path_of};
 use portvakt_core::login::attempt;
 use portvakt_core::once::Once;
 use portvakt_core::provider::{ClientAuth, ProviderSettings};
-use portvakt_core::revocation::{MemoryLog, Revocations};
+use portvakt_core::revocation::{self, FileLog, Revocations};
 
 use crate::provider::{Provider, ProviderError};
 use crate::share::Shares;
@@ -222,10 +222,23 @@ impl Live {
         let now = clock.now();
         // Sessions may outlive the limit with which they began; the longest that a file may name counts.
         let longest = snapshot.configuration.session.absolute.max(LONGEST_SESSION);
+        let settings = &snapshot.configuration.revocation;
+        let revocations = Revocations::open(
+            Box::new(FileLog::new(settings.file.clone())),
+            revocation::Settings {
+                longest,
+                max_gap: settings.max_gap,
+                max_lag: settings.max_lag,
+                unproven: UNPROVEN,
+            },
+            revocation::boot(),
+            &snapshot.keys.revocation,
+            now,
+        );
         Self {
             path,
             started: now,
-            revocations: Revocations::new(Box::new(MemoryLog::default()), longest, now),
+            revocations,
             logout_tokens: Once::for_life(LOGOUT_TOKEN_LIFE),
             answers: Once::for_life(attempt::LIFE),
             assertions: Assertions::new(snapshot.configuration.assertion_cache),
@@ -262,6 +275,9 @@ impl Live {
 
 /// A logout token lives five minutes (dossier 3.4); a provider that gives longer ones is remembered as long.
 const LOGOUT_TOKEN_LIFE: Duration = Duration::from_secs(3600);
+
+/// How many ends that nobody proved are remembered: a day of a large service, in some 20 MB.
+const UNPROVEN: usize = 262_144;
 
 /// The longest life that a configuration may give a session.
 const LONGEST_SESSION: Duration = Duration::from_secs(24 * 3600);

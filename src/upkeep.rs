@@ -1,6 +1,7 @@
 //! What is done in the background: time, names, providers' keys, our keys, forgotten entries, reloads.
 
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,6 +9,7 @@ use pingora::server::ShutdownWatch;
 use pingora::services::ServiceReadyNotifier;
 use pingora::services::background::BackgroundService;
 use portvakt_core::clock::Drift;
+use portvakt_core::revocation::{self, Alarms};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -67,7 +69,6 @@ impl Upkeep {
 
     fn look_after_keys(&self) {
         let now = self.live.clock.now();
-        self.live.revocations.forget(now);
         self.live.assertions.forget(now);
         if let Err(error) = self.live.snapshot().renew_client_keys(now) {
             tracing::error!(%error, "the client keys were not renewed; the last good ones stay in use");
@@ -107,6 +108,7 @@ impl Upkeep {
         }
         if self.live.clock.stepped() {
             self.live.clock.confirm();
+            self.live.revocations.clock_was_set(self.live.clock.now());
         }
         self.live.telemetry.metrics.config_reload(taken);
         self.ask_around(false, true);
@@ -128,6 +130,44 @@ async fn refresh_providers(live: &Live) {
     }
 }
 
+/// Follows the log of ended sessions in a thread of its own, since files make it wait, until the sender is
+/// dropped.
+fn tend_revocations(live: Arc<Live>) -> Sender<()> {
+    let (sender, stopped) = mpsc::channel();
+    let tend = move || {
+        let mut known = (true, Alarms::default());
+        while stopped.recv_timeout(revocation::POLL) == Err(RecvTimeoutError::Timeout) {
+            live.revocations.tend(&live.snapshot().keys.revocation, live.clock.now());
+            report(&mut known, (live.revocations.is_writable(), live.revocations.alarms()));
+        }
+    };
+    std::thread::Builder::new()
+        .name("revocations".to_owned())
+        .spawn(tend)
+        .expect("the process may have one more thread");
+    sender
+}
+
+/// Says once what has changed.
+fn report(known: &mut (bool, Alarms), (writable, alarms): (bool, Alarms)) {
+    let (was_writable, before) = std::mem::replace(known, (writable, alarms));
+    if was_writable && !writable {
+        tracing::error!("the file of ended sessions cannot be written; what ended is in force in memory");
+    }
+    if writable && !was_writable {
+        tracing::info!("the file of ended sessions is written again, and what was missing is in it");
+    }
+    let Alarms { foreign, missing, damaged, .. } = alarms;
+    if (foreign, missing, damaged) != (before.foreign, before.missing, before.damaged) {
+        tracing::error!(foreign, missing, damaged, "the file of ended sessions was altered by somebody else");
+    }
+    if alarms.evicted > before.evicted && before.evicted == 0 {
+        tracing::error!(
+            "so many sessions are logged out by unproven calls that some ends had to be forgotten"
+        );
+    }
+}
+
 #[async_trait]
 impl BackgroundService for Upkeep {
     async fn start_with_ready_notifier(&self, mut shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
@@ -139,6 +179,8 @@ impl BackgroundService for Upkeep {
         if tokio::time::timeout(FIRST_ROUND, first_round).await.is_err() {
             self.ask_around(true, true);
         }
+        // It ends with its channel, when this function does.
+        let _tending = tend_revocations(Arc::clone(&self.live));
         ready.notify_ready();
         let mut ticks = interval(SECOND);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);

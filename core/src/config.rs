@@ -130,8 +130,8 @@ pub struct Configuration {
     pub session: Limits,
     /// The most bytes of assertions that are kept to be used again (`design.md` D7b).
     pub assertion_cache: usize,
-    /// How stale the view of ended sessions may be before strict routes answer 503.
-    pub revocation_max_lag: Duration,
+    /// How the end of sessions is shared.
+    pub revocation: Revocation,
     /// The providers by their order in the file.
     pub providers: Vec<Arc<ProviderSettings>>,
     /// Public hosts and their routes.
@@ -144,6 +144,17 @@ pub struct Configuration {
     pub threads: Option<usize>,
     /// How long SIGTERM waits for requests under way.
     pub drain: Duration,
+}
+
+/// How the end of sessions is shared (`design.md` D1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// The file that holds what ended early.
+    pub file: PathBuf,
+    /// How stale the view of ended sessions may be before strict routes answer 503.
+    pub max_lag: Duration,
+    /// How long nobody may have listened before sessions that began earlier log in again.
+    pub max_gap: Duration,
 }
 
 /// Whether people's data is behind it.

@@ -23,7 +23,7 @@
 //! | [`config`] | YAML to settings, with every problem at its place |
 //!
 //! **Invariant:** nothing here does input or output, except [`key`] and [`config`], which read the
-//! files that an operator names. Time and randomness are arguments.
+//! files that an operator names, and [`revocation`], which keeps a file of its own. Time and randomness are arguments.
 //!
 //! **Invariant:** imports point one way: `config` and `access` know the modules below them, no module
 //! knows `config`.

@@ -195,6 +195,8 @@ struct Reader {
     listened: Timestamp,
     /// Until when expired entries have been forgotten.
     forgotten: Timestamp,
+    /// The latest time since which some writer of this log knows every end.
+    claimed: Timestamp,
     /// The log must be written anew, because something is missing from it.
     broken: bool,
     rewrite_after: Timestamp,
@@ -257,6 +259,7 @@ impl Revocations {
                 pass: None,
                 listened: now,
                 forgotten: now,
+                claimed: Timestamp::from_seconds(0),
                 broken: false,
                 rewrite_after: now,
                 rewrote_as: [0; 8],
@@ -489,6 +492,11 @@ impl Revocations {
         if at <= now + AHEAD {
             reader.listened = reader.listened.max(at.min(now));
         }
+        if let Ok(Item::Heartbeat(beat)) = &item
+            && beat.known_since <= now + AHEAD
+        {
+            reader.claimed = reader.claimed.max(beat.known_since);
+        }
         if let Some(pass) = &mut reader.pass {
             pass.read(&item, at);
         }
@@ -562,7 +570,7 @@ impl Revocations {
         }
         let every = self.settings.max_gap / 4;
         if is_due(writer.beat_after, every, now) || !self.is_writable() {
-            let beat = self.heartbeat(self.id, writer.sequence, now);
+            let beat = self.heartbeat(self.id, writer.sequence, self.known_since(), now);
             if self.append(writer, &[beat.encode(key.0, key.1)], now).is_ok() {
                 writer.beat_after = now + every;
             }
@@ -629,7 +637,10 @@ impl Revocations {
             Err(_) => return,
         }
         reader.rewrote_as = crate::seal::random();
-        match self.log.replace(reader.position, &self.whole(reader.rewrote_as, key, now)) {
+        // Not earlier than another writer says, whose word is rewritten too: it may have lacked what we lack.
+        let known_since = self.known_since().max(reader.claimed);
+        let whole = self.whole(reader.rewrote_as, known_since, key, now);
+        match self.log.replace(reader.position, &whole) {
             Ok(()) => {
                 reader.broken = false;
                 let mut writer = locked(&self.writer);
@@ -646,25 +657,26 @@ impl Revocations {
     }
 
     /// All that is known, as a writer of its own would have written it.
-    fn whole(&self, id: [u8; 8], key: (KeyId, &MacKey), now: Timestamp) -> Vec<Bytes> {
+    fn whole(
+        &self,
+        id: [u8; 8],
+        known_since: Timestamp,
+        key: (KeyId, &MacKey),
+        now: Timestamp,
+    ) -> Vec<Bytes> {
+        let heartbeat = |sequence| self.heartbeat(id, sequence, known_since, now).encode(key.0, key.1);
         let entries: Vec<_> = {
             let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
             view.iter().filter(|(_, entry)| entry.expires + KEEP > now).collect()
         };
-        let mut records = vec![self.heartbeat(id, 0, now).encode(key.0, key.1)];
+        let mut records = vec![heartbeat(0)];
         records.extend(encode(entries.iter().copied(), id, 0, key));
-        records.push(self.heartbeat(id, entries.len() as u64, now).encode(key.0, key.1));
+        records.push(heartbeat(entries.len() as u64));
         records
     }
 
-    fn heartbeat(&self, writer: [u8; 8], sequence: u64, now: Timestamp) -> Item {
-        Item::Heartbeat(Heartbeat {
-            writer,
-            sequence,
-            at: now,
-            known_since: self.known_since(),
-            boot: self.boot,
-        })
+    fn heartbeat(&self, writer: [u8; 8], sequence: u64, known_since: Timestamp, at: Timestamp) -> Item {
+        Item::Heartbeat(Heartbeat { writer, sequence, at, known_since, boot: self.boot })
     }
 
     /// A clock that runs back may find forgotten what has not expired by its new time.
@@ -677,6 +689,9 @@ impl Revocations {
             reader.listened = now;
             let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
             view.pull_back(now + AHEAD);
+        }
+        if reader.claimed > now + AHEAD {
+            reader.claimed = now;
         }
         if self.known_since() > now + AHEAD {
             self.known_since.store(now.millis(), Ordering::Release);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use portvakt_core::clock::{Drift, Timestamp};
 use portvakt_core::key::{Keys, Ring, Secret};
+use portvakt_core::revocation::{Alarms, Revocations};
 use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -47,6 +48,10 @@ pub struct Metrics {
     sessions_refused: IntCounterVec,
     revocations: IntGauge,
     revocation_known_since: IntGauge,
+    revocation_staleness: IntGauge,
+    revocation_writable: IntGauge,
+    revocation_unwritten: IntGauge,
+    revocation_alarms: IntCounterVec,
     provider_calls: IntCounterVec,
     key_age: IntGaugeVec,
     key_active_from: IntGaugeVec,
@@ -119,6 +124,20 @@ impl Metrics {
             revocation_known_since: made.gauge(
                 "revocations_known_since_seconds",
                 "Unix time since which every ended session is known; sessions that began before are not accepted.",
+            ),
+            revocation_staleness: made.gauge(
+                "revocations_staleness_milliseconds",
+                "How long ago the log of ended sessions was read to its end.",
+            ),
+            revocation_writable: made.gauge("revocations_writable", "1 while every ended session is in the log."),
+            revocation_unwritten: made.gauge(
+                "revocations_unwritten",
+                "Ended sessions that are in force and could not be written yet.",
+            ),
+            revocation_alarms: made.counters(
+                "revocations_alarms_total",
+                "What should not happen to the log of ended sessions: records that are foreign, missing or damaged, unproven ends evicted for lack of room, failures to read or write.",
+                &["kind"],
             ),
             provider_calls: made.counters("provider_calls_total", "Calls to the provider.", &["provider", "call", "outcome"]),
             key_age: made.gauges("key_age_seconds", "How long the key of a purpose has been in use.", &["purpose"]),
@@ -215,10 +234,24 @@ impl Metrics {
         self.sessions_refused.with_label_values(&[reason]).inc();
     }
 
-    /// What is known of ended sessions.
-    pub fn revocations(&self, entries: usize, known_since: Timestamp) {
-        self.revocations.set(signed(entries as u64));
-        self.revocation_known_since.set(signed(known_since.seconds()));
+    /// What is known of ended sessions; before [`render`](Self::render).
+    pub fn revocations(&self, revocations: &Revocations, now: Timestamp) {
+        let _one = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+        self.revocations.set(signed(revocations.len() as u64));
+        self.revocation_known_since.set(signed(revocations.known_since().seconds()));
+        self.revocation_staleness.set(signed(millis(revocations.staleness(now))));
+        self.revocation_writable.set(revocations.is_writable().into());
+        self.revocation_unwritten.set(signed(revocations.unwritten() as u64));
+        let Alarms { foreign, missing, damaged, evicted, failures } = revocations.alarms();
+        for (kind, total) in [
+            ("foreign", foreign),
+            ("missing", missing),
+            ("damaged", damaged),
+            ("evicted", evicted),
+            ("failure", failures),
+        ] {
+            advance(&self.revocation_alarms.with_label_values(&[kind]), total);
+        }
     }
 
     /// The calls of a provider, as it has counted them; before [`render`](Self::render).
@@ -352,6 +385,10 @@ fn advance(counter: &IntCounter, total: u64) {
     counter.inc_by(total - counter.get());
 }
 
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -359,6 +396,7 @@ fn signed(number: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use portvakt_core::key::{KeyId, MacKey, RingKey};
+    use portvakt_core::revocation::{FileLog, Kind, Proof, Settings, Tag};
     use portvakt_core::seal::SealKey;
 
     use super::*;
@@ -372,6 +410,19 @@ mod tests {
 
     fn shows(metrics: &Metrics, series: &str, expected: &str) {
         assert_eq!(value(metrics, series).as_deref(), Some(expected), "{series}\n{}", metrics.render());
+    }
+
+    /// With one end, and a file that can only be read.
+    fn unwritable(now: Timestamp) -> Revocations {
+        let ring = Ring::single(KeyId([1; 4]), now, MacKey::new(&[1; 32]));
+        let minute = Duration::from_secs(60);
+        let settings = Settings { longest: minute, max_gap: minute, max_lag: minute, unproven: 1 };
+        let log = Box::new(FileLog::new("/proc/version".into()));
+        let revocations = Revocations::open(log, settings, [1; 16], &ring, now);
+        let key = ring.active(now);
+        let ended = revocations.end(Kind::Session, Tag([1; 16]), Proof::Proven, (key.id, &key.key), now);
+        assert!(ended.is_err());
+        revocations
     }
 
     #[test]
@@ -414,7 +465,8 @@ mod tests {
         metrics.logout("frontchannel");
         metrics.session_opened();
         metrics.session_refused("revoked");
-        metrics.revocations(7, Timestamp::from_seconds(1_790_000_000));
+        let now = Timestamp::from_seconds(1_790_000_000);
+        metrics.revocations(&unwritable(now), now + Duration::from_millis(30));
         metrics.connections(3);
         metrics.connections(-1);
         metrics.guard_refused("bare_line_feed");
@@ -429,7 +481,11 @@ mod tests {
             (r#"portvakt_logouts_total{kind="frontchannel"}"#, "1"),
             ("portvakt_sessions_opened_total", "1"),
             (r#"portvakt_sessions_refused_total{reason="revoked"}"#, "1"),
-            ("portvakt_revocations", "7"),
+            ("portvakt_revocations", "1"),
+            ("portvakt_revocations_staleness_milliseconds", "30"),
+            ("portvakt_revocations_writable", "0"),
+            ("portvakt_revocations_unwritten", "1"),
+            (r#"portvakt_revocations_alarms_total{kind="evicted"}"#, "0"),
             ("portvakt_revocations_known_since_seconds", "1790000000"),
             ("portvakt_connections", "2"),
             (r#"portvakt_refused_total{reason="bare_line_feed"}"#, "1"),

@@ -11,7 +11,7 @@ cd "$(dirname "$0")/../.."
 port=${PORT:-8080}
 demo=${DEMO_DIR:-$PWD/.demo}
 export PORT=$port ADMIN_PORT=$((port + 1)) SIMULATOR_PORT=$((port + 2)) APP_PORT=$((port + 3))
-export KEYS=$demo/keys AUDIT_LOG=$demo/audit.log
+export KEYS=$demo/keys AUDIT_LOG=$demo/audit.log REVOCATIONS=$demo/revocations
 gateway=http://localhost:$PORT admin=http://127.0.0.1:$ADMIN_PORT
 simulator=http://127.0.0.1:$SIMULATOR_PORT app=http://127.0.0.1:$APP_PORT
 programs=${CARGO_TARGET_DIR:-target}/debug

@@ -31,7 +31,8 @@ use super::raw::{
 use super::raw::{RawLimits, RawRevocation, RawSession, span_of};
 use super::shape::{At, Desk, show_duration};
 use super::{
-    AuditPerson, ClientAddress, Configuration, Environment, FrontLimits, Listener, LogTarget, Logs, Transport,
+    AuditPerson, ClientAddress, Configuration, Environment, FrontLimits, Listener, LogTarget, Logs,
+    Revocation, Transport,
 };
 use crate::request::normal_path;
 use crate::session::Limits;
@@ -79,7 +80,7 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
     };
     let hosts = host::hosts(raw, &surroundings, desk);
     let session = session(raw.session.as_ref(), &providers, desk);
-    let revocation_max_lag = revocation(raw.revocation.as_ref(), desk);
+    let revocation = revocation(raw.revocation.as_ref(), desk);
     let limits = limits(raw.limits.as_ref(), desk);
     let threads = count(raw.threads.as_ref(), 1..=256, desk);
     let drain = bounded(raw.drain.as_ref(), 30 * SECOND, SECOND..=10 * MINUTE, desk);
@@ -94,7 +95,7 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
         keys: raw.keys.as_ref()?.value.clone(),
         session,
         assertion_cache: assertion.cache,
-        revocation_max_lag,
+        revocation,
         providers: providers.settings(),
         hosts,
         limits,
@@ -314,10 +315,23 @@ fn session(raw: Option<&At<RawSession>>, providers: &Providers, desk: &mut Desk<
     Limits { idle, absolute }
 }
 
-fn revocation(raw: Option<&At<RawRevocation>>, desk: &mut Desk<'_>) -> Duration {
-    let given = raw.and_then(|raw| raw.value.max_lag.as_ref());
-    bounded(given, 5 * SECOND, Duration::from_millis(100)..=MINUTE, desk)
+fn revocation(raw: Option<&At<RawRevocation>>, desk: &mut Desk<'_>) -> Revocation {
+    let raw = raw.map(|raw| &raw.value);
+    let file = raw.and_then(|raw| raw.file.as_ref()).map(|file| file.value.clone());
+    Revocation {
+        file: file.unwrap_or_else(|| desk.base.join(REVOCATIONS)),
+        max_lag: bounded(
+            raw.and_then(|raw| raw.max_lag.as_ref()),
+            5 * SECOND,
+            Duration::from_millis(100)..=MINUTE,
+            desk,
+        ),
+        max_gap: bounded(raw.and_then(|raw| raw.max_gap.as_ref()), MINUTE, SECOND..=10 * MINUTE, desk),
+    }
 }
+
+/// The file of ended sessions, if none is named.
+const REVOCATIONS: &str = ".portvakt/revocations.log";
 
 fn limits(raw: Option<&At<RawLimits>>, desk: &mut Desk<'_>) -> FrontLimits {
     let raw = raw.map(|raw| &raw.value);

@@ -95,8 +95,12 @@ record! {
 record! {
     /// How the end of sessions is shared.
     RawRevocation {
+        /// the file that holds what ended early; `.portvakt/revocations.log` by default
+        optional file: PathBuf,
         /// the age of the view of ended sessions from which strict routes answer 503; 5s by default
         optional max_lag: Duration,
+        /// how long nobody may have listened before sessions that began earlier log in again; 60s by default
+        optional max_gap: Duration,
     }
 }
 

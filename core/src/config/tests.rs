@@ -229,6 +229,7 @@ fn times_and_numbers_have_bounds() {
             &["7:27: `2m` is out of bounds", "7:44: `0` is out of bounds"],
         ),
         ("keys: keys", "keys: keys\nrevocation: {max_lag: 1ms}", &["7:23: `1ms` is out of bounds"]),
+        ("keys: keys", "keys: keys\nrevocation: {max_gap: 11m}", &["7:23: `11m` is out of bounds"]),
         ("access: login", "access: login\n        require: {max_age: 0s}", &["23:28: `0s` is out of bounds"]),
     ]);
 }
@@ -937,8 +938,16 @@ fn what_the_file_leaves_out_is_the_stricter_choice() {
         }
     );
     assert_eq!(
-        (configuration.threads, configuration.drain, configuration.revocation_max_lag),
-        (None, Duration::from_secs(30), Duration::from_secs(5))
+        (configuration.threads, configuration.drain),
+        (None, Duration::from_secs(30))
+    );
+    assert_eq!(
+        configuration.revocation,
+        Revocation {
+            file: "/nowhere/.portvakt/revocations.log".into(),
+            max_lag: Duration::from_secs(5),
+            max_gap: Duration::from_secs(60),
+        }
     );
     assert_eq!(configuration.logs.audit, LogTarget::File("/nowhere/audit.log".into()));
     assert_eq!(

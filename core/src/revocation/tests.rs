@@ -597,7 +597,7 @@ impl Model {
                     list.iter().filter(|(other, _)| *other == sid).map(|(_, at)| *at).max()
                 };
                 match process.check(&session(sid, began)) {
-                    Ok(()) => assert!(latest(&ended).is_none_or(|at| at < began), "{number} lost {sid}"),
+                    Ok(()) => assert!(latest(&ended).is_none_or(|at| at <= began), "{number} lost {sid}"),
                     Err(Ended::Revoked) => {
                         let within = latest(&somebody).is_some_and(|at| at.seconds() >= began.seconds());
                         assert!(within, "{number} invented {sid}");
