@@ -14,8 +14,8 @@
 
 mod file;
 mod frame;
-mod log;
-mod record;
+pub mod log;
+pub mod record;
 #[cfg(test)]
 mod tests;
 mod view;
