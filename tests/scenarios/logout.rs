@@ -162,12 +162,28 @@ fn only_the_session_that_logs_out_ends() {
 }
 
 #[test]
-fn after_a_restart_old_cookies_do_not_count_and_the_login_is_silent() {
+fn a_restart_forgets_no_logout_and_logs_nobody_out() {
+    let mut world = World::start();
+    let (lives_on, ended) = {
+        let (one, mut other) = (logged_in(&world), logged_in(&world));
+        let cookies = (one.session_cookie().unwrap(), other.session_cookie().unwrap());
+        other.open("/oauth2/logout");
+        cookies
+    };
+    world.restart_gateway();
+    assert!(lives(&world, &lives_on));
+    assert!(!lives(&world, &ended));
+    world.finish();
+}
+
+#[test]
+fn without_the_file_of_ended_sessions_old_cookies_do_not_count_and_the_login_is_silent() {
     let mut world = World::start();
     let (cookie, jar) = {
         let browser = logged_in(&world);
         (browser.session_cookie().unwrap(), browser.jar.clone())
     };
+    std::fs::remove_file(world.configuration().with_file_name(".portvakt").join("revocations.log")).unwrap();
     world.restart_gateway();
     assert!(!lives(&world, &cookie), "nobody knows whether the session was ended meanwhile");
     let mut browser = world.browser();
