@@ -137,6 +137,14 @@ async fn log_in(
     let token = provider.verify_id_token(&tokens, &expected, now).await.map_err(CallbackError::IdToken)?;
     let who = verify(&token, settings, visit.snapshot.is_production()).map_err(CallbackError::Identity)?;
     attempt.wish.check(&who).map_err(CallbackError::Unfulfilled)?;
+    if token.sid().is_none() && (metadata.frontchannel_logout() || metadata.backchannel_logout()) {
+        // What the person ends elsewhere goes on here until its limits (dossier 0, 12).
+        tracing::error!(
+            provider = settings.name,
+            reference = visit.reference,
+            "an ID token has no sid, so the provider cannot end its session; register frontchannel_logout_session_required"
+        );
+    }
     let session = begin(visit, provider, &token, who);
     visit.live.revocations.check(&session).map_err(CallbackError::Ended)?;
     Ok(Login { id_token: tokens.unverified_id_token().to_owned(), token, session, answer })

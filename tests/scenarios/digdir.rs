@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
 use crate::harness::app::App;
-use crate::harness::browser::{Browser, Page};
+use crate::harness::browser::{Ask, Browser, Page};
 use crate::harness::http::exchange;
 use crate::harness::process::await_that;
 use crate::harness::{Settings, World};
@@ -230,6 +230,22 @@ fn test_5_mirrored_level_upgrade_at_o() {
     assert_eq!(fnr_at_o(&world), person);
     // The session before is over, also where its cookie was kept.
     assert!(is_in_at_o(&mut browser) && !is_in_at_o(&mut low));
+    world.finish();
+}
+
+/// What was sent at too low a level is not kept: the person is told, and the app gets nothing.
+#[test]
+fn test_5_a_form_sent_at_too_low_a_level_is_not_lost_silently() {
+    let world = World::start();
+    let mut browser = world.browser();
+    browser.log_in("/app/x", SUBSTANTIAL);
+    let (seen, from) = (world.app.count(), world.url("/app/x"));
+    let body = Some(("application/x-www-form-urlencoded", "answer=yes"));
+    let sent = Ask { method: "POST", from: Some(&from), body, ..Ask::NAVIGATION };
+    let page = browser.ask("/high/form", &sent);
+    page.shows(401, "Du må logge inn");
+    assert_eq!((page.response.location(), world.app.count()), (None, seen));
+    assert!(page.text().contains("kom ikke fram"), "{}", page.text());
     world.finish();
 }
 

@@ -118,6 +118,31 @@ fn each_channel_alone_and_both_together_end_the_session_and_nobody_elses() {
     world.finish();
 }
 
+/// LO-2: the frame first or the token first, and each of them once more.
+#[test]
+fn the_channels_may_call_in_either_order() {
+    let world = World::start();
+    register(&world, &["back"]);
+    for frame_first in [true, false] {
+        let mut browser = logged_in(&world, PERSON);
+        let (issuer, sid) = (issuer(&world), sid_of(&world, PERSON));
+        if frame_first {
+            assert_eq!(load_frame(&world, &issuer, &sid).status, 200);
+            assert!(!is_in(&mut browser));
+        }
+        assert_eq!(end_at_provider(&world, PERSON), [("back".to_owned(), 200)]);
+        assert!(!is_in(&mut browser));
+        assert_eq!(load_frame(&world, &issuer, &sid).status, 200);
+        assert!(!is_in(&mut browser));
+        // Whoever logs in afterwards is not logged out by what came late.
+        let mut next = logged_in(&world, PERSON);
+        assert_eq!(load_frame(&world, &issuer, &sid).status, 200);
+        assert!(is_in(&mut next));
+        end_at_provider(&world, PERSON);
+    }
+    world.finish();
+}
+
 #[test]
 fn a_public_and_an_optional_page_show_nobody_afterwards() {
     let world = World::start();
@@ -454,8 +479,8 @@ fn a_logout_leads_where_it_was_asked_to() {
     world.finish();
 }
 
-/// `sid` is what a provider can end a session by: without one the person is logged in all the same, and
-/// logs out here.
+/// `sid` is what a provider can end a session by: without one the person is logged in all the same, the operator
+/// is told, and logging out here works.
 #[test]
 fn a_login_without_sid_can_be_ended_here() {
     let world = World::start();
@@ -466,6 +491,7 @@ fn a_login_without_sid_can_be_ended_here() {
     let page: Page = browser.log_out("/oauth2/logout");
     page.shows(200, "Du er logget ut");
     assert!(!is_in(&mut browser) && !is_in(&mut copy));
+    assert!(world.errors().contains("an ID token has no sid"), "{}", world.errors());
     world.finish();
 }
 
