@@ -233,9 +233,9 @@ fn test_5_mirrored_level_upgrade_at_o() {
     world.finish();
 }
 
-/// What was sent at too low a level is not kept: the person is told, and the app gets nothing.
+/// A form sent at too low a level reaches nobody yet, and the way to the higher level is offered beside it.
 #[test]
-fn test_5_a_form_sent_at_too_low_a_level_is_not_lost_silently() {
+fn test_5_a_form_sent_at_too_low_a_level_waits_for_the_login() {
     let world = World::start();
     let mut browser = world.browser();
     browser.log_in("/app/x", SUBSTANTIAL);
@@ -243,9 +243,10 @@ fn test_5_a_form_sent_at_too_low_a_level_is_not_lost_silently() {
     let body = Some(("application/x-www-form-urlencoded", "answer=yes"));
     let sent = Ask { method: "POST", from: Some(&from), body, ..Ask::NAVIGATION };
     let page = browser.ask("/high/form", &sent);
-    page.shows(401, "Du må logge inn");
+    page.shows(401, "Logg inn for å sende");
     assert_eq!((page.response.location(), world.app.count()), (None, seen));
-    assert!(page.text().contains("kom ikke fram"), "{}", page.text());
+    let page = browser.open(&page.links()[0]);
+    assert!(browser.at_login_page(&page), "substantial is not enough");
     world.finish();
 }
 
