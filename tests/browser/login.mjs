@@ -80,6 +80,26 @@ try {
     await browser.open(options.gateway + DEEP_LINK);
     await atLoginPage();
   });
+  await step('a form sent without a session is kept while the person logs in in another tab, and arrives', async () => {
+    await browser.open(`${options.gateway}/public/`);
+    await browser.script(`const form = document.createElement('form');
+      form.method = 'post';
+      form.action = ${JSON.stringify(DEEP_LINK)};
+      for (const name of ['submit', 'action', 'text']) {
+        const field = form.appendChild(document.createElement('textarea'));
+        [field.name, field.value] = [name, '\\n "line"\\n'];
+      }
+      HTMLFormElement.prototype.submit.call(document.body.appendChild(form))`);
+    await browser.click('main ol a');
+    const form = await browser.enterOtherTab();
+    await atLoginPage();
+    await browser.click(`button[name=person][value="${options.person}"]`);
+    await browser.arrive('the start page', ({ origin, pathname }) => origin === options.gateway && pathname === '/');
+    await browser.closeTab(form);
+    await browser.click('main form button');
+    await browser.arrive('where the form goes', ({ href }) => href === options.gateway + DEEP_LINK);
+    await showsThePerson();
+  });
 } catch (error) {
   if (options.screenshots) await browser.screenshot(join(options.screenshots, 'failed.png')).catch(() => {});
   console.error(`not ok - ${error.message}`);

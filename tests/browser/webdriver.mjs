@@ -75,6 +75,20 @@ class Browser {
     return found[0]?.[ELEMENT];
   }
 
+  /** Goes to the tab that is not this one, as soon as there is one; returns this one's handle. */
+  async enterOtherTab() {
+    const here = await this.#do('GET', '/window');
+    const other = async () => (await this.#do('GET', '/window/handles')).find((handle) => handle !== here);
+    await this.#do('POST', '/window', { handle: await until('another tab', other, () => this.url()) });
+    return here;
+  }
+
+  /** Closes this tab and goes to another. */
+  async closeTab(next) {
+    await this.#do('DELETE', '/window');
+    await this.#do('POST', '/window', { handle: next });
+  }
+
   /** Waits until the address satisfies `wanted` and the page has loaded. */
   arrive(what, wanted) {
     const there = async () => wanted(new URL(await this.url())) && (await this.script('return document.readyState')) === 'complete';
