@@ -23,8 +23,8 @@ use portvakt_core::access::{Access, Judgement, Permit};
 use portvakt_core::clock::Timestamp;
 use portvakt_core::endpoint::OwnEndpoint;
 use portvakt_core::request::{NormalRequest, RawHead, is_navigation};
-use portvakt_core::route::{Host, Route, USUAL_METHODS};
-use portvakt_core::session::SessionId;
+use portvakt_core::route::{Host, Route, Staleness, USUAL_METHODS};
+use portvakt_core::session::{Session as OpenSession, SessionId};
 
 use crate::answer::Answer;
 use crate::endpoint::{self, Visit};
@@ -122,10 +122,10 @@ impl Gateway {
             return Ok(Verdict::Answer(endpoint::serve(own, &request, &visit).await?)); // 4 ours, never forwarded
         }
         let route = host.routes.find(&request).map_err(|why| Refusal::unrouted(why, host, &request))?; // 5 no rule, no entry
-        let session = if route.access.wants_session() { visit.session() } else { None }; // 6 opened, aged, not ended
-        passage.session = session.as_ref().map(|session| *session.id());
         passage.rule = rule_of(route);
         passage.route = Some(Arc::clone(route));
+        let session = self.session(route, &visit)?; // 6 opened, aged, known not to have ended
+        passage.session = session.as_ref().map(|session| *session.id());
         match Access::judge(route, request, session, now) {
             // 7 public, logged in, level, age
             Judgement::Allowed(permit) => Ok(Verdict::Forward(permit)),
@@ -135,6 +135,21 @@ impl Gateway {
             Judgement::MustLogIn(need) => Ok(Verdict::Answer(endpoint::login::invite(&visit, route, need)?)),
             Judgement::Forbidden(_) => Err(Refusal::Forbidden),
         }
+    }
+
+    /// The session as which a request is judged. While an end may be unknown, a strict route waits, or, if it
+    /// does not need a session, tells of none (`design.md` D1).
+    fn session(&self, route: &Route, visit: &Visit<'_>) -> Result<Option<OpenSession>, Refusal> {
+        if !route.access.wants_session() {
+            return Ok(None);
+        }
+        if route.revocation == Staleness::Strict && self.live.revocations.is_uncertain(visit.now) {
+            return match route.access {
+                Access::Login(_) => Err(Refusal::SessionsUncertain),
+                Access::Optional(_) | Access::Public => Ok(None),
+            };
+        }
+        Ok(visit.session())
     }
 
     /// Answers a form that somebody must log in for. Its body is read only now: what passes is not read here.

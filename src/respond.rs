@@ -28,6 +28,9 @@ use crate::provider::{EndSessionRequest, ProviderError, VerifyError};
 /// When a person may try a provider again that failed, in seconds.
 const PROVIDER_RETRY: u32 = 30;
 
+/// When the view of ended sessions may have recovered, in seconds.
+const SESSIONS_RETRY: u32 = 5;
+
 /// Why a request does not get what it asked for.
 #[derive(Debug)]
 pub(crate) enum Refusal {
@@ -63,6 +66,8 @@ pub(crate) enum Refusal {
     FormNotKept { login: String },
     /// A kept form is too old, or none of ours.
     FormGone,
+    /// Which sessions have ended is not known well enough for a strict route.
+    SessionsUncertain,
     /// The app could not be reached, or broke off.
     AppUnreachable,
     /// The app took too long.
@@ -127,6 +132,7 @@ impl Refusal {
             Self::Callback { cause, .. } => cause.code(),
             Self::FormNotKept { .. } => "login_required",
             Self::FormGone => "form_gone",
+            Self::SessionsUncertain => "sessions_uncertain",
             Self::AppUnreachable => "app_unreachable",
             Self::AppTooSlow => "app_too_slow",
             Self::Internal => "internal",
@@ -162,6 +168,7 @@ impl Refusal {
             Self::Callback { cause, .. } => page_of_callback(cause),
             Self::FormNotKept { .. } => Page::LoginRequired,
             Self::FormGone => Page::FormGone,
+            Self::SessionsUncertain => Page::SessionsUncertain { retry_after_seconds: SESSIONS_RETRY },
             Self::AppUnreachable => Page::AppUnreachable,
             Self::AppTooSlow => Page::AppTooSlow,
             Self::Internal => Page::InternalError,
@@ -194,6 +201,7 @@ impl Refusal {
             | Self::NotANavigation
             | Self::Forbidden
             | Self::FormGone
+            | Self::SessionsUncertain
             | Self::AppUnreachable
             | Self::AppTooSlow
             | Self::Internal

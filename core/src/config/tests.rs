@@ -937,10 +937,7 @@ fn what_the_file_leaves_out_is_the_stricter_choice() {
             connections: 10_000
         }
     );
-    assert_eq!(
-        (configuration.threads, configuration.drain),
-        (None, Duration::from_secs(30))
-    );
+    assert_eq!((configuration.threads, configuration.drain), (None, Duration::from_secs(30)));
     assert_eq!(
         configuration.revocation,
         Revocation {
