@@ -29,8 +29,8 @@ impl Health for LiveHealth {
         if self.live.stopping.load(Ordering::Relaxed) {
             reasons.push("the process is stopping".to_owned());
         }
-        if !self.live.revocations.is_writable() {
-            reasons.push("the file of ended sessions cannot be written".to_owned());
+        if self.live.revocations.is_uncertain(self.live.clock.now()) {
+            reasons.push("the file of ended sessions cannot be read or written".to_owned());
         }
         for provider in self.live.snapshot().providers() {
             let fetched = provider.fetched();

@@ -1,3 +1,5 @@
+//! The file of ended sessions against a naive list, torn, full, shared and gone.
+
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
