@@ -49,7 +49,7 @@ struct Arguments {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8082")]
     listen: SocketAddr,
-    /// The origin in all URLs, if it is not http://<listen>.
+    /// The origin in all URLs, if it is not `http://` and the address of `--listen`.
     #[arg(long)]
     origin: Option<String>,
     /// A JSON array of clients to register.

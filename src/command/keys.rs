@@ -51,7 +51,7 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Purpose {
-    /// cookie, revocation, pseudonym, audit, assertion, or client-<provider>.
+    /// cookie, revocation, pseudonym, audit, assertion, or `client-` and a provider's name.
     purpose: String,
     #[command(flatten)]
     file: ConfigFile,
