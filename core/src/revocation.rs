@@ -334,7 +334,9 @@ impl Revocations {
             return Ok(());
         }
         let tags = session.tags();
-        let authenticated = session.identity().auth_time().unwrap_or_else(|| session.began());
+        // By the provider's clock, which may be ahead of ours: nobody was authenticated after the session began.
+        let began = session.began();
+        let authenticated = session.identity().auth_time().map_or(began, |at| at.min(began));
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
         let ends = |tag: &Tag| {
             view.find(tag).is_some_and(|entry| match entry.kind {

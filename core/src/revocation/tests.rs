@@ -119,6 +119,22 @@ fn the_end_of_a_providers_session_ends_what_was_authenticated_until_then() {
     assert_eq!(of(2, 0), Ok(()));
 }
 
+/// A provider's clock may be some seconds ahead of ours, and a person may log out before ours has caught up.
+#[test]
+fn a_clock_of_the_provider_that_is_ahead_saves_no_session() {
+    let folder = Folder::new();
+    let revocations = folder.open(BEGAN);
+    let session = |began: Timestamp| {
+        let ring = ring();
+        let id = SessionId::random();
+        let tags = Tagger::active(&ring, began).tags(&id, "idporten", "https://op", Some("1"), "sub");
+        Session::begin(id, tags, identity(began.seconds() + 9), began)
+    };
+    end(&revocations, 1, BEGAN + seconds(3)).unwrap();
+    assert_eq!(revocations.check(&session(BEGAN)), Err(Ended::Revoked));
+    assert_eq!(revocations.check(&session(BEGAN + seconds(4))), Ok(()));
+}
+
 #[test]
 fn the_end_of_a_subject_ends_all_that_it_began() {
     let folder = Folder::new();
