@@ -197,8 +197,19 @@ impl Visit<'_> {
         }
     }
 
+    /// Whether a call that nobody can prove may cause a line in a log; if not, it is counted.
+    pub(crate) fn may_cause_line(&self, kind: &'static str) -> bool {
+        let may = self.live.unproven_lines.may_cause(self.client(), self.now);
+        if !may {
+            self.live.telemetry.metrics.unlogged(kind);
+        }
+        may
+    }
+
     fn write_end(&self, kind: Kind, proof: Proof, tag: Tag, key: (KeyId, &MacKey)) {
-        if let Err(error) = self.live.revocations.end(kind, tag, proof, key, self.now) {
+        if let Err(error) = self.live.revocations.end(kind, tag, proof, key, self.now)
+            && (proof == Proof::Proven || self.may_cause_line("not_written"))
+        {
             let error = crate::cause::chain(&error);
             tracing::error!(error, reference = self.reference, "the end of a session was not written");
         }

@@ -22,7 +22,7 @@ use portvakt_core::provider::{ClientAuth, ProviderSettings};
 use portvakt_core::revocation::{self, FileLog, Revocations};
 
 use crate::provider::{Provider, ProviderError};
-use crate::share::Shares;
+use crate::share::{Lines, Shares};
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::RouteMetrics;
 use crate::upstream::{UpstreamError, Upstreams};
@@ -204,6 +204,8 @@ pub struct Live {
     pub telemetry: Arc<Telemetry>,
     /// Who is starting how many logins.
     pub(crate) login_shares: Shares,
+    /// Who has caused how many lines by calls that nobody can prove.
+    pub(crate) unproven_lines: Lines,
     /// Whether the process has been told to stop.
     pub stopping: AtomicBool,
     current: ArcSwap<Snapshot>,
@@ -244,6 +246,7 @@ impl Live {
             assertions: Assertions::new(snapshot.configuration.assertion_cache),
             telemetry,
             login_shares: Shares::default(),
+            unproven_lines: Lines::default(),
             stopping: AtomicBool::new(false),
             current: ArcSwap::from_pointee(snapshot),
             clock: Arc::new(clock),

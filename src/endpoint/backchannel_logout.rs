@@ -52,9 +52,12 @@ pub(super) async fn serve(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answ
 /// A token that we cannot judge for lack of keys is not called wrong: the provider tries once only, so it is
 /// worth an alarm.
 fn refused(visit: &Visit<'_>, provider: &Provider, cause: &VerifyError) -> StatusCode {
-    let cause_text = crate::cause::chain(cause);
-    tracing::warn!(reference = visit.reference, cause = cause_text, "a back-channel logout was refused");
-    audit(visit, provider, AuditResult::Failure("logout_token_rejected"), None);
+    // Anybody can send what is no token of the provider's.
+    if visit.may_cause_line("backchannel") {
+        let cause_text = crate::cause::chain(cause);
+        tracing::warn!(reference = visit.reference, cause = cause_text, "a back-channel logout was refused");
+        audit(visit, provider, AuditResult::Failure("logout_token_rejected"), None);
+    }
     match cause {
         VerifyError::Provider(_) => StatusCode::SERVICE_UNAVAILABLE,
         VerifyError::Token(_) => StatusCode::BAD_REQUEST,

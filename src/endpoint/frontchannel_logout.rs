@@ -2,7 +2,7 @@
 //! session has ended (OpenID Connect Front-Channel Logout 1.0, 2; dossier 3.3).
 //!
 //! **Invariant:** nobody can be proven to have called, so the entry is unproven; the answer is the same for
-//! every call that is well-formed, whoever is logged in.
+//! every call that is well-formed, whoever is logged in. And the lines that one source causes are bounded.
 
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
@@ -22,10 +22,12 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
     let [iss, sid] = parameters(query, ["iss", "sid"])?;
     let (Some(iss), Some(sid)) = (iss, sid) else {
         // The client is registered without `frontchannel_logout_session_required`: nobody can be logged out.
-        tracing::error!(
-            provider = provider.settings().name,
-            "a front-channel logout came without iss or sid; register frontchannel_logout_session_required"
-        );
+        if visit.may_cause_line("frontchannel") {
+            tracing::error!(
+                provider = provider.settings().name,
+                "a front-channel logout came without iss or sid; register frontchannel_logout_session_required"
+            );
+        }
         return Err(Refusal::Parameters);
     };
     let sound = !sid.is_empty() && sid.len() <= MAX_SID && sid.bytes().all(|byte| byte.is_ascii_graphic());
@@ -47,6 +49,9 @@ fn end(visit: &Visit<'_>, provider: &Provider, sid: &str) {
         tagger.op_session(&settings.name, &settings.issuer, sid)
     });
     visit.live.telemetry.metrics.logout("frontchannel");
+    if !visit.may_cause_line("frontchannel") {
+        return;
+    }
     let record = AuditRecord {
         time: visit.now,
         action: Action::FrontChannelLogout,

@@ -44,6 +44,7 @@ pub struct Metrics {
     logins_started: IntCounterVec,
     logins: IntCounterVec,
     logouts: IntCounterVec,
+    unlogged: IntCounterVec,
     sessions_opened: IntCounter,
     sessions_refused: IntCounterVec,
     revocations: IntGauge,
@@ -118,6 +119,11 @@ impl Metrics {
             logins_started: made.counters("logins_started_total", "Logins sent to the provider.", &["provider"]),
             logins: made.counters("logins_total", "Logins that came back, by outcome.", &["provider", "outcome"]),
             logouts: made.counters("logouts_total", "Logouts, by who asked for them.", &["kind"]),
+            unlogged: made.counters(
+                "unlogged_total",
+                "Calls without a proof that got no line in a log, because their source calls too often.",
+                &["kind"],
+            ),
             sessions_opened: made.counter("sessions_opened_total", "Session cookies accepted."),
             sessions_refused: made.counters("sessions_refused_total", "Session cookies not accepted.", &["reason"]),
             revocations: made.gauge("revocations", "Ended sessions and subjects that are remembered."),
@@ -222,6 +228,11 @@ impl Metrics {
     /// Somebody was logged out: `own`, `frontchannel`, `backchannel`.
     pub fn logout(&self, kind: &'static str) {
         self.logouts.with_label_values(&[kind]).inc();
+    }
+
+    /// A call that nobody can prove got no line: `frontchannel`, `backchannel`, `not_written`.
+    pub fn unlogged(&self, kind: &'static str) {
+        self.unlogged.with_label_values(&[kind]).inc();
     }
 
     /// A session cookie was accepted.
@@ -463,6 +474,7 @@ mod tests {
         metrics.login_started("idporten");
         metrics.login_ended("idporten", "success");
         metrics.logout("frontchannel");
+        metrics.unlogged("frontchannel");
         metrics.session_opened();
         metrics.session_refused("revoked");
         let now = Timestamp::from_seconds(1_790_000_000);
@@ -479,6 +491,7 @@ mod tests {
             (r#"portvakt_logins_started_total{provider="idporten"}"#, "1"),
             (r#"portvakt_logins_total{outcome="success",provider="idporten"}"#, "1"),
             (r#"portvakt_logouts_total{kind="frontchannel"}"#, "1"),
+            (r#"portvakt_unlogged_total{kind="frontchannel"}"#, "1"),
             ("portvakt_sessions_opened_total", "1"),
             (r#"portvakt_sessions_refused_total{reason="revoked"}"#, "1"),
             ("portvakt_revocations", "1"),

@@ -258,6 +258,33 @@ fn a_call_without_iss_or_sid_or_with_one_twice_is_malformed_and_ends_nothing() {
     world.finish();
 }
 
+/// Anybody can call. What is left out of the log is counted, and the end itself counts all the same.
+#[test]
+fn a_flood_of_calls_fills_no_log() {
+    let world = World::start();
+    let mut browser = logged_in(&world, PERSON);
+    let unlogged = || {
+        let metrics = world.admin("/metrics").text();
+        let line = metrics.lines().find(|line| line.starts_with("portvakt_unlogged_total"))?;
+        line.rsplit_once(' ')?.1.parse::<usize>().ok()
+    };
+    let mut calls = 0;
+    while unlogged().is_none() {
+        for _ in 0..50 {
+            calls += 1;
+            assert_eq!(world.curl(&frame(&issuer(&world), &format!("invented-{calls}")), "").status, 200);
+        }
+        assert!(calls < 5_000, "every call has its line");
+    }
+    let logged = calls - unlogged().unwrap();
+    let lines = world.await_audit(1 + logged);
+    let front = lines.iter().filter(|line| line["action"] == "frontchannel_logout").count();
+    assert_eq!(front, logged);
+    world.curl(&frame(&issuer(&world), &sid_of(&world, PERSON)), "");
+    assert!(!is_in(&mut browser));
+    world.finish();
+}
+
 /// Cookies, if a browser should send them, are neither needed nor looked at.
 #[test]
 fn a_frame_with_somebodys_cookies_ends_the_named_session_only() {
