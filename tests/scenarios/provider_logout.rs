@@ -1,6 +1,7 @@
 //! The provider ends a session (`threats.md` LO-1 to LO-3; OpenID Connect Front-Channel Logout 1.0 and
 //! Back-Channel Logout 1.0): by a frame without cookies, by a signed token, in any order with everything else.
 
+use portvakt_core::clock::Clock;
 use serde_json::{Value, json};
 
 use crate::harness::browser::{Ask, Browser, Page};
@@ -330,6 +331,8 @@ fn a_session_that_stays_ended_comes_to_a_page() {
     // Its clock is behind, so that the next authentication is older than the end of the session.
     world.control(&json!({ "clock_offset_seconds": -5 }));
     assert_eq!(load_frame(&world, &issuer(&world), &sid).status, 200);
+    let seconds = || Clock::start().now().seconds();
+    let ended = seconds();
     let page = browser.open(callback.as_str());
     assert!(browser.at_login_page(&page), "prompt=login: {}", page.text());
     let page = browser.choose(&page, PERSON);
@@ -341,7 +344,8 @@ fn a_session_that_stays_ended_comes_to_a_page() {
     );
     assert_eq!((world.app.count(), browser.session_cookie()), (0, None));
     assert_eq!(world.calls("token"), 2);
-    // The provider's clock goes on: whoever authenticates after the end is let in, under the same `sid`.
+    // The clocks go on: whoever authenticates after the end is let in, under the same `sid`.
+    await_that("the second of the end is over", || (seconds() > ended).then_some(()));
     world.control(&json!({ "clock_offset_seconds": 8 }));
     let page = browser.open(&page.links()[0]);
     let page = if browser.at_login_page(&page) { browser.choose(&page, PERSON) } else { page };
