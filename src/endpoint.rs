@@ -18,6 +18,7 @@ use http::HeaderMap;
 use pingora::http::RequestHeader;
 use portvakt_core::clock::Timestamp;
 use portvakt_core::endpoint::OwnEndpoint;
+use portvakt_core::identity::VerifiedIdentity;
 use portvakt_core::key::{KeyId, MacKey, Ring};
 use portvakt_core::redirect::Target;
 use portvakt_core::request::NormalRequest;
@@ -32,6 +33,7 @@ use crate::gateway::Arrival;
 use crate::provider::Provider;
 use crate::respond::{Asker, Refusal};
 use crate::snapshot::{Live, Snapshot};
+use crate::telemetry::{Action, AuditRecord, AuditResult};
 
 /// One request to an endpoint of ours, and what it may use.
 pub(crate) struct Visit<'a> {
@@ -175,6 +177,32 @@ impl Visit<'_> {
         for session in cookies::open_each(self.headers(), self.scope(), self.ring(), limits, self.now) {
             self.end(&session);
         }
+    }
+
+    /// Writes down that somebody logged in or out, or that it failed. `session`: ours, if there is one.
+    pub(crate) fn audit(
+        &self,
+        action: Action,
+        result: AuditResult,
+        provider: &Provider,
+        sid: Option<&str>,
+        session: Option<&Session>,
+    ) {
+        let person = session.map(Session::identity);
+        let record = AuditRecord {
+            time: self.live.clock.now(),
+            action,
+            result,
+            client: self.client(),
+            provider: &provider.settings().name,
+            sid,
+            level: person.and_then(VerifiedIdentity::level),
+            kind: person.map(VerifiedIdentity::kind),
+            person,
+            session: session.map(Session::id),
+            reference: self.reference,
+        };
+        self.live.telemetry.audit(&record, &self.snapshot.keys);
     }
 
     /// Ends a session here.

@@ -12,7 +12,7 @@ use super::{Visit, parameters};
 use crate::answer::Answer;
 use crate::provider::{Provider, VerifyError};
 use crate::respond::Refusal;
-use crate::telemetry::{Action, AuditRecord, AuditResult};
+use crate::telemetry::{Action, AuditResult};
 
 /// The most bytes that the form may have.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
@@ -65,18 +65,5 @@ fn refused(visit: &Visit<'_>, provider: &Provider, cause: &VerifyError) -> Statu
 }
 
 fn audit(visit: &Visit<'_>, provider: &Provider, result: AuditResult, sid: Option<&str>) {
-    let record = AuditRecord {
-        time: visit.now,
-        action: Action::BackChannelLogout,
-        result,
-        client: visit.client(),
-        provider: &provider.settings().name,
-        sid,
-        level: None,
-        kind: None,
-        person: None,
-        session: None,
-        reference: visit.reference,
-    };
-    visit.live.telemetry.audit(&record, &visit.snapshot.keys);
+    visit.audit(Action::BackChannelLogout, result, provider, sid, None);
 }

@@ -16,7 +16,7 @@ use super::{Visit, login_link};
 use crate::answer::{Answer, Location};
 use crate::provider::{LoginExpectation, Provider, ProviderError, VerifyError};
 use crate::respond::{self, Refusal};
-use crate::telemetry::{Action, AuditRecord, AuditResult};
+use crate::telemetry::{Action, AuditResult};
 
 /// For how long a finished login is remembered, in seconds, to notice browsers that keep no session.
 const DONE_LIFE: u32 = 60;
@@ -192,7 +192,7 @@ fn welcome(login: Login, visit: &Visit<'_>, provider: &Provider) -> Answer {
         let jar = cookies::logout_jar(prefix, part);
         set.push(hint.get(part).map_or_else(|| jar.delete(), |value| jar.set(value)));
     }
-    audit(visit, provider, AuditResult::Success, token.sid(), Some(&session));
+    visit.audit(Action::Login, AuditResult::Success, provider, token.sid(), Some(&session));
     visit.live.telemetry.metrics.login_ended(&provider.settings().name, "success");
     visit.live.telemetry.metrics.session_opened();
     Answer::redirect(&Location::Target(target), "login_done").with_cookies(set)
@@ -203,34 +203,10 @@ fn refuse(visit: &Visit<'_>, provider: &Provider, cause: CallbackError, attempt:
     // Anybody can send what no login of ours began: it is no login, and must not push those that are out of
     // the log.
     if !matches!(cause, CallbackError::Answer(AnswerError::NoAttempt | AnswerError::Malformed)) {
-        audit(visit, provider, AuditResult::Failure(code), None, None);
+        visit.audit(Action::Login, AuditResult::Failure(code), provider, None, None);
     }
     visit.live.telemetry.metrics.login_ended(&provider.settings().name, code);
     let wish = attempt.as_ref().map(|attempt| attempt.wish.clone());
     let target = attempt.map(|attempt| attempt.target);
     respond::refuse(&Refusal::Callback { cause, target, wish }, &visit.asker())
-}
-
-fn audit(
-    visit: &Visit<'_>,
-    provider: &Provider,
-    result: AuditResult,
-    sid: Option<&str>,
-    session: Option<&Session>,
-) {
-    let who = session.map(Session::identity);
-    let record = AuditRecord {
-        time: visit.live.clock.now(),
-        action: Action::Login,
-        result,
-        client: visit.client(),
-        provider: &provider.settings().name,
-        sid,
-        level: who.and_then(VerifiedIdentity::level),
-        kind: who.map(VerifiedIdentity::kind),
-        person: who,
-        session: session.map(Session::id),
-        reference: visit.reference,
-    };
-    visit.live.telemetry.audit(&record, &visit.snapshot.keys);
 }

@@ -12,7 +12,7 @@ use super::{Visit, parameters};
 use crate::answer::Answer;
 use crate::provider::Provider;
 use crate::respond::Refusal;
-use crate::telemetry::{Action, AuditRecord, AuditResult};
+use crate::telemetry::{Action, AuditResult};
 
 /// The longest `sid` that a provider gives (dossier 2.6).
 const MAX_SID: usize = 256;
@@ -52,20 +52,7 @@ fn end(visit: &Visit<'_>, provider: &Provider, sid: &str) {
     if !visit.may_cause_line("frontchannel") {
         return;
     }
-    let record = AuditRecord {
-        time: visit.now,
-        action: Action::FrontChannelLogout,
-        result: AuditResult::Success,
-        client: visit.client(),
-        provider: &settings.name,
-        sid: Some(sid),
-        level: None,
-        kind: None,
-        person: None,
-        session: None,
-        reference: visit.reference,
-    };
-    visit.live.telemetry.audit(&record, &visit.snapshot.keys);
+    visit.audit(Action::FrontChannelLogout, AuditResult::Success, provider, Some(sid), None);
 }
 
 /// Who may show the answer in a frame: the origins of the provider's pages, and nobody else (BR-1).

@@ -4,7 +4,6 @@
 //! a redirect with `client_id` does.
 
 use http::StatusCode;
-use portvakt_core::session::Session;
 use portvakt_core::session::cookies::{self, LogoutReturn, RETURN_LIFE};
 use portvakt_core::token::json;
 
@@ -12,7 +11,7 @@ use super::{Visit, parameters};
 use crate::answer::{Answer, Location};
 use crate::provider::{EndSession, EndSessionRequest, Provider};
 use crate::respond::{self, Refusal};
-use crate::telemetry::{Action, AuditRecord, AuditResult};
+use crate::telemetry::{Action, AuditResult};
 
 pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let [redirect] = parameters(query, ["redirect"])?;
@@ -42,20 +41,8 @@ fn end_here(visit: &Visit<'_>, provider: &Provider, hint: Option<&str>) {
         return;
     }
     let sid = hint.and_then(sid_of);
-    let record = AuditRecord {
-        time: visit.now,
-        action: Action::Logout,
-        result: if session.is_some() { AuditResult::Success } else { AuditResult::Failure("no_session") },
-        client: visit.client(),
-        provider: &provider.settings().name,
-        sid: sid.as_deref(),
-        level: session.as_ref().and_then(|session| session.identity().level()),
-        kind: session.as_ref().map(|session| session.identity().kind()),
-        person: session.as_ref().map(Session::identity),
-        session: session.as_ref().map(Session::id),
-        reference: visit.reference,
-    };
-    visit.live.telemetry.audit(&record, &visit.snapshot.keys);
+    let result = if session.is_some() { AuditResult::Success } else { AuditResult::Failure("no_session") };
+    visit.audit(Action::Logout, result, provider, sid.as_deref(), session.as_ref());
     visit.live.telemetry.metrics.logout("own");
 }
 
