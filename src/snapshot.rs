@@ -115,6 +115,9 @@ impl Snapshot {
         if routes().any(|route| route.assertion.is_some()) {
             keys.demand_assertion(&configuration.keys, now)?;
         }
+        for plan in routes().filter_map(|route| route.signature.as_ref()) {
+            keys.demand_signature(plan.algorithm, &plan.app, &configuration.keys, now)?;
+        }
         let reserved = Reserved::new(routes().flat_map(|route| plain::names(&route.headers)));
         let metrics =
             routes().map(|route| (route.name.clone(), telemetry.metrics.route(&route.name))).collect();

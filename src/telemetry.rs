@@ -264,7 +264,15 @@ mod tests {
 
     fn keys() -> Keys {
         let cookie = Ring::single(KeyId([9; 4]), Timestamp::from_seconds(0), SealKey::new(&[9; 32]));
-        Keys { cookie, revocation: ring(2), pseudonym: ring(3), audit: ring(1), assertion: None }
+        Keys {
+            cookie,
+            revocation: ring(2),
+            pseudonym: ring(3),
+            audit: ring(1),
+            assertion: None,
+            signature: std::collections::HashMap::new(),
+            apps: std::collections::HashMap::new(),
+        }
     }
 
     fn logs(access: &Path, audit: &Path) -> Logs {

@@ -5,6 +5,7 @@
 
 pub mod assertion;
 pub mod plain;
+pub mod signature;
 pub mod strip;
 
 use std::borrow::Cow;

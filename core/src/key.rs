@@ -8,6 +8,7 @@
 
 mod file;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 use crate::seal::SealKey;
-use crate::token::SigningKey;
+use crate::token::{Algorithm, SignatureAlgorithm, SigningKey};
 
 pub use self::file::{KeyFile, KeyFileError, KeySummary, NewKey, OVERLAP, PROPAGATION, path_of};
 
@@ -141,6 +142,17 @@ impl MacKey {
         }
         context.sign().as_ref()[..N].try_into().expect("SHA-256 has 32 bytes")
     }
+
+    /// HMAC-SHA256 over a message (RFC 2104), for a format that says what the message is.
+    ///
+    /// # Panics
+    ///
+    /// Never.
+    #[must_use]
+    pub fn mac(&self, message: &[u8]) -> [u8; 32] {
+        let tag = aws_lc_rs::hmac::sign(&self.0, message);
+        tag.as_ref().try_into().expect("SHA-256 has 32 bytes")
+    }
 }
 
 impl std::fmt::Debug for MacKey {
@@ -160,6 +172,25 @@ pub struct ClientKey {
 
 /// The purpose of the key pairs that sign what apps are told (`X-Identity-Assertion`).
 pub const ASSERTION: &str = "assertion";
+
+/// The purpose of the key pairs that sign requests to apps (RFC 9421); `None` where the key is an app's secret.
+#[must_use]
+pub const fn signature_purpose(algorithm: SignatureAlgorithm) -> Option<&'static str> {
+    match algorithm {
+        SignatureAlgorithm::Ed25519 => Some("signature-ed25519"),
+        SignatureAlgorithm::EcdsaP256Sha256 => Some("signature-ecdsa-p256-sha256"),
+        SignatureAlgorithm::HmacSha256 => None,
+    }
+}
+
+/// The beginning of the purpose of a secret that an app shares with us.
+const APP: &str = "app-";
+
+/// The purpose of the secret that an app shares with us, by the upstream's name in the file.
+#[must_use]
+pub fn app_purpose(upstream: &str) -> String {
+    format!("{APP}{upstream}")
+}
 
 /// The purposes that a symmetric key can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,6 +234,10 @@ pub struct Keys {
     pub audit: Ring<MacKey>,
     /// Signs assertions; `None` if there is no such file, which only routes without assertions do without.
     pub assertion: Option<Ring<Arc<SigningKey>>>,
+    /// Sign requests to apps, by algorithm, for those whose file exists.
+    pub signature: HashMap<SignatureAlgorithm, Ring<Arc<SigningKey>>>,
+    /// Secrets that apps share with us, by the upstream's name, for those whose file exists.
+    pub apps: HashMap<String, Ring<MacKey>>,
 }
 
 impl Keys {
@@ -210,21 +245,36 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// The first file that is missing, readable by others, malformed or weak; equal keys anywhere. The file
-    /// of assertion keys may be missing: [`Keys::demand_assertion`] says who needs it.
+    /// The first file that is missing, readable by others, malformed or weak; equal keys anywhere. The files
+    /// of assertion and signature keys may be missing: [`Keys::demand_assertion`] and
+    /// [`Keys::demand_signature`] say who needs them.
     pub fn load(folder: &Path) -> Result<Self, KeyFileError> {
         let mut files = Secret::ALL
             .into_iter()
             .map(|purpose| KeyFile::read(&path_of(folder, purpose.as_str()), purpose.as_str()))
             .collect::<Result<Vec<_>, _>>()?;
-        let assertion = match KeyFile::read(&path_of(folder, ASSERTION), ASSERTION) {
-            Ok(file) => {
-                files.push(file);
-                files.last().map(KeyFile::assertion_keys).transpose()?.and_then(Ring::new)
-            }
-            Err(KeyFileError::Missing { .. }) => None,
-            Err(error) => return Err(error),
-        };
+        let mut pairs =
+            |purpose: &str, kinds: &[Algorithm]| match KeyFile::read(&path_of(folder, purpose), purpose) {
+                Ok(file) => {
+                    let ring = Ring::new(file.pairs(kinds)?);
+                    files.push(file);
+                    Ok(ring)
+                }
+                Err(KeyFileError::Missing { .. }) => Ok(None),
+                Err(error) => Err(error),
+            };
+        let assertion = pairs(ASSERTION, &[Algorithm::Es256, Algorithm::EdDsa])?;
+        let mut signature = HashMap::new();
+        for algorithm in SignatureAlgorithm::PAIRS {
+            let Some((purpose, kind)) = signature_purpose(algorithm).zip(algorithm.pair()) else { continue };
+            signature.extend(pairs(purpose, &[kind])?.map(|ring| (algorithm, ring)));
+        }
+        let mut apps = HashMap::new();
+        for purpose in file::purposes(folder)?.into_iter().filter(|purpose| purpose.starts_with(APP)) {
+            let file = KeyFile::read(&path_of(folder, &purpose), &purpose)?;
+            apps.insert(purpose[APP.len()..].to_owned(), map_ring(file.secrets()?, MacKey::new)?);
+            files.push(file);
+        }
         file::refuse_equal(&files)?;
         let ring = |purpose: Secret| files[purpose as usize].secrets();
         let macs = |purpose| map_ring(ring(purpose)?, MacKey::new);
@@ -234,6 +284,8 @@ impl Keys {
             pseudonym: macs(Secret::Pseudonym)?,
             audit: macs(Secret::Audit)?,
             assertion,
+            signature,
+            apps,
         })
     }
 
@@ -247,6 +299,30 @@ impl Keys {
             None => Err(KeyFileError::missing(&path_of(folder, ASSERTION), ASSERTION)),
             Some(ring) if ring.active(now).is_retired(now) => Err(KeyFileError::Empty),
             Some(_) => Ok(()),
+        }
+    }
+
+    /// Fails unless requests to an app, an upstream of the file, can be signed as a route wants.
+    ///
+    /// # Errors
+    ///
+    /// If there is no file of such keys, or all of them have retired.
+    pub fn demand_signature(
+        &self,
+        algorithm: SignatureAlgorithm,
+        app: &str,
+        folder: &Path,
+        now: Timestamp,
+    ) -> Result<(), KeyFileError> {
+        let purpose = signature_purpose(algorithm).map_or_else(|| app_purpose(app), str::to_owned);
+        let retired = match algorithm {
+            SignatureAlgorithm::HmacSha256 => self.apps.get(app).map(|ring| ring.active(now).is_retired(now)),
+            pair => self.signature.get(&pair).map(|ring| ring.active(now).is_retired(now)),
+        };
+        match retired {
+            None => Err(KeyFileError::missing(&path_of(folder, &purpose), &purpose)),
+            Some(true) => Err(KeyFileError::Empty),
+            Some(false) => Ok(()),
         }
     }
 }

@@ -18,6 +18,7 @@ use http::Method;
 use crate::access::{Access, Requirement};
 use crate::forward::HeaderPlan;
 use crate::forward::assertion::AssertionPlan;
+use crate::forward::signature::SignaturePlan;
 use crate::provider::ProviderSettings;
 use crate::redirect::Target;
 use crate::request::{HostName, NormalRequest, normal_path, without_parameters};
@@ -194,6 +195,8 @@ pub struct Route {
     pub headers: Arc<HeaderPlan>,
     /// What its assertions say, if its app gets any.
     pub assertion: Option<Arc<AssertionPlan>>,
+    /// How its requests are signed, if they are.
+    pub signature: Option<Arc<SignaturePlan>>,
     /// Which requests prolong the session.
     pub activity: Activity,
     /// What happens while the view of ended sessions is stale.
@@ -489,6 +492,7 @@ pub(crate) mod tests_support {
             host: UpstreamHost::Keep,
             headers: Arc::new(HeaderPlan::default()),
             assertion: None,
+            signature: None,
             activity: Activity::default(),
             revocation: Staleness::default(),
             keep_cache_control: false,

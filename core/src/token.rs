@@ -21,6 +21,7 @@ mod jws;
 mod key_set;
 mod logout_token;
 mod sign;
+mod signature_algorithm;
 
 use std::fmt;
 use std::str::FromStr;
@@ -34,6 +35,7 @@ pub use self::jws::{MAX_TOKEN_LENGTH, TokenError};
 pub use self::key_set::{KeySet, KeySetError, MAX_KEYS};
 pub use self::logout_token::{LogoutTokenExpectation, VerifiedLogoutToken, verify_logout_token};
 pub use self::sign::{KeyError, SigningError, SigningKey};
+pub use self::signature_algorithm::SignatureAlgorithm;
 
 /// How far the issuer's clock and ours may differ. ID-porten's tokens live 120 s (dossier 2.6).
 pub const SKEW: Duration = Duration::from_secs(10);

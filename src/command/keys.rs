@@ -6,9 +6,11 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 use portvakt_core::clock::{Clock, Timestamp};
 use portvakt_core::config;
-use portvakt_core::key::{ASSERTION, KeyFile, KeyFileError, NewKey, PROPAGATION, Secret, path_of};
+use portvakt_core::key::{
+    ASSERTION, KeyFile, KeyFileError, NewKey, PROPAGATION, Secret, app_purpose, path_of, signature_purpose,
+};
 use portvakt_core::provider::ClientAuth;
-use portvakt_core::token::Algorithm;
+use portvakt_core::token::{Algorithm, SignatureAlgorithm};
 
 use super::{ConfigFile, complain, say};
 use crate::cause;
@@ -51,7 +53,8 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Purpose {
-    /// cookie, revocation, pseudonym, audit, assertion, or `client-` and a provider's name.
+    /// cookie, revocation, pseudonym, audit, assertion, signature-ed25519, signature-ecdsa-p256-sha256,
+    /// `client-` and a provider's name, or `app-` and an upstream's.
     purpose: String,
     #[command(flatten)]
     file: ConfigFile,
@@ -116,14 +119,15 @@ impl Action {
                     newest(&file)?,
                     match place.sort {
                         Sort::Client => " and the provider its public half (`portvakt keys list --jwks`)",
-                        Sort::Assertion | Sort::Secret => "",
+                        Sort::App => " and the app its secret, the newest in that file",
+                        Sort::Assertion | Sort::Signature(_) | Sort::Secret => "",
                     },
                 ));
             }
             Self::List { purpose, jwks } => {
                 let place = purpose.place()?;
                 let file = KeyFile::read(&place.path, &place.purpose)?;
-                if jwks && place.sort == Sort::Secret {
+                if jwks && matches!(place.sort, Sort::Secret | Sort::App) {
                     return Err(KeysError::NoPublicHalf(place.purpose));
                 }
                 if jwks {
@@ -171,6 +175,10 @@ enum Sort {
     Secret,
     Client,
     Assertion,
+    /// A key pair of this kind.
+    Signature(Algorithm),
+    /// A secret that an app shares.
+    App,
 }
 
 impl Purpose {
@@ -184,11 +192,26 @@ impl Purpose {
             .filter(|provider| matches!(provider.client_auth, ClientAuth::PrivateKeyJwt))
             .map(|provider| client_purpose(&provider.name))
             .collect();
+        let mut apps: Vec<String> = configuration
+            .hosts
+            .iter()
+            .flat_map(|host| host.routes.iter())
+            .filter_map(|route| route.signature.as_ref())
+            .filter(|plan| plan.algorithm == SignatureAlgorithm::HmacSha256)
+            .map(|plan| app_purpose(&plan.app))
+            .collect();
+        apps.sort();
+        apps.dedup();
+        let pairs: Vec<(&str, Algorithm)> = SignatureAlgorithm::PAIRS
+            .into_iter()
+            .filter_map(|algorithm| signature_purpose(algorithm).zip(algorithm.pair()))
+            .collect();
         let known: Vec<&str> = Secret::ALL
             .iter()
             .map(|secret| secret.as_str())
             .chain([ASSERTION])
-            .chain(clients.iter().map(String::as_str))
+            .chain(pairs.iter().map(|(purpose, _)| *purpose))
+            .chain(clients.iter().chain(&apps).map(String::as_str))
             .collect();
         if !known.contains(&self.purpose.as_str()) {
             return Err(KeysError::Purpose { given: self.purpose.clone(), known: known.join(", ") });
@@ -196,7 +219,11 @@ impl Purpose {
         let sort = match self.purpose.as_str() {
             ASSERTION => Sort::Assertion,
             _ if clients.contains(&self.purpose) => Sort::Client,
-            _ => Sort::Secret,
+            _ if apps.contains(&self.purpose) => Sort::App,
+            purpose => {
+                let pair = pairs.iter().find(|(known, _)| *known == purpose);
+                pair.map_or(Sort::Secret, |(_, kind)| Sort::Signature(*kind))
+            }
         };
         Ok(Place { sort, path: path_of(&configuration.keys, &self.purpose), purpose: self.purpose.clone() })
     }
@@ -206,8 +233,10 @@ impl Place {
     fn kind(&self, alg: Option<Alg>) -> Result<NewKey, KeysError> {
         let refuse = |takes| Err(KeysError::Algorithm { purpose: self.purpose.clone(), takes });
         match (self.sort, alg) {
-            (Sort::Secret, None) => Ok(NewKey::Secret),
-            (Sort::Secret, Some(_)) => Err(KeysError::NotAPair(self.purpose.clone())),
+            (Sort::Secret | Sort::App, None) => Ok(NewKey::Secret),
+            (Sort::Secret | Sort::App, Some(_)) => Err(KeysError::NotAPair(self.purpose.clone())),
+            (Sort::Signature(kind), None) => Ok(NewKey::Pair(kind)),
+            (Sort::Signature(_), Some(_)) => refuse("of the kind that its name says; leave `--alg` out"),
             // ID-porten's metadata lists RS256 alone today (dossier 2.5).
             (Sort::Client, None | Some(Alg::Rs256)) => Ok(NewKey::Pair(Algorithm::Rs256)),
             (Sort::Client, Some(Alg::EdDsa)) => refuse("RS256 or ES256"),

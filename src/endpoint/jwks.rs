@@ -1,12 +1,14 @@
-//! `GET /.well-known/portvakt/jwks.json`: the keys with which apps verify assertions (RFC 7517, 5).
+//! `GET /.well-known/portvakt/jwks.json`: the keys with which apps verify assertions and
+//! message signatures (RFC 7517, 5).
 //!
 //! **Invariant:** a key is published from the moment it is in the file until it retires, so that apps know
-//! it before one assertion is signed with it (`design.md` D15).
+//! it before anything is signed with it (`design.md` D15).
 
 use http::header::CACHE_CONTROL;
 use http::{HeaderValue, StatusCode};
 use portvakt_core::clock::Timestamp;
 use portvakt_core::key::Keys;
+use portvakt_core::token::SignatureAlgorithm;
 use serde_json::{Value, json};
 
 use super::Visit;
@@ -25,7 +27,11 @@ pub(super) fn serve(visit: &Visit<'_>) -> Result<Answer, Refusal> {
 
 /// `None` without a key.
 fn key_set(keys: &Keys, now: Timestamp) -> Option<Value> {
-    let accepted = keys.assertion.as_ref()?.accepted(now);
+    let rings = keys
+        .assertion
+        .iter()
+        .chain(SignatureAlgorithm::PAIRS.iter().filter_map(|kind| keys.signature.get(kind)));
+    let accepted = rings.flat_map(|ring| ring.accepted(now));
     let keys: Vec<Value> = accepted.map(|key| key.key.public_jwk(&key.id.to_string())).collect();
     (!keys.is_empty()).then(|| json!({ "keys": keys }))
 }

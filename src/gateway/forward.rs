@@ -11,8 +11,10 @@ use pingora::http::RequestHeader;
 use pingora::prelude::{ErrorType, OrErr as _, Result};
 use portvakt_core::access::Permit;
 use portvakt_core::cookie::{self, ForUpstream};
+use portvakt_core::forward::signature::{self, Covered, Signature, SignaturePlan, Unsigned};
 use portvakt_core::forward::{assertion, plain};
 use portvakt_core::route::UpstreamHost;
+use portvakt_core::seal;
 
 use super::arrival::Arrival;
 use crate::snapshot::{Live, Snapshot};
@@ -29,6 +31,20 @@ pub(super) fn write(
     write_cookies(request)?;
     write_target(request, permit)?;
     write_origin(request, permit, arrival)?;
+    write_identity(request, permit, snapshot, live)?;
+    match &permit.route().signature {
+        Some(plan) => sign(request, plan, permit, snapshot, live),
+        None => Ok(()),
+    }
+}
+
+/// What the app is told; nothing if nobody is logged in.
+fn write_identity(
+    request: &mut RequestHeader,
+    permit: &Permit,
+    snapshot: &Snapshot,
+    live: &Live,
+) -> Result<()> {
     let Some(session) = permit.session() else { return Ok(()) };
     let headers = plain::headers(&permit.route().headers, session, &snapshot.keys.pseudonym)
         .or_err(ErrorType::HTTPStatus(500), "an identity header cannot be written")?;
@@ -49,6 +65,53 @@ pub(super) fn write(
         request.insert_header(assertion::HEADER, assertion)?;
     }
     Ok(())
+}
+
+/// Signs the request as it now is (RFC 9421), or it fails (ID-7).
+fn sign(
+    request: &mut RequestHeader,
+    plan: &SignaturePlan,
+    permit: &Permit,
+    snapshot: &Snapshot,
+    live: &Live,
+) -> Result<()> {
+    request.insert_header(signature::AUDIENCE_HEADER, plan.audience.as_str())?;
+    let signed = signature_of(request, plan, permit, snapshot, live)
+        .inspect_err(|error| tracing::error!(%error, "a request cannot be signed"))
+        .or_err(ErrorType::HTTPStatus(500), "a request cannot be signed")?;
+    request.insert_header("Signature-Input", signed.input)?;
+    request.insert_header("Signature", signed.signature)
+}
+
+fn signature_of(
+    request: &RequestHeader,
+    plan: &SignaturePlan,
+    permit: &Permit,
+    snapshot: &Snapshot,
+    live: &Live,
+) -> Result<Signature, Unsigned> {
+    let names = plain::names(&permit.route().headers).chain([assertion::HEADER, signature::AUDIENCE_HEADER]);
+    let mut fields = Vec::new();
+    for name in names {
+        if let Some(value) = request.headers.get(name) {
+            fields.push((name, value.to_str().map_err(|_| Unsigned::Value)?));
+        }
+    }
+    let (path, query) = split(request.raw_path())?;
+    let host = request
+        .headers
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .ok_or(Unsigned::Value)?
+        .to_ascii_lowercase();
+    let covered = Covered { method: request.method.as_str(), authority: &host, path, query, fields: &fields };
+    signature::sign(plan, &covered, &snapshot.keys, live.clock.now(), seal::random())
+}
+
+/// The path and the query of a target.
+fn split(target: &[u8]) -> Result<(&str, Option<&str>), Unsigned> {
+    let target = std::str::from_utf8(target).map_err(|_| Unsigned::Value)?;
+    Ok(target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query))))
 }
 
 fn take_away(request: &mut RequestHeader, snapshot: &Snapshot) {
@@ -85,9 +148,12 @@ fn write_target(request: &mut RequestHeader, permit: &Permit) -> Result<()> {
 /// `Host`, and where the request came from (RFC 7239), in our own words.
 fn write_origin(request: &mut RequestHeader, permit: &Permit, arrival: &Arrival) -> Result<()> {
     let host = permit.request().host();
+    let proto = if arrival.is_secure() { "https" } else { "http" };
+    // The scheme's default port is folded (RT-6): an app compares one spelling, and signatures cover it.
+    let default = if arrival.is_secure() { 443 } else { 80 };
     let asked = match host.port {
-        Some(port) => format!("{}:{port}", host.name),
-        None => host.name.clone(),
+        Some(port) if port != default => format!("{}:{port}", host.name),
+        Some(_) | None => host.name.clone(),
     };
     let upstream = &permit.route().upstream;
     let sent = match &permit.route().host {
@@ -95,7 +161,6 @@ fn write_origin(request: &mut RequestHeader, permit: &Permit, arrival: &Arrival)
         UpstreamHost::Upstream => format!("{}:{}", upstream.host, upstream.port),
         UpstreamHost::Named(name) => name.clone(),
     };
-    let proto = if arrival.is_secure() { "https" } else { "http" };
     request.insert_header(HOST, sent)?;
     if let Some(client) = arrival.client() {
         let address = client.to_string();

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use portvakt_core::clock::{Drift, Timestamp};
-use portvakt_core::key::{Keys, Ring, Secret};
+use portvakt_core::key::{ASSERTION, Keys, Ring, Secret, app_purpose, signature_purpose};
 use portvakt_core::revocation::{Alarms, Revocations};
 use prometheus::core::Collector;
 use prometheus::{
@@ -291,6 +291,15 @@ impl Metrics {
         self.ring(Secret::Revocation.as_str(), &keys.revocation, now);
         self.ring(Secret::Pseudonym.as_str(), &keys.pseudonym, now);
         self.ring(Secret::Audit.as_str(), &keys.audit, now);
+        if let Some(ring) = &keys.assertion {
+            self.ring(ASSERTION, ring, now);
+        }
+        for (algorithm, ring) in &keys.signature {
+            self.ring(signature_purpose(*algorithm).unwrap_or_default(), ring, now);
+        }
+        for (upstream, ring) in &keys.apps {
+            self.ring(&app_purpose(upstream), ring, now);
+        }
     }
 
     fn ring<K>(&self, purpose: &str, ring: &Ring<K>, now: Timestamp) {
@@ -542,8 +551,15 @@ mod tests {
         let (old, new) = (now - Duration::from_secs(100), now + Duration::from_secs(50));
         let macs = Ring::new(vec![key(old), key(new)]).unwrap();
         let cookie = Ring::single(KeyId([2; 4]), old, SealKey::new(&[2; 32]));
-        let keys =
-            Keys { cookie, revocation: macs.clone(), pseudonym: macs.clone(), audit: macs, assertion: None };
+        let keys = Keys {
+            cookie,
+            revocation: macs.clone(),
+            pseudonym: macs.clone(),
+            audit: macs,
+            assertion: None,
+            signature: std::collections::HashMap::new(),
+            apps: std::collections::HashMap::new(),
+        };
         let metrics = Metrics::new();
         metrics.keys(&keys, now);
         shows(&metrics, r#"portvakt_key_age_seconds{purpose="audit"}"#, "100");

@@ -17,6 +17,7 @@ mod operation;
 mod provider_logout;
 mod routes;
 mod session;
+mod signature;
 mod uncertain;
 
 /// The lines of a corpus, its comments left out and its escapes resolved.

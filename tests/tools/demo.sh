@@ -38,7 +38,7 @@ if [ "${DEMO_TLS:-}" = 1 ]; then
     sed -e 's#origin: "http://localhost#origin: "https://localhost#' \
         -e 's#^  - address: .*#&\n    tls: {certificate: tls.pem, key: tls.key}#' gateway.yaml >"$config"
 fi
-for purpose in cookie revocation pseudonym audit assertion client-idporten; do
+for purpose in cookie revocation pseudonym audit assertion signature-ed25519 client-idporten; do
     "$programs/portvakt" keys list "$purpose" --config "$config" >/dev/null 2>&1 && continue
     echo "demo: making a key for $purpose"
     "$programs/portvakt" keys new "$purpose" --config "$config" >/dev/null

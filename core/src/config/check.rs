@@ -11,6 +11,7 @@ mod host;
 mod place;
 mod provider;
 mod route;
+mod signature;
 mod upstream;
 
 use std::collections::HashSet;

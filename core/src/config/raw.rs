@@ -231,6 +231,8 @@ record! {
         optional audience: String,
         /// whether the app also gets a signed assertion, in `X-Identity-Assertion`; false by default
         optional assertion: bool,
+        /// how each request is signed for the app (RFC 9421): `ed25519`, `ecdsa-p256-sha256` or `hmac-sha256`; not signed by default
+        optional signature: RawSignature,
         /// identity headers that are renamed, dropped or encoded otherwise, by fact
         optional headers: Named<RawHeader>,
     }
@@ -287,6 +289,14 @@ choice! {
 choice! {
     /// Who decides about caching.
     RawCache { "private" => Private, "app" => App, }
+}
+choice! {
+    /// How requests are signed.
+    RawSignature {
+        "ed25519" => Ed25519,
+        "ecdsa-p256-sha256" => EcdsaP256Sha256,
+        "hmac-sha256" => HmacSha256,
+    }
 }
 choice! {
     /// How the audit log names the person.

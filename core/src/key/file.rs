@@ -93,13 +93,17 @@ pub enum KeyFileError {
     },
     /// It signs otherwise than apps are promised.
     #[error(
-        "key {id} in {path} is of a kind that does not sign assertions; make one of ES256 or EdDSA with `portvakt keys rotate assertion`"
+        "key {id} in {path} is of a kind that does not sign here; make one of {kinds} with `portvakt keys rotate {purpose}`"
     )]
     Algorithm {
         /// The file.
         path: String,
         /// The key's id.
         id: String,
+        /// Its purpose.
+        purpose: String,
+        /// What keys of this purpose are.
+        kinds: String,
     },
     /// It has no key that is still accepted.
     #[error("a key file holds no key that is still accepted; run `portvakt keys rotate`")]
@@ -308,12 +312,17 @@ impl KeyFile {
         if keys.is_empty() { Err(KeyFileError::Empty) } else { Ok(keys) }
     }
 
-    /// The keys that sign assertions: ES256 or EdDSA.
-    pub(super) fn assertion_keys(&self) -> Result<Vec<RingKey<Arc<SigningKey>>>, KeyFileError> {
+    /// The key pairs, which must be of one of these kinds.
+    pub(super) fn pairs(&self, kinds: &[Algorithm]) -> Result<Vec<RingKey<Arc<SigningKey>>>, KeyFileError> {
         let ring_key = |entry: &Entry| {
             let key = self.pair(entry)?;
-            if !matches!(key.algorithm(), Algorithm::Es256 | Algorithm::EdDsa) {
-                return Err(KeyFileError::Algorithm { path: self.name(), id: entry.id.clone() });
+            if !kinds.contains(&key.algorithm()) {
+                return Err(KeyFileError::Algorithm {
+                    path: self.name(),
+                    id: entry.id.clone(),
+                    purpose: self.content.purpose.clone(),
+                    kinds: kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(" or "),
+                });
             }
             Ok(self.ring_key(entry)?.with(Arc::new(key)))
         };
@@ -412,6 +421,18 @@ fn is_weak(key: &[u8; 32]) -> bool {
     let text = key.iter().all(u8::is_ascii_graphic);
     let steps: HashSet<u8> = key.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
     different.len() < FEWEST_DIFFERENT_BYTES || text || steps.len() < 4
+}
+
+/// The purposes of the key files in a folder, in order.
+pub(super) fn purposes(folder: &Path) -> Result<Vec<String>, KeyFileError> {
+    let io = |source| KeyFileError::Io { path: folder.display().to_string(), source };
+    let mut purposes = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let name = entry.map_err(io)?.file_name();
+        purposes.extend(name.to_str().and_then(|name| name.strip_suffix(".json")).map(str::to_owned));
+    }
+    purposes.sort();
+    Ok(purposes)
 }
 
 /// Refuses a key that stands in two places, whatever its id.

@@ -8,7 +8,7 @@ use http::Method;
 
 use super::host::Surroundings;
 use super::provider::{asserts, level, reaches};
-use super::{DAY, MINUTE, SECOND, Span, assertion, bounded, distinct, header};
+use super::{DAY, MINUTE, SECOND, Span, assertion, bounded, distinct, header, signature};
 use crate::access::{Access, Requirement};
 use crate::config::problem::nearest;
 use crate::config::raw::{RawAccess, RawActivity, RawCache, RawKind, RawRequire, RawRoute, RawStaleness};
@@ -48,6 +48,7 @@ pub(super) fn route(
     let headers = header::plan(raw.headers.as_ref(), audience, desk);
     let origin = host.map(Origin::to_string).unwrap_or_default();
     let assertion = assertion::plan(raw, &headers, &origin, surroundings, desk);
+    let signature = signature::plan(raw, &headers, desk);
     let (path, given, pattern) = (raw.path.as_ref()?, raw.access.as_ref()?, pattern?);
     let placed = Placed {
         pattern: pattern.clone(),
@@ -64,6 +65,7 @@ pub(super) fn route(
         host: upstream_host,
         headers: Arc::new(headers),
         assertion: assertion.map(Arc::new),
+        signature: signature.map(Arc::new),
         activity: raw.activity.as_ref().map_or(Activity::Navigation, |activity| match activity.value {
             RawActivity::Navigation => Activity::Navigation,
             RawActivity::Any => Activity::Any,

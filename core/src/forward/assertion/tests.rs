@@ -39,6 +39,8 @@ fn keys(assertion: Vec<RingKey<Arc<SigningKey>>>) -> Keys {
         pseudonym: mac(3),
         audit: mac(4),
         assertion: Ring::new(assertion),
+        signature: std::collections::HashMap::new(),
+        apps: std::collections::HashMap::new(),
     }
 }
 

@@ -1,0 +1,31 @@
+//! The message signatures that apps get (`design.md` D7c).
+//!
+//! **Invariant:** what a signed route sends can be signed: its values are ASCII (RFC 9421, 2.1).
+
+use super::Desk;
+use crate::config::raw::{RawRoute, RawSignature};
+use crate::forward::signature::SignaturePlan;
+use crate::forward::{Encoding, HeaderPlan};
+use crate::token::SignatureAlgorithm;
+
+/// How the requests of a route are signed, if it asks for that.
+pub(super) fn plan(raw: &RawRoute, headers: &HeaderPlan, desk: &mut Desk<'_>) -> Option<SignaturePlan> {
+    let wanted = raw.signature.as_ref()?;
+    let raw_bytes = |encoding| matches!(encoding, Encoding::InsecureUtf8 | Encoding::InsecureLatin1);
+    if let Some(header) = headers.headers().iter().find(|header| raw_bytes(header.encoding)) {
+        desk.error(
+            &wanted.span,
+            format!("`{}` is sent as raw bytes beyond ASCII, which cannot be signed", header.fact.key()),
+            "write `percent` or `rfc8187` in `headers`, or remove `signature`",
+        );
+    }
+    Some(SignaturePlan {
+        algorithm: match wanted.value {
+            RawSignature::Ed25519 => SignatureAlgorithm::Ed25519,
+            RawSignature::EcdsaP256Sha256 => SignatureAlgorithm::EcdsaP256Sha256,
+            RawSignature::HmacSha256 => SignatureAlgorithm::HmacSha256,
+        },
+        audience: headers.audience().to_owned(),
+        app: raw.upstream.as_ref()?.value.clone(),
+    })
+}

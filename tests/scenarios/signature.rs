@@ -1,0 +1,203 @@
+//! Message signatures: verified by an app that follows RFC 9421 and knows the published keys, or the secret
+//! that it shares (`design.md` D7c; `threats.md` ID-1 to ID-8).
+
+use std::fs;
+use std::process::Command;
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, VerificationAlgorithm};
+use base64_simd::{STANDARD, URL_SAFE_NO_PAD};
+use portvakt_core::clock::Clock;
+use serde_json::Value;
+
+use crate::harness::World;
+use crate::harness::app::Received;
+use crate::harness::process::{await_that, program};
+
+const JWKS: &str = "/.well-known/portvakt/jwks.json";
+
+const ROUTES: [(&str, &str); 3] =
+    [("/ed/", "ed25519"), ("/ec/", "ecdsa-p256-sha256"), ("/mac/", "hmac-sha256")];
+
+#[test]
+fn every_request_of_a_signed_route_can_be_checked() {
+    let world = signed_world();
+    let mut browser = world.browser();
+    assert_eq!(browser.log_in("/ed/a?b=c%20d", "bankid-high").status(), 200);
+    let cookie = format!("Cookie: __Host-portvakt={}\r\n", browser.session_cookie().unwrap());
+    for (path, algorithm) in ROUTES {
+        for target in ["a?b=c%20d", "a%C3%A5?", "b", "b?x=%2F&y"] {
+            assert_eq!(world.curl(&format!("{path}{target}"), &cookie).status, 200);
+            let received = world.app.last();
+            let components = checked(&world, &received, algorithm);
+            for (name, _) in received.identity() {
+                assert!(components.contains(&name.to_ascii_lowercase()), "{name} is not covered");
+            }
+            assert!(components.contains(&"x-identity-fnr".to_owned()));
+            assert_eq!(received.header("x-portvakt-audience"), Some("app"));
+        }
+    }
+    let post = format!(
+        "POST /ed/form HTTP/1.1\r\nHost: {{host}}\r\n{cookie}Content-Length: 3\r\nConnection: close\r\n\r\na=b"
+    );
+    assert_eq!(world.send(post).status, 200);
+    checked(&world, &world.app.last(), "ed25519");
+    world.finish();
+}
+
+#[test]
+fn nobody_is_signed_as_nobody_and_two_requests_never_the_same() {
+    let world = signed_world();
+    let nonces: Vec<String> = (0..2)
+        .map(|_| {
+            assert_eq!(world.curl("/open/a", "").status, 200);
+            let received = world.app.last();
+            assert!(received.identity().is_empty());
+            let components = checked(&world, &received, "ed25519");
+            assert_eq!(components.len(), 5, "{components:?}");
+            parameter(received.header("signature-input").unwrap(), "nonce").to_owned()
+        })
+        .collect();
+    assert_ne!(nonces[0], nonces[1]);
+    assert_eq!(world.curl("/public/a", "").status, 200);
+    assert_eq!(world.app.last().header("signature"), None, "this route did not ask for it");
+    world.finish();
+}
+
+#[test]
+fn a_client_brings_no_signature_and_no_audience() {
+    let world = signed_world();
+    for field in [
+        "Signature: portvakt=:AAAA:\r\nSignature-Input: portvakt=()\r\n",
+        "signature_input: portvakt=()\r\n",
+        "X-Portvakt-Audience: other\r\n",
+        "X_Portvakt_Audience: other\r\n",
+        "Connection: close, X-Portvakt-Audience\r\n",
+        "Connection: close, Signature, Signature-Input\r\n",
+    ] {
+        for path in ["/open/a", "/public/a"] {
+            // A nomination of our fields may be refused; if it is not, it has no effect.
+            if world.curl(path, field).status != 200 {
+                continue;
+            }
+            let received = world.app.last();
+            if path == "/open/a" {
+                checked(&world, &received, "ed25519");
+                assert_eq!(received.header("x-portvakt-audience"), Some("app"));
+            } else {
+                let ours = ["signature", "signature-input", "x-portvakt-audience"];
+                assert!(ours.iter().all(|name| received.header(name).is_none()), "{field}");
+            }
+        }
+    }
+    world.finish();
+}
+
+#[test]
+fn without_a_key_a_signed_route_does_not_load_and_with_a_retired_one_nothing_is_forwarded() {
+    let mut world = World::start();
+    world.settings = world
+        .settings
+        .clone()
+        .route("{path: '/mac/**', access: public, upstream: app, signature: hmac-sha256}");
+    world.write_configuration();
+    world.gateway().signal("HUP");
+    await_that("the reload is refused", || {
+        world.errors().contains("`portvakt keys new app-app`").then_some(())
+    });
+    keys(&world, &["new", "app-app"]);
+    world.gateway().signal("HUP");
+    await_that("the reload", || (world.curl("/mac/a", "").status == 200).then_some(()));
+    let file = world.folder().join("keys/app-app.json");
+    let mut content: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    content["keys"][0]["retire_after"] = (Clock::start().now().seconds() + 3).into();
+    fs::write(&file, content.to_string()).unwrap();
+    world.gateway().signal("HUP");
+    await_that("the key retires", || (world.curl("/mac/a", "").status == 500).then_some(()));
+    let count = world.app.count();
+    assert_eq!((world.curl("/mac/a", "").status, world.app.count()), (500, count));
+    assert_eq!(world.curl("/public/a", "").status, 200, "other routes are as they were");
+    world.finish();
+}
+
+fn signed_world() -> World {
+    let mut world = World::start();
+    let mut settings = world.settings.clone();
+    for (path, algorithm) in ROUTES {
+        settings = settings.route(&format!(
+            "{{path: '{path}**', access: login, require: {{level: substantial}}, upstream: app, signature: {algorithm}}}"
+        ));
+    }
+    let open = "{path: '/open/**', access: optional, upstream: app, signature: ed25519}";
+    world.settings = settings.route(open);
+    world.write_configuration();
+    for purpose in ["signature-ed25519", "signature-ecdsa-p256-sha256", "app-app"] {
+        keys(&world, &["new", purpose]);
+    }
+    world.restart_gateway();
+    world
+}
+
+/// `portvakt keys …` in the world's folder.
+fn keys(world: &World, arguments: &[&str]) {
+    let mut command = Command::new(program("portvakt"));
+    let output = command.arg("keys").args(arguments).arg("--config").arg(world.configuration()).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Verifies a request as RFC 9421, 3.2 says, from the bytes that the app received. Returns what is covered.
+fn checked(world: &World, received: &Received, algorithm: &str) -> Vec<String> {
+    let input = only(received, "signature-input").strip_prefix("portvakt=").unwrap().to_owned();
+    let signature = only(received, "signature");
+    let signature = signature.strip_prefix("portvakt=:").unwrap().strip_suffix(':').unwrap();
+    let signature = STANDARD.decode_to_vec(signature).unwrap();
+    let (list, _) = input.strip_prefix('(').unwrap().split_once(')').unwrap();
+    let components: Vec<String> = list.split(' ').map(|name| name.trim_matches('"').to_owned()).collect();
+    let mut base = String::new();
+    for name in &components {
+        let (path, query) = received.target().split_once('?').unwrap_or((received.target(), ""));
+        let value = match name.as_str() {
+            "@method" => received.head.start.split(' ').next().unwrap().to_owned(),
+            "@authority" => received.header("host").unwrap().to_ascii_lowercase(),
+            "@path" => path.to_owned(),
+            "@query" => format!("?{query}"),
+            name => only(received, name),
+        };
+        base.push_str(&format!("\"{name}\": {value}\n"));
+    }
+    base.push_str(&format!("\"@signature-params\": {input}"));
+    let (created, now) = (parameter(&input, "created"), Clock::start().now().seconds());
+    assert!(created.parse::<u64>().unwrap().abs_diff(now) <= 30);
+    assert_eq!(parameter(&input, "expires").parse::<u64>().unwrap(), created.parse::<u64>().unwrap() + 30);
+    assert_eq!((parameter(&input, "tag"), parameter(&input, "alg")), ("portvakt", algorithm));
+    let kid = parameter(&input, "keyid");
+    if algorithm == "hmac-sha256" {
+        let file = fs::read(world.folder().join("keys/app-app.json")).unwrap();
+        let key = &serde_json::from_slice::<Value>(&file).unwrap()["keys"][0];
+        assert_eq!(key["id"], kid);
+        let secret = URL_SAFE_NO_PAD.decode_to_vec(key["secret"].as_str().unwrap()).unwrap();
+        hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, &secret), base.as_bytes(), &signature).unwrap();
+        return components;
+    }
+    let set = world.curl(JWKS, "").json();
+    let jwk = set["keys"].as_array().unwrap().iter().find(|jwk| jwk["kid"] == kid).unwrap();
+    let coordinate = |name| URL_SAFE_NO_PAD.decode_to_vec(jwk[name].as_str().unwrap()).unwrap();
+    let (verifier, point): (&dyn VerificationAlgorithm, Vec<u8>) = match algorithm {
+        "ed25519" => (&ED25519, coordinate("x")),
+        _ => (&ECDSA_P256_SHA256_FIXED, [vec![4], coordinate("x"), coordinate("y")].concat()),
+    };
+    verifier.verify_sig(&point, base.as_bytes(), &signature).unwrap();
+    components
+}
+
+fn only(received: &Received, name: &str) -> String {
+    let all = received.head.all(name);
+    let [value] = all.as_slice() else { panic!("{} of {name}", all.len()) };
+    (*value).to_owned()
+}
+
+fn parameter<'a>(input: &'a str, name: &str) -> &'a str {
+    let (_, after) = input.split_once(&format!(";{name}=")).unwrap();
+    after.split(';').next().unwrap().trim_matches('"')
+}
