@@ -35,6 +35,10 @@ browser: setup ## a real browser through the demo; screenshots in .demo/screensh
 faults: setup ## plants faults and shows that the suites notice each of them (minutes)
 	@tests/tools/faults.sh
 
+.PHONY: kills
+kills: setup-build ## kill -9 under load, KILLS=100 times, and what of it was lost (minutes)
+	@tests/tools/kills.sh
+
 .PHONY: bench
 bench: setup-build ## CPU for each request, beside bare Pingora (docs/performance.md)
 	@cargo bench --bench gateway

@@ -10,6 +10,7 @@ mod digdir;
 mod harness;
 mod headers;
 mod kept_form;
+mod kills;
 mod login;
 mod logout;
 mod lying_provider;

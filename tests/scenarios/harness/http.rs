@@ -90,6 +90,14 @@ pub(crate) fn exchange(address: SocketAddr, bytes: &[u8]) -> Response {
     read_response(&mut stream, bytes.starts_with(b"HEAD "))
 }
 
+/// The same with a peer that may be gone: `None` if nobody listens, status 0 if it ends without an answer.
+pub(crate) fn try_exchange(address: SocketAddr, bytes: &[u8]) -> Option<Response> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    let _ = stream.write_all(bytes);
+    Some(read_response(&mut stream, bytes.starts_with(b"HEAD ")))
+}
+
 /// A connection with a deadline for each step.
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();

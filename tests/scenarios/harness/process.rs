@@ -78,6 +78,12 @@ impl Process {
         assert!(status.success(), "kill -{name}");
     }
 
+    /// SIGKILL, and its end.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// SIGTERM, and its end.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         if self.ended().is_none() {

@@ -1,6 +1,6 @@
 //! What must never be in a log: collected while a scenario runs, looked for when it is over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use base64_simd::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -8,6 +8,9 @@ use url::Url;
 
 /// Shorter texts would be found by chance.
 const SHORTEST: usize = 6;
+
+/// By so many bytes secrets are looked for first.
+const BEGINNING: usize = 6;
 
 /// Secrets and personal data that have been seen.
 #[derive(Default)]
@@ -60,21 +63,45 @@ impl Secrets {
     }
 
     /// Fails if a log holds what it must not. `audit`: whether `sid` is allowed.
-    pub(super) fn look_in(&self, name: &str, log: &str, audit: bool) {
+    pub(crate) fn look_in(&self, name: &str, log: &str, audit: bool) {
         let texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let sids = if audit { Vec::new() } else { self.sids() };
-        for secret in texts.iter().chain(&sids) {
-            let percent: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-            let forms = [
-                secret.clone(),
-                percent,
-                STANDARD_NO_PAD.encode_to_string(secret),
-                URL_SAFE_NO_PAD.encode_to_string(secret),
-            ];
-            let found = log.lines().find(|line| forms.iter().any(|form| line.contains(form.as_str())));
-            assert!(found.is_none(), "a secret is in the {name}: {}", found.unwrap_or_default());
+        let forms: Vec<String> = texts.iter().chain(&sids).flat_map(|secret| forms(secret)).collect();
+        // A log is read once, however many secrets there are: by how they begin.
+        let mut beginnings = HashMap::<&[u8], Vec<&str>>::new();
+        for form in forms.iter().filter(|form| !form.is_empty()) {
+            let bytes = form.as_bytes();
+            beginnings.entry(&bytes[..bytes.len().min(BEGINNING)]).or_default().push(form);
+        }
+        let mut lengths: Vec<usize> = beginnings.keys().map(|beginning| beginning.len()).collect();
+        lengths.sort_unstable();
+        lengths.dedup();
+        let bytes = log.as_bytes();
+        for (at, length) in (0..bytes.len()).flat_map(|at| lengths.iter().map(move |length| (at, *length))) {
+            let Some(candidates) = bytes.get(at..at + length).and_then(|begin| beginnings.get(begin)) else {
+                continue;
+            };
+            let found = candidates.iter().any(|form| bytes[at..].starts_with(form.as_bytes()));
+            assert!(!found, "a secret is in the {name}: {}", line_around(log, at));
         }
     }
+}
+
+/// How a log might spell it.
+fn forms(secret: &str) -> [String; 4] {
+    [
+        secret.to_owned(),
+        url::form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
+        STANDARD_NO_PAD.encode_to_string(secret),
+        URL_SAFE_NO_PAD.encode_to_string(secret),
+    ]
+}
+
+fn line_around(log: &str, at: usize) -> String {
+    let bytes = log.as_bytes();
+    let begin = bytes[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let end = bytes[at..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |length| at + length);
+    String::from_utf8_lossy(&bytes[begin..end]).into_owned()
 }
 
 #[test]
