@@ -1,5 +1,6 @@
 //! The gateway's own endpoints, one file each.
 
+mod apps;
 pub(crate) mod backchannel_logout;
 pub(crate) mod callback;
 pub(crate) mod frontchannel_logout;

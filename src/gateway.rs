@@ -4,6 +4,7 @@
 //! behind it, which the proxy may repeat on a retry, needs the [`Permit`] that it gave: without one the
 //! answer is 500 (`design.md` D3).
 
+mod app_session;
 mod arrival;
 mod body;
 mod forward;
@@ -33,6 +34,7 @@ use crate::respond::{self, Asker, Refusal};
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{AccessRecord, InFlight, Reference};
 
+use self::app_session::AppSessionHeld;
 pub(crate) use self::arrival::Arrival;
 
 /// How often another upstream connection is tried before a request fails.
@@ -63,6 +65,8 @@ pub struct Passage {
     host: Option<Arc<Host>>,
     route: Option<Arc<Route>>,
     permit: Option<Permit>,
+    /// What the app's own session needs, where it keeps one.
+    app_session: Option<AppSessionHeld>,
     rule: &'static str,
     session: Option<SessionId>,
     connects: usize,
@@ -128,7 +132,10 @@ impl Gateway {
         passage.session = session.as_ref().map(|session| *session.id());
         match Access::judge(route, request, session, now) {
             // 7 public, logged in, level, age
-            Judgement::Allowed(permit) => Ok(Verdict::Forward(permit)),
+            Judgement::Allowed(permit) => {
+                passage.app_session = app_session::hold(&permit, passage.session, &visit); // 8 the app's own, inside ours
+                Ok(Verdict::Forward(permit))
+            }
             Judgement::MustLogIn(_) if endpoint::resume::is_form(&visit) => {
                 Ok(Verdict::KeepForm { keepable: endpoint::resume::can_be_kept(&visit) })
             }
@@ -238,6 +245,7 @@ impl ProxyHttp for Gateway {
             host: None,
             route: None,
             permit: None,
+            app_session: None,
             rule: "none",
             session: None,
             connects: 0,
@@ -296,7 +304,8 @@ impl ProxyHttp for Gateway {
         passage.sent_upstream = Some(Instant::now());
         let permit = passage.permit()?;
         let arrival = passage.arrival.as_ref().ok_or_else(|| Error::new(ErrorType::InternalError))?;
-        forward::write(request, permit, arrival, &passage.snapshot, &self.live)
+        let own_session = passage.app_session.as_ref();
+        forward::write(request, permit, arrival, own_session, &passage.snapshot, &self.live)
     }
 
     async fn request_body_filter(
@@ -326,6 +335,9 @@ impl ProxyHttp for Gateway {
         passage.upstream = passage.sent_upstream.map(|sent| sent.elapsed());
         let Some(permit) = &passage.permit else { return Ok(()) };
         reply::clean(response, permit, &passage.snapshot);
+        if let Some(held) = &passage.app_session {
+            app_session::bind(response, permit, held, &passage.snapshot, &self.live)?;
+        }
         reply::frame(session, response);
         let renewed = reply::renewed(permit, passage.navigation, &self.live, &passage.snapshot);
         if let Some(cookie) = renewed {

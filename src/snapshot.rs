@@ -25,7 +25,7 @@ use crate::provider::{Provider, ProviderError};
 use crate::share::{Lines, Shares};
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::RouteMetrics;
-use crate::upstream::{UpstreamError, Upstreams};
+use crate::upstream::{Errands, UpstreamError, Upstreams};
 
 /// One generation.
 #[derive(Debug)]
@@ -209,6 +209,8 @@ pub struct Live {
     pub(crate) login_shares: Shares,
     /// Who has caused how many lines by calls that nobody can prove.
     pub(crate) unproven_lines: Lines,
+    /// Requests of our own to apps.
+    pub(crate) errands: Errands,
     /// Whether the process has been told to stop.
     pub stopping: AtomicBool,
     current: ArcSwap<Snapshot>,
@@ -250,6 +252,7 @@ impl Live {
             telemetry,
             login_shares: Shares::default(),
             unproven_lines: Lines::default(),
+            errands: Errands::default(),
             stopping: AtomicBool::new(false),
             current: ArcSwap::from_pointee(snapshot),
             clock: Arc::new(clock),

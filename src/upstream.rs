@@ -4,6 +4,8 @@
 //! connections are shared only between upstreams with the same trust (`threats.md` ID-9): Pingora's pool
 //! does not look at the CA, so each upstream has a group of its own.
 
+mod errand;
+
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -16,6 +18,8 @@ use pingora::tls::{RootCertStore, load_ca_file_into_store, load_pem_file_ca};
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::utils::tls::{WrappedX509, parse_x509};
 use portvakt_core::route::{Hosts, Upstream};
+
+pub(crate) use self::errand::{Errand, Errands};
 
 /// How long writing to an upstream may stall.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 /// `config` and what only tests use are not listed.
 const CORE: &[(&str, &[&str])] = &[
     ("access", &["clock", "identity", "level", "request", "route", "session"]),
+    ("app_session", &["clock", "cookie", "key", "seal", "session"]),
     ("clock", &[]),
     ("cookie", &[]),
     ("endpoint", &["request"]),
@@ -39,7 +40,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("redirect", &["endpoint", "request", "route"]),
     ("request", &[]),
     ("revocation", &["clock", "key", "seal", "session"]),
-    ("route", &["access", "forward", "provider", "redirect", "request"]),
+    ("route", &["access", "app_session", "forward", "provider", "redirect", "request"]),
     ("seal", &["clock", "key"]),
     ("session", &["clock", "cookie", "identity", "key", "redirect", "revocation", "seal"]),
     ("token", &["clock"]),

@@ -12,18 +12,35 @@ use http::{HeaderMap, HeaderValue};
 /// The name of every cookie of ours begins with this, behind `__Host-` or `__Secure-`.
 const OURS: &[u8] = b"portvakt";
 
-/// Every pair of the `Cookie` lines, as bytes; a pair without `=` has an empty name.
-pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
+/// Every part of the `Cookie` lines that is not empty, as bytes.
+pub fn parts(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers
         .get_all(COOKIE)
         .iter()
         .flat_map(|line| line.as_bytes().split(|&byte| byte == b';'))
         .map(<[u8]>::trim_ascii)
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| match pair.iter().position(|&byte| byte == b'=') {
-            Some(at) => (pair[..at].trim_ascii_end(), pair[at + 1..].trim_ascii_start()),
-            None => (&b""[..], pair),
-        })
+        .filter(|part| !part.is_empty())
+}
+
+/// Every pair of the `Cookie` lines, as bytes; a pair without `=` has an empty name.
+pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
+    parts(headers).map(pair)
+}
+
+/// Name and value of a part; without `=` it is a value, and its name is empty.
+#[must_use]
+pub fn pair(part: &[u8]) -> (&[u8], &[u8]) {
+    let (name, value) = attribute(part);
+    if part.contains(&b'=') { (name, value) } else { (b"", name) }
+}
+
+/// Name and value of an attribute of `Set-Cookie`; without `=` its value is empty.
+#[must_use]
+pub fn attribute(part: &[u8]) -> (&[u8], &[u8]) {
+    match part.iter().position(|&byte| byte == b'=') {
+        Some(at) => (part[..at].trim_ascii(), part[at + 1..].trim_ascii()),
+        None => (part.trim_ascii(), b""),
+    }
 }
 
 /// The value of the one cookie of this exact name; `None` if there is none, or more than one.

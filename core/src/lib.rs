@@ -14,6 +14,7 @@
 //! | [`provider`] | an identity provider as data |
 //! | [`session`] | remembering a login: ticket, limits |
 //! | [`revocation`] | the end of a session, shared |
+//! | [`app_session`] | the session that a legacy app keeps itself, inside ours |
 //! | [`once`] | what counts once: answers, logout tokens |
 //! | [`login`] | an attempt to log in, from start to answer |
 //! | [`redirect`] | where a browser may be sent |
@@ -29,6 +30,7 @@
 //! knows `config`.
 
 pub mod access;
+pub mod app_session;
 pub mod clock;
 pub mod config;
 pub mod cookie;

@@ -16,6 +16,7 @@ use std::time::Duration;
 use http::Method;
 
 use crate::access::{Access, Requirement};
+use crate::app_session::{AppLogout, AppSession, CookieName};
 use crate::forward::HeaderPlan;
 use crate::forward::assertion::AssertionPlan;
 use crate::forward::signature::SignaturePlan;
@@ -162,6 +163,10 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// Time between two reads of a reply.
     pub read_timeout: Duration,
+    /// The cookies in which the app keeps a session of its own.
+    pub app_cookies: Vec<CookieName>,
+    /// How that session is ended.
+    pub app_logout: Option<AppLogout>,
 }
 
 /// Which `Host` the app sees.
@@ -197,6 +202,8 @@ pub struct Route {
     pub assertion: Option<Arc<AssertionPlan>>,
     /// How its requests are signed, if they are.
     pub signature: Option<Arc<SignaturePlan>>,
+    /// The session that the app keeps itself, if it keeps one.
+    pub app_session: Option<Arc<AppSession>>,
     /// Which requests prolong the session.
     pub activity: Activity,
     /// What happens while the view of ended sessions is stale.
@@ -242,6 +249,16 @@ impl Origin {
         self.name == host.name && host.port.unwrap_or(self.default_port()) == self.port
     }
 
+    /// `host[:port]`, as browsers write it in `Host`.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        if self.port == self.default_port() {
+            self.name.clone()
+        } else {
+            format!("{}:{}", self.name, self.port)
+        }
+    }
+
     fn default_port(&self) -> u16 {
         if self.secure { 443 } else { 80 }
     }
@@ -249,8 +266,7 @@ impl Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", if self.secure { "https" } else { "http" }, self.name)?;
-        if self.port == self.default_port() { Ok(()) } else { write!(f, ":{}", self.port) }
+        write!(f, "{}://{}", if self.secure { "https" } else { "http" }, self.authority())
     }
 }
 
@@ -488,11 +504,14 @@ pub(crate) mod tests_support {
                 ca_file: None,
                 connect_timeout: Duration::from_secs(1),
                 read_timeout: Duration::from_secs(1),
+                app_cookies: Vec::new(),
+                app_logout: None,
             }),
             host: UpstreamHost::Keep,
             headers: Arc::new(HeaderPlan::default()),
             assertion: None,
             signature: None,
+            app_session: None,
             activity: Activity::default(),
             revocation: Staleness::default(),
             keep_cache_control: false,

@@ -12,7 +12,7 @@ use portvakt_core::revocation::{Ended, Tagger};
 use portvakt_core::session::{Session, SessionId, cookies, ticket};
 use portvakt_core::token::{MaxAge, TokenError, VerifiedIdToken};
 
-use super::{Visit, login_link};
+use super::{Visit, apps, login_link};
 use crate::answer::{Answer, Location};
 use crate::provider::{LoginExpectation, Provider, ProviderError, VerifyError};
 use crate::respond::{self, Refusal};
@@ -187,6 +187,7 @@ fn welcome(login: Login, visit: &Visit<'_>, provider: &Provider) -> Answer {
     let done = attempt::seal(answer.slot(), &done, scope, ring, now);
     let mut set =
         vec![cookies::session_jar().set(&value), attempt::jar(answer.slot()).set_for(&done, DONE_LIFE)];
+    set.extend(apps::leave(visit));
     let hint = cookies::seal_hint(&id_token, prefix, scope, ring, now).unwrap_or_default();
     for part in 0..cookies::CHUNKS {
         let jar = cookies::logout_jar(prefix, part);

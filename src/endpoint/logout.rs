@@ -7,7 +7,7 @@ use http::StatusCode;
 use portvakt_core::session::cookies::{self, LogoutReturn, RETURN_LIFE};
 use portvakt_core::token::json;
 
-use super::{Visit, parameters};
+use super::{Visit, apps, parameters};
 use crate::answer::{Answer, Location};
 use crate::provider::{EndSession, EndSessionRequest, Provider};
 use crate::respond::{self, Refusal};
@@ -29,6 +29,7 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
         cookies::session_jar().delete(),
         cookies::logout_jar(visit.prefix(), 0).set_for(&value, RETURN_LIFE),
     ];
+    set.extend(apps::leave(visit));
     set.extend((1..cookies::CHUNKS).map(|part| cookies::logout_jar(visit.prefix(), part).delete()));
     Ok(answer.with_cookies(set))
 }

@@ -16,6 +16,7 @@ use portvakt_core::forward::{assertion, plain};
 use portvakt_core::route::UpstreamHost;
 use portvakt_core::seal;
 
+use super::app_session::AppSessionHeld;
 use super::arrival::Arrival;
 use crate::snapshot::{Live, Snapshot};
 
@@ -24,11 +25,12 @@ pub(super) fn write(
     request: &mut RequestHeader,
     permit: &Permit,
     arrival: &Arrival,
+    own_session: Option<&AppSessionHeld>,
     snapshot: &Snapshot,
     live: &Live,
 ) -> Result<()> {
     take_away(request, snapshot);
-    write_cookies(request)?;
+    write_cookies(request, own_session)?;
     write_target(request, permit)?;
     write_origin(request, permit, arrival)?;
     write_identity(request, permit, snapshot, live)?;
@@ -122,10 +124,18 @@ fn take_away(request: &mut RequestHeader, snapshot: &Snapshot) {
     }
 }
 
-fn write_cookies(request: &mut RequestHeader) -> Result<()> {
-    match cookie::for_upstream(&request.headers) {
+fn write_cookies(request: &mut RequestHeader, own_session: Option<&AppSessionHeld>) -> Result<()> {
+    let received;
+    let cookies = match own_session {
+        Some(held) => held.cookies(),
+        None => {
+            received = cookie::for_upstream(&request.headers);
+            &received
+        }
+    };
+    match cookies {
         ForUpstream::AsReceived => Ok(()),
-        ForUpstream::Line(line) => request.insert_header(COOKIE, line),
+        ForUpstream::Line(line) => request.insert_header(COOKIE, line.clone()),
         ForUpstream::None => {
             request.remove_header(&COOKIE);
             Ok(())

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a scenario that cannot go on fails")]
 
+mod app_cookies;
 mod assertion;
 mod certified;
 mod digdir;

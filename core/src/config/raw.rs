@@ -191,6 +191,20 @@ record! {
         optional connect_timeout: Duration,
         /// time between two reads of a reply; 60s by default
         optional read_timeout: Duration,
+        /// the cookies in which the app keeps a session of its own, such as `JSESSIONID` or `ASPSESSIONID*`: held inside the person's session here, and never given to another
+        optional app_cookies: List<String>,
+        /// what the gateway asks the app for, with the app's cookies, when the person's session ends
+        optional app_logout: RawAppLogout,
+    }
+}
+
+record! {
+    /// How an app's own session is ended.
+    RawAppLogout {
+        /// the path, with a query if needed, such as `/logout`
+        required path: String,
+        /// `GET` (default), or `POST` without a body
+        optional method: RawAppLogoutMethod,
     }
 }
 
@@ -305,6 +319,10 @@ choice! {
 choice! {
     /// How much of the client's address is logged.
     RawClientAddress { "full" => Full, "truncated" => Truncated, "none" => None, }
+}
+choice! {
+    /// A method without a body.
+    RawAppLogoutMethod { "GET" => Get, "POST" => Post, }
 }
 choice! {
     /// How text travels in a header.

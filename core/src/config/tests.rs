@@ -16,6 +16,8 @@ use crate::request::HostName;
 use crate::route::{Host, Route, UpstreamHost};
 use crate::token::SignatureAlgorithm;
 
+mod replies;
+
 const EXAMPLE: &str = include_str!("../../../gateway.yaml");
 
 /// A small sound file. The numbers of its lines are in the tables below.

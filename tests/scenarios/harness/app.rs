@@ -54,7 +54,51 @@ pub(crate) struct App {
 struct State {
     received: Mutex<Vec<Received>>,
     replies: Mutex<HashMap<String, Vec<u8>>>,
+    sessions: Mutex<Option<Sessions>>,
     over: AtomicBool,
+}
+
+/// The sessions of an app that looks at the identity headers when a session begins, and never again.
+struct Sessions {
+    /// The cookie's name.
+    cookie: String,
+    /// What follows the pair in `Set-Cookie`.
+    attributes: String,
+    /// Whose each one is.
+    owners: HashMap<String, String>,
+    count: usize,
+}
+
+impl Sessions {
+    /// A page that says whose session it is, and the `Set-Cookie` if it has just begun.
+    fn page(&mut self, received: &Received) -> Vec<u8> {
+        let cookies = received.header("cookie").unwrap_or_default().split("; ");
+        let pairs = cookies.filter_map(|pair| pair.split_once('='));
+        let presented = pairs.filter(|(name, _)| *name == self.cookie).map(|(_, value)| value.to_owned());
+        let presented: Vec<String> = presented.collect();
+        if received.target().starts_with("/app/signout") {
+            self.owners.retain(|id, _| !presented.contains(id));
+            return b"HTTP/1.1 204 No Content\r\n\r\n".to_vec();
+        }
+        if let Some(owner) = presented.iter().find_map(|id| self.owners.get(id)) {
+            return page_of(owner, "");
+        }
+        let owner = received.header("x-identity-fnr").unwrap_or("nobody").to_owned();
+        self.count += 1;
+        let id = format!("app-session-{}-\"{}\"", self.count, "x y=z".repeat(3));
+        let set = format!("Set-Cookie: {}={id}{}\r\n", self.cookie, self.attributes);
+        self.owners.insert(id, owner.clone());
+        page_of(&owner, &set)
+    }
+}
+
+fn page_of(owner: &str, fields: &str) -> Vec<u8> {
+    let body = format!("the page of {owner}");
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{fields}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
 }
 
 impl App {
@@ -101,6 +145,28 @@ impl App {
         let mut replies = self.state.replies.lock().unwrap_or_else(PoisonError::into_inner);
         replies.insert(path.to_owned(), reply.into());
     }
+
+    /// From now on the app keeps sessions of its own by a cookie, with these attributes.
+    pub(crate) fn keep_sessions(&self, cookie: &str, attributes: &str) {
+        let mut sessions = self.state.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        *sessions = Some(Sessions {
+            cookie: cookie.to_owned(),
+            attributes: attributes.to_owned(),
+            owners: HashMap::new(),
+            count: 0,
+        });
+    }
+
+    /// Whose sessions it keeps.
+    pub(crate) fn owners(&self) -> Vec<String> {
+        let sessions = self.state.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.iter().flat_map(|sessions| sessions.owners.values().cloned()).collect()
+    }
+
+    /// How many requests of the gateway's own have been received.
+    pub(crate) fn errands(&self) -> usize {
+        self.received().iter().filter(|received| received.header("user-agent") == Some("portvakt")).count()
+    }
 }
 
 impl Drop for App {
@@ -119,6 +185,13 @@ impl State {
             let received = Received { raw, head, body };
             let path = received.target().split('?').next().unwrap_or_default().to_owned();
             let reply = self.replies.lock().unwrap_or_else(PoisonError::into_inner).get(&path).cloned();
+            let own = self
+                .sessions
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .as_mut()
+                .map(|sessions| sessions.page(&received));
+            let reply = reply.or(own);
             let is_head = received.head.start.starts_with("HEAD ");
             self.received.lock().unwrap_or_else(PoisonError::into_inner).push(received);
             let body: &[u8] = if is_head { b"" } else { b"the app's page" };

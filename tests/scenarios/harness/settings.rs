@@ -17,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) hosts: String,
     /// Whether the simulator runs when the gateway starts.
     pub(crate) provider_is_up: bool,
+    /// Further keys of the upstream `app`, in flow style, each with a comma before it.
+    pub(crate) app: String,
     /// The client at the provider.
     pub(crate) client_id: String,
     /// The issuer, if it is not the simulator's.
@@ -41,6 +43,7 @@ impl Default for Settings {
             upstreams: Vec::new(),
             hosts: String::new(),
             provider_is_up: true,
+            app: String::new(),
             client_id: "portvakt-demo".to_owned(),
             issuer: None,
         }
@@ -68,6 +71,13 @@ impl Settings {
         self
     }
 
+    /// With one more key of the upstream `app`.
+    pub(crate) fn app(mut self, key: &str) -> Self {
+        self.app.push_str(", ");
+        self.app.push_str(key);
+        self
+    }
+
     /// With other limits of the session.
     pub(crate) fn session(mut self, session: &str) -> Self {
         self.session = session.to_owned();
@@ -83,7 +93,7 @@ impl Settings {
 
     pub(super) fn yaml(&self, places: &Places) -> String {
         let Places { port, admin, app, issuer } = places;
-        let Self { session, top, hosts, client_id, .. } = self;
+        let Self { session, top, hosts, client_id, app: keys_of_app, .. } = self;
         let issuer = self.issuer.as_ref().unwrap_or(issuer);
         let provider: String = self.provider.iter().map(|line| format!("    {line}\n")).collect();
         let upstreams: String = self.upstreams.iter().map(|line| format!("  {line}\n")).collect();
@@ -106,7 +116,7 @@ impl Settings {
                  issuer: '{issuer}'\n    \
                  client_id: {client_id}\n{provider}\
              upstreams:\n  \
-               app: {{url: 'http://127.0.0.1:{app}'}}\n{upstreams}\
+               app: {{url: 'http://127.0.0.1:{app}'{keys_of_app}}}\n{upstreams}\
              hosts:\n  \
                - origin: 'http://localhost:{port}'\n    \
                  provider: idporten\n    \

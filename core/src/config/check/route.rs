@@ -10,6 +10,7 @@ use super::host::Surroundings;
 use super::provider::{asserts, level, reaches};
 use super::{DAY, MINUTE, SECOND, Span, assertion, bounded, distinct, header, signature};
 use crate::access::{Access, Requirement};
+use crate::app_session::AppSession;
 use crate::config::problem::nearest;
 use crate::config::raw::{RawAccess, RawActivity, RawCache, RawKind, RawRequire, RawRoute, RawStaleness};
 use crate::config::shape::{At, Desk};
@@ -49,6 +50,9 @@ pub(super) fn route(
     let origin = host.map(Origin::to_string).unwrap_or_default();
     let assertion = assertion::plan(raw, &headers, &origin, surroundings, desk);
     let signature = signature::plan(raw, &headers, desk);
+    let app_session = upstream.as_ref().filter(|upstream| !upstream.app_cookies.is_empty()).map(|upstream| {
+        AppSession::new(upstream.app_cookies.clone(), upstream.app_logout.clone(), headers.audience())
+    });
     let (path, given, pattern) = (raw.path.as_ref()?, raw.access.as_ref()?, pattern?);
     let placed = Placed {
         pattern: pattern.clone(),
@@ -66,6 +70,7 @@ pub(super) fn route(
         headers: Arc::new(headers),
         assertion: assertion.map(Arc::new),
         signature: signature.map(Arc::new),
+        app_session: app_session.map(Arc::new),
         activity: raw.activity.as_ref().map_or(Activity::Navigation, |activity| match activity.value {
             RawActivity::Navigation => Activity::Navigation,
             RawActivity::Any => Activity::Any,
