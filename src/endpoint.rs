@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use pingora::http::RequestHeader;
 use portvakt_core::clock::Timestamp;
 use portvakt_core::endpoint::OwnEndpoint;
@@ -33,7 +33,7 @@ use crate::answer::Answer;
 use crate::gateway::Arrival;
 use crate::provider::Provider;
 use crate::respond::{Asker, Refusal};
-use crate::snapshot::{Live, Snapshot};
+use crate::snapshot::{LONGEST_SESSION, Live, Snapshot};
 use crate::telemetry::{Action, AuditRecord, AuditResult};
 
 /// One request to an endpoint of ours, and what it may use.
@@ -80,6 +80,32 @@ pub(crate) async fn serve(
         OwnEndpoint::Resume => resume::serve(visit.body, visit),
         OwnEndpoint::Jwks => jwks::serve(visit),
         OwnEndpoint::Unknown => Err(Refusal::NoRoute),
+    }
+}
+
+/// Whether the end of a session is in the log. If not, it is in force here and a restart may forget it: it must
+/// not be answered as done (`design.md` D1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Written {
+    /// Yes, or there was nothing to end.
+    Yes,
+    /// It will be, as soon as that is possible.
+    NotYet,
+}
+
+impl Written {
+    /// Of several ends.
+    fn and(self, other: Self) -> Self {
+        if self == Self::Yes { other } else { self }
+    }
+
+    /// The status of an answer that says that it is done.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::Yes => StatusCode::OK,
+            Self::NotYet => StatusCode::SERVICE_UNAVAILABLE,
+        }
     }
 }
 
@@ -172,12 +198,12 @@ impl Visit<'_> {
     }
 
     /// Ends every session that the request presents, in whatever spelling: a logout that leaves one of two
-    /// cookies alive is none (CK-12).
-    pub(crate) fn end_presented(&self) {
-        let limits = &self.snapshot.configuration.session;
-        for session in cookies::open_each(self.headers(), self.scope(), self.ring(), limits, self.now) {
-            self.end(&session);
-        }
+    /// cookies alive is none (CK-12). Also one that has been idle for too long: another configuration may allow
+    /// for more.
+    pub(crate) fn end_presented(&self) -> Written {
+        let any = Limits { idle: Duration::MAX, absolute: LONGEST_SESSION };
+        cookies::open_each(self.headers(), self.scope(), self.ring(), &any, self.now)
+            .fold(Written::Yes, |written, session| written.and(self.end(&session)))
     }
 
     /// Writes down that somebody logged in or out, or that it failed. `session`: ours, if there is one.
@@ -207,23 +233,32 @@ impl Visit<'_> {
     }
 
     /// Ends a session here.
-    pub(crate) fn end(&self, session: &Session) {
+    pub(crate) fn end(&self, session: &Session) -> Written {
         let tags = session.tags();
-        if let Some(key) = self.snapshot.keys.revocation.by_id(tags.key, self.now) {
-            self.write_end(Kind::Session, Proof::Proven, tags.session, (tags.key, key));
-        }
+        // Without the key no session of it is accepted.
+        let key = self.snapshot.keys.revocation.by_id(tags.key, self.now);
+        key.map_or(Written::Yes, |key| {
+            self.write_end(Kind::Session, Proof::Proven, tags.session, (tags.key, key))
+        })
     }
 
     /// Ends what the provider ended: under every key that a live session's tags may have been made with.
     /// `proven`: whether a signed token said so.
-    pub(crate) fn end_at_provider(&self, kind: Kind, proven: bool, tag: impl Fn(&Tagger<'_>) -> Tag) {
+    pub(crate) fn end_at_provider(
+        &self,
+        kind: Kind,
+        proven: bool,
+        tag: impl Fn(&Tagger<'_>) -> Tag,
+    ) -> Written {
         // Callers that cannot be told apart are one source.
         let source = self.arrival.client().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        for key in self.snapshot.keys.revocation.keys() {
+        let mut written = Written::Yes;
+        for key in self.snapshot.keys.revocation.accepted(self.now) {
             let tagger = Tagger::of(key);
             let proof = if proven { Proof::Proven } else { Proof::Unproven(tagger.source(source)) };
-            self.write_end(kind, proof, tag(&tagger), (key.id, &key.key));
+            written = written.and(self.write_end(kind, proof, tag(&tagger), (key.id, &key.key)));
         }
+        written
     }
 
     /// Whether a call that nobody can prove may cause a line in a log; if not, it is counted.
@@ -235,13 +270,15 @@ impl Visit<'_> {
         may
     }
 
-    fn write_end(&self, kind: Kind, proof: Proof, tag: Tag, key: (KeyId, &MacKey)) {
-        if let Err(error) = self.live.revocations.end(kind, tag, proof, key, self.now)
-            && (proof == Proof::Proven || self.may_cause_line("not_written"))
-        {
+    fn write_end(&self, kind: Kind, proof: Proof, tag: Tag, key: (KeyId, &MacKey)) -> Written {
+        let Err(error) = self.live.revocations.end(kind, tag, proof, key, self.now) else {
+            return Written::Yes;
+        };
+        if proof == Proof::Proven || self.may_cause_line("not_written") {
             let error = crate::cause::chain(&error);
             tracing::error!(error, reference = self.reference, "the end of a session was not written");
         }
+        Written::NotYet
     }
 }
 

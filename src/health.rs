@@ -29,7 +29,13 @@ impl Health for LiveHealth {
         if self.live.stopping.load(Ordering::Relaxed) {
             reasons.push("the process is stopping".to_owned());
         }
-        if self.live.revocations.is_uncertain(self.live.clock.now()) {
+        let revocations = &self.live.revocations;
+        if let Some(id) = revocations.lacking_key() {
+            reasons.push(format!(
+                "another process writes ends of sessions with the revocation key {id}, which is not in our key file"
+            ));
+        }
+        if revocations.is_stale(self.live.clock.now()) || !revocations.is_writable() {
             reasons.push("the file of ended sessions cannot be read or written".to_owned());
         }
         for provider in self.live.snapshot().providers() {

@@ -289,4 +289,4 @@ const LOGOUT_TOKEN_LIFE: Duration = Duration::from_secs(3600);
 const UNPROVEN: usize = 262_144;
 
 /// The longest life that a configuration may give a session.
-const LONGEST_SESSION: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const LONGEST_SESSION: Duration = Duration::from_secs(24 * 3600);

@@ -9,6 +9,7 @@ use pingora::server::ShutdownWatch;
 use pingora::services::ServiceReadyNotifier;
 use pingora::services::background::BackgroundService;
 use portvakt_core::clock::Drift;
+use portvakt_core::key::KeyId;
 use portvakt_core::revocation::{self, Alarms};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
@@ -135,10 +136,11 @@ async fn refresh_providers(live: &Live) {
 fn tend_revocations(live: Arc<Live>) -> Sender<()> {
     let (sender, stopped) = mpsc::channel();
     let tend = move || {
-        let mut known = (true, Alarms::default());
+        let mut known = (true, None, Alarms::default());
         while stopped.recv_timeout(revocation::POLL) == Err(RecvTimeoutError::Timeout) {
             live.revocations.tend(&live.snapshot().keys.revocation, live.clock.now());
-            report(&mut known, (live.revocations.is_writable(), live.revocations.alarms()));
+            let revocations = &live.revocations;
+            report(&mut known, (revocations.is_writable(), revocations.lacking_key(), revocations.alarms()));
         }
     };
     std::thread::Builder::new()
@@ -149,8 +151,21 @@ fn tend_revocations(live: Arc<Live>) -> Sender<()> {
 }
 
 /// Says once what has changed.
-fn report(known: &mut (bool, Alarms), (writable, alarms): (bool, Alarms)) {
-    let (was_writable, before) = std::mem::replace(known, (writable, alarms));
+fn report(
+    known: &mut (bool, Option<KeyId>, Alarms),
+    (writable, lacking, alarms): (bool, Option<KeyId>, Alarms),
+) {
+    let (was_writable, lacked, before) = std::mem::replace(known, (writable, lacking, alarms));
+    if let Some(key) = lacking.filter(|_| lacking != lacked) {
+        tracing::error!(
+            %key,
+            "another process writes ends of sessions with a revocation key that is not in our key file; \
+             strict routes wait until it is there and the configuration is read again (SIGHUP)"
+        );
+    }
+    if lacked.is_some() && lacking.is_none() {
+        tracing::info!("the ends of sessions that other processes wrote can be read again");
+    }
     if was_writable && !writable {
         tracing::error!("the file of ended sessions cannot be written; what ended is in force in memory");
     }

@@ -51,6 +51,14 @@ impl Once {
         }
         !seen.older.contains(&hash) && seen.younger.insert(hash)
     }
+
+    /// What a value was to do has not been done: it is new again.
+    pub fn forget(&self, value: &(&str, &str)) {
+        let hash = self.hasher.hash_one(value);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.younger.remove(&hash);
+        seen.older.remove(&hash);
+    }
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ pub enum Ended {
 }
 
 /// The end is in force here and not in the log yet: a restart of this process may forget it, and others do not
-/// know. It is written as soon as that is possible.
+/// know. It is written as soon as that is possible. Until then nobody may be told that it is done.
 #[derive(Debug, thiserror::Error)]
 #[error("the end of a session is in force, and not written yet")]
 pub struct NotWritten(#[source] pub Option<LogError>);
@@ -168,6 +168,8 @@ pub struct Revocations {
     known_since: AtomicU64,
     followed: AtomicU64,
     writable: AtomicBool,
+    /// The key that is needed to read the log, as [`LACKING`] and its id; 0 if none is missing.
+    lacking: AtomicU64,
     counters: Counters,
     // Locked in this order; the view last.
     reader: Mutex<Reader>,
@@ -199,6 +201,8 @@ struct Reader {
     claimed: Timestamp,
     /// The log must be written anew, because something is missing from it.
     broken: bool,
+    /// The first look is over: what comes now is news.
+    begun: bool,
     rewrite_after: Timestamp,
     /// As which writer we have last written the log anew.
     rewrote_as: [u8; 8],
@@ -211,6 +215,8 @@ struct Writer {
     beheaded: bool,
     beat_after: Timestamp,
     retry_after: Timestamp,
+    /// Since when another process has held the log.
+    held_since: Option<Timestamp>,
 }
 
 /// What a log says as a whole, read from its start.
@@ -220,6 +226,8 @@ struct Pass {
     seen: HashSet<Tag>,
     /// Something in it was altered, destroyed or is missing.
     flawed: bool,
+    /// Something in it was written with a key that we do not have.
+    unread: bool,
     known_since: Option<Timestamp>,
     last_sign: Option<Timestamp>,
     boot: Option<[u8; 16]>,
@@ -252,6 +260,7 @@ impl Revocations {
             known_since: AtomicU64::new(now.millis()),
             followed: AtomicU64::new(0),
             writable: AtomicBool::new(true),
+            lacking: AtomicU64::new(0),
             counters: Counters::default(),
             reader: Mutex::new(Reader {
                 position: Position::default(),
@@ -261,10 +270,17 @@ impl Revocations {
                 forgotten: now,
                 claimed: Timestamp::from_seconds(0),
                 broken: false,
+                begun: false,
                 rewrite_after: now,
                 rewrote_as: [0; 8],
             }),
-            writer: Mutex::new(Writer { sequence: 0, beheaded: false, beat_after: now, retry_after: now }),
+            writer: Mutex::new(Writer {
+                sequence: 0,
+                beheaded: false,
+                beat_after: now,
+                retry_after: now,
+                held_since: None,
+            }),
             pending: Mutex::default(),
         };
         this.begin(ring, now);
@@ -277,6 +293,7 @@ impl Revocations {
             let pass = self.follow(&mut reader, ring, now).ok().flatten();
             let claim = pass.and_then(|pass| pass.claim(self.settings.max_gap, self.boot, now));
             reader.broken = claim.is_none();
+            reader.begun = true;
             self.known_since.store(claim.unwrap_or(now).millis(), Ordering::Release);
         }
         self.tend(ring, now);
@@ -312,10 +329,12 @@ impl Revocations {
         if !locked(&self.pending).contains(&tag) {
             return Ok(());
         }
-        if !self.is_writable() {
+        if writer.beheaded {
             return Err(NotWritten(None));
         }
-        self.write(&mut writer, &[tag], key, now).map_err(|error| NotWritten(Some(error)))
+        // What had to wait while another process held the log is not left behind.
+        let waiting = if writer.held_since.is_some() { self.waiting() } else { vec![tag] };
+        self.write(&mut writer, &waiting, key, now).map_err(|error| NotWritten(Some(error)))
     }
 
     /// Whether a session has ended.
@@ -354,6 +373,10 @@ impl Revocations {
     pub fn tend(&self, ring: &Ring<MacKey>, now: Timestamp) {
         let mut reader = locked(&self.reader);
         self.notice_step_back(&mut reader, now);
+        if self.lacking_key().is_some_and(|id| ring.by_id(id, now).is_some()) {
+            // The key has come: what could not be read is read.
+            reader.position = Position::default();
+        }
         let followed = self.follow(&mut reader, ring, now).and_then(|pass| match pass {
             Some(pass) => self.compare(&mut reader, pass, ring, now),
             None => Ok(()),
@@ -415,7 +438,16 @@ impl Revocations {
     /// Whether an end may be unknown here, or may be forgotten by a restart: `strict` routes wait.
     #[must_use]
     pub fn is_uncertain(&self, now: Timestamp) -> bool {
-        self.is_stale(now) || !self.is_writable()
+        self.is_stale(now) || !self.is_writable() || self.lacking.load(Ordering::Acquire) != 0
+    }
+
+    /// The key with which another process writes ends, and which we do not have: they are unknown here
+    /// (`design.md` D15).
+    #[must_use]
+    pub fn lacking_key(&self) -> Option<KeyId> {
+        let id = self.lacking.load(Ordering::Acquire).checked_sub(LACKING)?;
+        let id = u32::try_from(id).expect("it was made from an id");
+        Some(KeyId(id.to_be_bytes()))
     }
 
     /// How many ends are in force here and not in the log.
@@ -482,7 +514,15 @@ impl Revocations {
 
     fn read(&self, reader: &mut Reader, item: Result<Item, RecordError>, now: Timestamp) {
         let (writer, sequence, at, missing) = match &item {
-            Err(_) => {
+            Err(RecordError::RetiredKey { writer, sequence, heartbeat }) => {
+                let missing = if *heartbeat { *sequence } else { sequence.saturating_sub(1) };
+                (*writer, *sequence, Timestamp::from_seconds(0), missing)
+            }
+            Err(RecordError::UnknownKey(id)) => {
+                self.count(&self.counters.foreign, 1);
+                return self.lack(reader, *id);
+            }
+            Err(RecordError::Malformed | RecordError::Altered) => {
                 self.count(&self.counters.foreign, 1);
                 return reader.flaw();
             }
@@ -520,6 +560,28 @@ impl Revocations {
         }
     }
 
+    /// Another process has a key that we do not have. At the start nothing from before is believed anyway; what
+    /// comes later may be the end of a session that is alive.
+    fn lack(&self, reader: &mut Reader, id: KeyId) {
+        if reader.begun {
+            self.lacking.store(LACKING + u64::from(u32::from_be_bytes(id.0)), Ordering::Release);
+        }
+        if let Some(pass) = &mut reader.pass {
+            pass.unread = true;
+        }
+        reader.flaw();
+    }
+
+    /// The log was read from its start, and everything in it could be. If that is because what we could not read is
+    /// gone, it stays unknown.
+    fn lack_nothing(&self, ring: &Ring<MacKey>, now: Timestamp) {
+        let Some(id) = self.lacking_key() else { return };
+        if ring.by_id(id, now).is_none() {
+            self.know_nothing_before(now);
+        }
+        self.lacking.store(0, Ordering::Release);
+    }
+
     /// Takes a record into the view, whoever wrote it. A clock that was ahead ends nothing of the future.
     fn apply(&self, end: &Record, now: Timestamp) {
         let (at, expires) = (end.at.min(now + AHEAD), end.expires.min(now + AHEAD + self.life()));
@@ -555,6 +617,9 @@ impl Revocations {
             let missing = self.missing_from(&pass, now);
             self.count(&self.counters.missing, missing as u64);
             reader.broken |= missing > 0 || !pass.headed;
+            if !pass.unread {
+                self.lack_nothing(ring, now);
+            }
         }
         Ok(())
     }
@@ -568,13 +633,17 @@ impl Revocations {
             .count()
     }
 
+    /// The ends that are not in the log yet.
+    fn waiting(&self) -> Vec<Tag> {
+        locked(&self.pending).iter().copied().collect()
+    }
+
     /// Writes what could not be written before, and a sign of life.
     fn catch_up(&self, writer: &mut Writer, key: (KeyId, &MacKey), now: Timestamp) {
         if !self.is_writable() && !is_due(writer.retry_after, RETRY, now) {
             return;
         }
-        let tags: Vec<Tag> = locked(&self.pending).iter().copied().collect();
-        for batch in tags.chunks(BATCH) {
+        for batch in self.waiting().chunks(BATCH) {
             if self.write(writer, batch, key, now).is_err() {
                 return;
             }
@@ -610,7 +679,10 @@ impl Revocations {
         let written = self.append(writer, &records, now);
         match &written {
             Ok(()) => writer.sequence += records.len() as u64,
-            Err(_) => locked(&self.pending).extend(tags),
+            Err(_) => {
+                locked(&self.pending).extend(tags);
+                self.writable.store(false, Ordering::Release);
+            }
         }
         written
     }
@@ -618,24 +690,40 @@ impl Revocations {
     fn append(&self, writer: &mut Writer, records: &[Bytes], now: Timestamp) -> Result<(), LogError> {
         let written = self.log.append(records);
         match &written {
-            Ok(()) => self.writable.store(!writer.beheaded, Ordering::Release),
-            Err(_) => {
+            Ok(()) => {
+                writer.held_since = None;
+                self.writable.store(!writer.beheaded, Ordering::Release);
+            }
+            Err(error) => {
                 self.count(&self.counters.failures, 1);
-                self.writable.store(false, Ordering::Release);
-                writer.retry_after = now + RETRY;
-                writer.beheaded = true;
-                // Who starts from this log shall not take it for complete. If that fails too, the start finds
-                // a log that cannot be written.
-                let _ = self.log.behead(self.id);
+                let held = matches!(error, LogError::Busy | LogError::Replaced);
+                let since = writer.held_since.get_or_insert(now);
+                if held && now.since(*since) < HELD {
+                    // It will be free at once. What waits was not answered as done.
+                    writer.retry_after = now;
+                } else {
+                    self.give_up(writer, now);
+                }
             }
         }
         written
     }
 
+    fn give_up(&self, writer: &mut Writer, now: Timestamp) {
+        self.writable.store(false, Ordering::Release);
+        writer.retry_after = now + RETRY;
+        writer.beheaded = true;
+        // Who starts from this log shall not take it for complete. If that fails too, the start finds
+        // a log that cannot be written.
+        let _ = self.log.behead(self.id);
+    }
+
     /// Puts in the log's place what is known, if the log lacks something or holds much that has expired.
     fn rewrite_if_due(&self, reader: &mut Reader, beheaded: bool, key: (KeyId, &MacKey), now: Timestamp) {
         let long = (SLACK + 2 * self.len() * frame::FRAME) as u64;
-        let wanted = beheaded || reader.broken || reader.position.offset > long;
+        // What we cannot read would be lost.
+        let wanted =
+            (beheaded || reader.broken || reader.position.offset > long) && self.lacking_key().is_none();
         if !wanted || !is_due(reader.rewrite_after, RETRY, now) || self.unwritten() > 0 {
             return;
         }
@@ -662,7 +750,7 @@ impl Revocations {
                 }
             }
             // Somebody else is at it, or was.
-            Err(LogError::Busy | LogError::Replaced) => {}
+            Err(LogError::Busy | LogError::Replaced) => reader.rewrite_after = now + RETRY_HELD,
             Err(LogError::Io(_)) => self.count(&self.counters.failures, 1),
         }
     }
@@ -775,6 +863,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Stands before the id of a key that is missing.
+const LACKING: u64 = 1 << 32;
+
 /// How much longer than it is needed an entry stays in the log: clocks of processes differ.
 const KEEP: Duration = Duration::from_secs(60);
 
@@ -783,6 +874,12 @@ const AHEAD: Duration = Duration::from_secs(60);
 
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(1);
+
+/// For how long a log that another process holds is nothing to worry about.
+const HELD: Duration = Duration::from_secs(1);
+
+/// When such a log is replaced again.
+const RETRY_HELD: Duration = Duration::from_millis(200);
 
 /// How many records are written in one piece.
 const BATCH: usize = 1024;

@@ -8,7 +8,7 @@ use http::StatusCode;
 use portvakt_core::revocation::Kind;
 use serde_json::json;
 
-use super::{Visit, parameters};
+use super::{Visit, Written, parameters};
 use crate::answer::Answer;
 use crate::provider::{Provider, VerifyError};
 use crate::respond::Refusal;
@@ -30,12 +30,13 @@ pub(super) async fn serve(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answ
         }
     };
     let settings = provider.settings();
-    if !visit.live.logout_tokens.is_new(&(&settings.name, verified.jti()), visit.now) {
+    let counted = (settings.name.as_str(), verified.jti());
+    if !visit.live.logout_tokens.is_new(&counted, visit.now) {
         audit(visit, provider, AuditResult::Failure("replayed"), None);
         let body = json!({ "error": "invalid_request" });
         return Ok(Answer::json(StatusCode::BAD_REQUEST, &body, "backchannel_replayed"));
     }
-    match (verified.sid(), verified.subject()) {
+    let written = match (verified.sid(), verified.subject()) {
         (Some(sid), _) => visit.end_at_provider(Kind::OpSession, true, |tagger| {
             tagger.op_session(&settings.name, &settings.issuer, sid)
         }),
@@ -43,6 +44,13 @@ pub(super) async fn serve(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answ
             tagger.subject(&settings.name, &settings.issuer, subject)
         }),
         (None, None) => return Err(Refusal::Parameters),
+    };
+    if written == Written::NotYet {
+        // It is in force, but who is told so may rely on it. The provider may come again with the same token.
+        visit.live.logout_tokens.forget(&counted);
+        audit(visit, provider, AuditResult::Failure("not_written"), verified.sid());
+        let body = json!({ "error": "temporarily_unavailable" });
+        return Ok(Answer::json(written.status(), &body, "backchannel_not_written"));
     }
     audit(visit, provider, AuditResult::Success, verified.sid());
     visit.live.telemetry.metrics.logout("backchannel");

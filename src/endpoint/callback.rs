@@ -176,7 +176,8 @@ fn welcome(login: Login, visit: &Visit<'_>, provider: &Provider) -> Answer {
     let Login { answer, token, id_token, session } = login;
     let mut target = answer.attempt().target.clone();
     let previous = visit.session();
-    visit.end_presented();
+    // Its cookie is replaced by this answer. If its end was not written, that is tried again.
+    let _ = visit.end_presented();
     if previous.is_some_and(|previous| !previous.identity().is_same_person(session.identity())) {
         target = Target::start();
     }

@@ -4,11 +4,11 @@
 //! **Invariant:** nobody can be proven to have called, so the entry is unproven; the answer is the same for
 //! every call that is well-formed, whoever is logged in. And the lines that one source causes are bounded.
 
+use http::HeaderValue;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, StatusCode};
 use portvakt_core::revocation::Kind;
 
-use super::{Visit, parameters};
+use super::{Visit, Written, parameters};
 use crate::answer::Answer;
 use crate::provider::Provider;
 use crate::respond::Refusal;
@@ -31,10 +31,9 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
         return Err(Refusal::Parameters);
     };
     let sound = !sid.is_empty() && sid.len() <= MAX_SID && sid.bytes().all(|byte| byte.is_ascii_graphic());
-    if sound && is_issuer(&iss, &provider.settings().issuer) {
-        end(visit, provider, &sid);
-    }
-    Ok(neutral(framed_by(visit, provider).await))
+    let ours = sound && is_issuer(&iss, &provider.settings().issuer);
+    let written = if ours { end(visit, provider, &sid) } else { Written::Yes };
+    Ok(neutral(written, framed_by(visit, provider).await))
 }
 
 /// Exact, but for one slash at the end, which Digdir's own sample has (dossier 7, question 4).
@@ -43,16 +42,20 @@ fn is_issuer(iss: &str, issuer: &str) -> bool {
     bare(iss) == bare(issuer)
 }
 
-fn end(visit: &Visit<'_>, provider: &Provider, sid: &str) {
+fn end(visit: &Visit<'_>, provider: &Provider, sid: &str) -> Written {
     let settings = provider.settings();
-    visit.end_at_provider(Kind::OpSession, false, |tagger| {
+    let written = visit.end_at_provider(Kind::OpSession, false, |tagger| {
         tagger.op_session(&settings.name, &settings.issuer, sid)
     });
     visit.live.telemetry.metrics.logout("frontchannel");
-    if !visit.may_cause_line("frontchannel") {
-        return;
+    if visit.may_cause_line("frontchannel") {
+        let result = match written {
+            Written::Yes => AuditResult::Success,
+            Written::NotYet => AuditResult::Failure("not_written"),
+        };
+        visit.audit(Action::FrontChannelLogout, result, provider, Some(sid), None);
     }
-    visit.audit(Action::FrontChannelLogout, AuditResult::Success, provider, Some(sid), None);
+    written
 }
 
 /// Who may show the answer in a frame: the origins of the provider's pages, and nobody else (BR-1).
@@ -65,9 +68,10 @@ async fn framed_by(visit: &Visit<'_>, provider: &Provider) -> String {
     origins.join(" ")
 }
 
-fn neutral(ancestors: String) -> Answer {
+/// The same for everybody; while no end can be written, it says that it is not done.
+fn neutral(written: Written, ancestors: String) -> Answer {
     let policy = format!("default-src 'none'; frame-ancestors {ancestors}");
-    let mut answer = Answer::new(StatusCode::OK, "frontchannel_logout")
+    let mut answer = Answer::new(written.status(), "frontchannel_logout")
         .with(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))
         .with(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
         .with(REFERRER_POLICY, HeaderValue::from_static("no-referrer"))
@@ -75,7 +79,7 @@ fn neutral(ancestors: String) -> Answer {
             CONTENT_SECURITY_POLICY,
             HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("frame-ancestors 'none'")),
         );
-    answer.body = "ok".to_owned();
+    answer.body = if written == Written::Yes { "ok" } else { "later" }.to_owned();
     answer
 }
 

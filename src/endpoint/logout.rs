@@ -7,7 +7,7 @@ use http::StatusCode;
 use portvakt_core::session::cookies::{self, LogoutReturn, RETURN_LIFE};
 use portvakt_core::token::json;
 
-use super::{Visit, apps, parameters};
+use super::{Visit, Written, apps, parameters};
 use crate::answer::{Answer, Location};
 use crate::provider::{EndSession, EndSessionRequest, Provider};
 use crate::respond::{self, Refusal};
@@ -17,13 +17,14 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
     let [redirect] = parameters(query, ["redirect"])?;
     let provider = visit.provider()?;
     let hint = cookies::open_hint(visit.headers(), visit.prefix(), visit.scope(), visit.ring(), visit.now);
-    end_here(visit, provider, hint.as_deref());
+    let written = end_here(visit, provider, hint.as_deref());
     let back = LogoutReturn::begin(visit.target(redirect.as_deref()), visit.now);
     let answer = match end_there(visit, provider, hint.as_deref(), &back.state).await {
-        Some(request) => leave(&request, visit),
+        Some(request) => leave(&request, written, visit),
         // Without a way to the provider the person is told that its session may live on.
         None => respond::refuse(&Refusal::SignedOutHereOnly, &visit.asker()),
     };
+    let answer = if written == Written::NotYet { not_done(answer) } else { answer };
     let value = back.seal(visit.prefix(), visit.scope(), visit.ring(), visit.now);
     let mut set = vec![
         cookies::session_jar().delete(),
@@ -34,17 +35,28 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
     Ok(answer.with_cookies(set))
 }
 
-fn end_here(visit: &Visit<'_>, provider: &Provider, hint: Option<&str>) {
+/// What ends here is in force at once. If it is not written yet, the browser still goes on to the provider, and the
+/// status does not say that it is done.
+fn not_done(answer: Answer) -> Answer {
+    Answer { status: Written::NotYet.status(), rule: "logout_not_written", ..answer }
+}
+
+fn end_here(visit: &Visit<'_>, provider: &Provider, hint: Option<&str>) -> Written {
     let session = visit.session();
-    visit.end_presented();
+    let written = visit.end_presented();
     if session.is_none() && hint.is_none() {
         // Nobody was logged in: nothing for the audit log, which anybody could fill otherwise.
-        return;
+        return written;
     }
     let sid = hint.and_then(sid_of);
-    let result = if session.is_some() { AuditResult::Success } else { AuditResult::Failure("no_session") };
+    let result = match (&session, written) {
+        (Some(_), Written::Yes) => AuditResult::Success,
+        (Some(_), Written::NotYet) => AuditResult::Failure("not_written"),
+        (None, _) => AuditResult::Failure("no_session"),
+    };
     visit.audit(Action::Logout, result, provider, sid.as_deref(), session.as_ref());
     visit.live.telemetry.metrics.logout("own");
+    written
 }
 
 /// The `sid` of a token that we verified when we sealed it.
@@ -69,8 +81,9 @@ async fn end_there(
     provider.end_session(&metadata, &logout)
 }
 
-fn leave(request: &EndSessionRequest, visit: &Visit<'_>) -> Answer {
-    if request.parameters.iter().any(|(name, _)| *name == "id_token_hint") {
+fn leave(request: &EndSessionRequest, written: Written, visit: &Visit<'_>) -> Answer {
+    // A redirect could not say that something is not done.
+    if written == Written::NotYet || request.parameters.iter().any(|(name, _)| *name == "id_token_hint") {
         respond::logout_form(request, &visit.asker())
     } else {
         let mut answer = Answer::redirect(&Location::Provider(request.url()), "logout_redirect");

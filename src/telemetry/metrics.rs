@@ -52,6 +52,7 @@ pub struct Metrics {
     revocation_staleness: IntGauge,
     revocation_writable: IntGauge,
     revocation_unwritten: IntGauge,
+    revocation_key_lacking: IntGauge,
     revocation_alarms: IntCounterVec,
     provider_calls: IntCounterVec,
     key_age: IntGaugeVec,
@@ -139,6 +140,10 @@ impl Metrics {
             revocation_unwritten: made.gauge(
                 "revocations_unwritten",
                 "Ended sessions that are in force and could not be written yet.",
+            ),
+            revocation_key_lacking: made.gauge(
+                "revocations_key_lacking",
+                "1 while another process writes ended sessions with a key that this one does not have.",
             ),
             revocation_alarms: made.counters(
                 "revocations_alarms_total",
@@ -253,6 +258,7 @@ impl Metrics {
         self.revocation_staleness.set(signed(millis(revocations.staleness(now))));
         self.revocation_writable.set(revocations.is_writable().into());
         self.revocation_unwritten.set(signed(revocations.unwritten() as u64));
+        self.revocation_key_lacking.set(revocations.lacking_key().is_some().into());
         let Alarms { foreign, missing, damaged, evicted, failures } = revocations.alarms();
         for (kind, total) in [
             ("foreign", foreign),

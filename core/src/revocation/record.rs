@@ -123,7 +123,18 @@ pub enum RecordError {
     Malformed,
     /// A key that the ring does not have.
     #[error("the record was made with an unknown key")]
-    UnknownKey,
+    UnknownKey(KeyId),
+    /// A key that has retired: no session that it ends is accepted any more. It counts among its writer's
+    /// records all the same.
+    #[error("the record was made with a key that has retired")]
+    RetiredKey {
+        /// Its writer.
+        writer: [u8; 8],
+        /// Its sequence.
+        sequence: u64,
+        /// Whether it is a sign of life.
+        heartbeat: bool,
+    },
     /// The MAC is wrong.
     #[error("the record was altered")]
     Altered,
@@ -176,7 +187,10 @@ impl Item {
         if fields.take() != [VERSION] {
             return Err(RecordError::Malformed);
         }
-        let key = ring.by_id(KeyId(fields.take()), now).ok_or(RecordError::UnknownKey)?;
+        let id = KeyId(fields.take());
+        let known = ring.keys().iter().find(|key| key.id == id).ok_or(RecordError::UnknownKey(id))?;
+        let key = &known.key;
+        let retired = known.is_retired(now);
         if !bool::from(mac(key, signed).as_slice().ct_eq(claimed)) {
             return Err(RecordError::Altered);
         }
@@ -190,6 +204,9 @@ impl Item {
         let tag = fields.take();
         let end =
             |kind| Self::End(Record { writer, sequence, kind, proof, tag: Tag(tag), at, expires: other });
+        if retired {
+            return Err(RecordError::RetiredKey { writer, sequence, heartbeat: kind == HEARTBEAT });
+        }
         match kind {
             1 => Ok(end(Kind::Session)),
             2 => Ok(end(Kind::OpSession)),

@@ -447,6 +447,149 @@ fn a_file_that_can_only_be_read_is_not_written() {
     assert!(!revocations.is_stale(BEGAN + seconds(2)));
 }
 
+/// A moment is nothing to worry about: what had to wait is written as soon as the lock is free, and the log stays
+/// one that a restart believes.
+#[test]
+fn a_file_that_another_process_holds_for_a_moment_is_written_right_after() {
+    let folder = Folder::new();
+    let revocations = folder.open(BEGAN);
+    let at = |millis| BEGAN + Duration::from_millis(millis);
+    let other = std::fs::File::open(folder.log()).unwrap();
+    other.lock().unwrap();
+    // A sign of life can wait.
+    revocations.tend(&ring(), at(20_000));
+    assert!(revocations.is_writable() && !revocations.is_uncertain(at(20_000)));
+    assert!(end(&revocations, 1, at(20_100)).is_err(), "nobody is told that it is done");
+    assert!(!revocations.is_writable() && is_ended(&revocations, 1));
+    other.unlock().unwrap();
+    // The next logout takes along what waits; and so does the next look.
+    end(&revocations, 2, at(20_200)).unwrap();
+    assert_eq!((revocations.is_writable(), revocations.unwritten()), (true, 0));
+    other.lock().unwrap();
+    assert!(end(&revocations, 3, at(20_300)).is_err());
+    other.unlock().unwrap();
+    revocations.tend(&ring(), at(20_350));
+    assert_eq!((revocations.is_writable(), revocations.unwritten()), (true, 0));
+    drop(revocations);
+    let after = folder.open(at(20_400));
+    assert_eq!(after.known_since(), BEGAN);
+    assert!((1..4).all(|sid| is_ended(&after, sid)));
+}
+
+#[test]
+fn a_file_that_another_process_keeps_is_an_alarm_and_the_next_start_believes_nothing() {
+    let folder = Folder::new();
+    let revocations = folder.open(BEGAN);
+    let at = |millis| BEGAN + Duration::from_millis(millis);
+    let other = std::fs::File::open(folder.log()).unwrap();
+    other.lock().unwrap();
+    assert!(end(&revocations, 1, at(0)).is_err());
+    revocations.tend(&ring(), at(900));
+    assert!(!revocations.is_writable());
+    revocations.tend(&ring(), at(1_000));
+    drop((revocations, other));
+    assert_eq!(folder.open(at(1_100)).known_since(), at(1_100));
+}
+
+/// Two keys, as after a rotation that one of two replicas has missed.
+fn newer_ring(retire_after: Option<Timestamp>) -> Ring<MacKey> {
+    let key = |id, active_from, retire_after, byte| RingKey {
+        id: KeyId([id; 4]),
+        active_from,
+        retire_after,
+        key: MacKey::new(&[byte; 32]),
+    };
+    let keys = vec![key(1, Timestamp::from_seconds(0), retire_after, 3), key(2, BEGAN, None, 4)];
+    Ring::new(keys).unwrap()
+}
+
+fn end_with(to: &Revocations, ring: &Ring<MacKey>, session: &Session, at: Timestamp) {
+    let id = session.tags().key;
+    let key = ring.by_id(id, at).unwrap();
+    // It is written with the key that is active there.
+    to.end(Kind::Session, session.tags().session, Proof::Proven, (id, key), at).unwrap();
+}
+
+#[test]
+fn who_lacks_the_key_of_another_process_believes_nothing_until_it_has_come() {
+    let (folder, newer) = (Folder::new(), newer_ring(None));
+    let here = folder.open(BEGAN);
+    let log = Box::new(FileLog::new(folder.log()));
+    let there = Revocations::open(log, SETTINGS, BOOT, &newer, BEGAN + seconds(1));
+    assert_eq!(there.known_since(), BEGAN);
+    let session = {
+        let id = SessionId::random();
+        let tags = Tagger::active(&newer, BEGAN).tags(&id, "idporten", "https://op", None, "sub");
+        Session::begin(id, tags, identity(BEGAN.seconds()), BEGAN)
+    };
+    end_with(&there, &newer, &session, BEGAN + seconds(2));
+    assert!(!here.is_uncertain(BEGAN + seconds(2)), "it has not been read yet");
+    here.tend(&ring(), BEGAN + seconds(2));
+    assert_eq!(here.lacking_key(), Some(KeyId([2; 4])));
+    assert!(
+        here.is_uncertain(BEGAN + seconds(2)) && here.is_writable() && !here.is_stale(BEGAN + seconds(2))
+    );
+    // Nor is the file written anew by who cannot read it, however often it looks and whatever it lacks.
+    locked(&here.reader).broken = true;
+    for second in 3..20 {
+        here.tend(&ring(), BEGAN + seconds(second));
+        assert!(here.is_uncertain(BEGAN + seconds(second)));
+    }
+    // A reload brings the key.
+    here.tend(&newer, BEGAN + seconds(21));
+    assert_eq!((here.lacking_key(), here.check(&session)), (None, Err(Ended::Revoked)));
+    assert!(!here.is_uncertain(BEGAN + seconds(21)));
+    assert_eq!(here.known_since(), BEGAN, "nothing was lost");
+}
+
+#[test]
+fn what_nobody_here_could_read_and_is_gone_stays_unknown() {
+    let (folder, newer) = (Folder::new(), newer_ring(None));
+    let here = folder.open(BEGAN);
+    let log = Box::new(FileLog::new(folder.log()));
+    let there = Revocations::open(log, SETTINGS, BOOT, &newer, BEGAN + seconds(1));
+    end_tag(&there, Kind::Session, Tag([9; 16]), Proof::Proven, BEGAN + seconds(2)).unwrap();
+    there.tend(&newer, BEGAN + seconds(20));
+    here.tend(&ring(), BEGAN + seconds(21));
+    assert!(here.is_uncertain(BEGAN + seconds(21)));
+    drop(there);
+    std::fs::remove_file(folder.log()).unwrap();
+    here.tend(&ring(), BEGAN + seconds(22));
+    assert_eq!(here.lacking_key(), None);
+    assert_eq!(here.known_since(), BEGAN + seconds(22));
+}
+
+#[test]
+fn a_record_of_a_retired_key_says_nothing_and_alarms_nobody() {
+    let folder = Folder::new();
+    let before = folder.open(BEGAN);
+    end(&before, 1, BEGAN).unwrap();
+    drop(before);
+    let newer = newer_ring(Some(BEGAN + seconds(10)));
+    let log = || Box::new(FileLog::new(folder.log()));
+    let there = Revocations::open(log(), SETTINGS, BOOT, &newer, BEGAN + seconds(1));
+    there.tend(&newer, BEGAN + seconds(9));
+    let after = Revocations::open(log(), SETTINGS, BOOT, &newer, BEGAN + seconds(11));
+    assert_eq!((after.alarms().foreign, after.lacking_key(), after.is_empty()), (0, None, true));
+    there.tend(&newer, BEGAN + seconds(12));
+    assert_eq!((there.alarms().foreign, there.lacking_key()), (0, None));
+    // A writer that goes on with the newer key has left nothing out.
+    let key = newer.keys().iter().find(|key| key.is_retired(BEGAN + seconds(12))).unwrap();
+    let write = |key: &RingKey<MacKey>, tag| {
+        there
+            .end(Kind::Session, Tag([tag; 16]), Proof::Proven, (key.id, &key.key), BEGAN + seconds(12))
+            .unwrap();
+    };
+    write(newer.active(BEGAN + seconds(12)), 1);
+    after.tend(&newer, BEGAN + seconds(12));
+    write(key, 2);
+    write(newer.active(BEGAN + seconds(12)), 3);
+    after.tend(&newer, BEGAN + seconds(13));
+    assert_eq!(after.alarms(), Alarms::default());
+    let view = after.view.read().unwrap();
+    assert_eq!([1, 2, 3].map(|tag| view.find(&Tag([tag; 16])).is_some()), [true, false, true]);
+}
+
 /// A log whose disk is full at times.
 struct Flaky(FileLog, Arc<AtomicBool>, usize);
 
