@@ -100,6 +100,8 @@ impl Snapshot {
         let providers = configuration
             .providers
             .iter()
+            // Nobody logs in where machines get their tokens.
+            .filter(|settings| settings.profile.capabilities.people)
             .map(|settings| {
                 // One that stays what it was keeps what it has fetched.
                 let kept = before.and_then(|before| before.provider(&settings.name));

@@ -106,6 +106,6 @@ impl<'a> Issuer<'a> {
             access_token: None,
         };
         let token = verify_id_token(&format!("{signed}.{signature}"), &self.keys, &expected, now)?;
-        Ok(verify::verify(&token, self.provider, false)?)
+        Ok(verify::verify(&token, self.provider, &verify::Asked::default())?)
     }
 }

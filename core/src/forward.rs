@@ -4,13 +4,20 @@
 //! (`threats.md` ID-2). A missing fact is a missing header (ID-6).
 
 pub mod assertion;
+mod persistence;
 pub mod plain;
+mod pseudonym;
 pub mod signature;
 pub mod strip;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::HeaderName;
+
+use crate::identity::{Authorizer, Organisation, RepresentationId, VerifiedIdentity};
+
+pub use self::persistence::Persistence;
 
 /// A fact about the person or the session that an app may be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +30,12 @@ pub enum Fact {
     EidasIdentifier,
     /// `X-Identity-Eidas-Country`.
     EidasCountry,
+    /// `X-Identity-Eidas-Persistent`: whether a new eID of that country keeps the identifier.
+    EidasPersistent,
+    /// `X-Identity-Match-Key`: a keyed hash of country, names and birth date; only where a route adds it.
+    MatchKey,
+    /// `X-Identity-Pseudonym`: a keyed hash of the person; only where a route adds it.
+    Pseudonym,
     /// `X-Identity-Loa`; absent when the login has no level.
     Loa,
     /// `X-Identity-Acr`.
@@ -45,15 +58,32 @@ pub enum Fact {
     Birthdate,
     /// `X-Identity-Email`.
     Email,
+    /// `X-Identity-Mobile`.
+    Mobile,
+    /// `X-Identity-Fhnummer`: a helper number.
+    Fhnummer,
+    /// `X-Identity-Org`: the organisations that the person represents, joined by commas.
+    Org,
+    /// `X-Identity-Org-Name`: their names, in the same order.
+    OrgName,
+    /// `X-Identity-Authorizer-Fnr`: who gave the person a power of attorney.
+    AuthorizerFnr,
+    /// `X-Identity-Authorizer-Name`.
+    AuthorizerName,
+    /// `X-Identity-On-Behalf-Of`: our customer for whom the person logged in.
+    OnBehalfOf,
 }
 
 impl Fact {
     /// Every fact, in the order in which they are written.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 25] = [
         Self::Kind,
         Self::Fnr,
         Self::EidasIdentifier,
         Self::EidasCountry,
+        Self::EidasPersistent,
+        Self::MatchKey,
+        Self::Pseudonym,
         Self::Loa,
         Self::Acr,
         Self::Amr,
@@ -65,6 +95,13 @@ impl Fact {
         Self::FamilyName,
         Self::Birthdate,
         Self::Email,
+        Self::Mobile,
+        Self::Fhnummer,
+        Self::Org,
+        Self::OrgName,
+        Self::AuthorizerFnr,
+        Self::AuthorizerName,
+        Self::OnBehalfOf,
     ];
 
     /// The fact's name in YAML (`headers:`).
@@ -75,6 +112,9 @@ impl Fact {
             Self::Fnr => "fnr",
             Self::EidasIdentifier => "eidas_identifier",
             Self::EidasCountry => "eidas_country",
+            Self::EidasPersistent => "eidas_persistent",
+            Self::MatchKey => "match_key",
+            Self::Pseudonym => "pseudonym",
             Self::Loa => "loa",
             Self::Acr => "acr",
             Self::Amr => "amr",
@@ -86,6 +126,13 @@ impl Fact {
             Self::FamilyName => "family_name",
             Self::Birthdate => "birthdate",
             Self::Email => "email",
+            Self::Mobile => "mobile",
+            Self::Fhnummer => "fhnummer",
+            Self::Org => "org",
+            Self::OrgName => "org_name",
+            Self::AuthorizerFnr => "authorizer_fnr",
+            Self::AuthorizerName => "authorizer_name",
+            Self::OnBehalfOf => "on_behalf_of",
         }
     }
 
@@ -97,6 +144,9 @@ impl Fact {
             Self::Fnr => "X-Identity-Fnr",
             Self::EidasIdentifier => "X-Identity-Eidas-Identifier",
             Self::EidasCountry => "X-Identity-Eidas-Country",
+            Self::EidasPersistent => "X-Identity-Eidas-Persistent",
+            Self::MatchKey => "X-Identity-Match-Key",
+            Self::Pseudonym => "X-Identity-Pseudonym",
             Self::Loa => "X-Identity-Loa",
             Self::Acr => "X-Identity-Acr",
             Self::Amr => "X-Identity-Amr",
@@ -108,7 +158,20 @@ impl Fact {
             Self::FamilyName => "X-Identity-Family-Name",
             Self::Birthdate => "X-Identity-Birthdate",
             Self::Email => "X-Identity-Email",
+            Self::Mobile => "X-Identity-Mobile",
+            Self::Fhnummer => "X-Identity-Fhnummer",
+            Self::Org => "X-Identity-Org",
+            Self::OrgName => "X-Identity-Org-Name",
+            Self::AuthorizerFnr => "X-Identity-Authorizer-Fnr",
+            Self::AuthorizerName => "X-Identity-Authorizer-Name",
+            Self::OnBehalfOf => "X-Identity-On-Behalf-Of",
         }
+    }
+
+    /// Whether an app is told only where its route says so.
+    #[must_use]
+    pub const fn is_opt_in(self) -> bool {
+        matches!(self, Self::MatchKey | Self::Pseudonym)
     }
 }
 
@@ -143,6 +206,10 @@ pub struct HeaderPlan {
     headers: Vec<PlannedHeader>,
     /// For whom the session's handle and the assertion are made.
     audience: String,
+    /// Which countries' identifiers last.
+    persistence: Arc<Persistence>,
+    /// What the route asks a login to bring: only that is told, and not what another route asked for.
+    asked: Option<RepresentationId>,
 }
 
 /// A change that a route makes to one header of the contract.
@@ -176,6 +243,7 @@ impl HeaderPlan {
             .map(|(_, change)| change)
         {
             Some(HeaderChange::Drop) => None,
+            None if fact.is_opt_in() => None,
             None => Some(PlannedHeader { fact, name: fact.header().into(), encoding: Encoding::default() }),
             Some(HeaderChange::Use { name, encoding }) => Some(PlannedHeader {
                 fact,
@@ -183,7 +251,20 @@ impl HeaderPlan {
                 encoding: *encoding,
             }),
         };
-        Self { headers: Fact::ALL.into_iter().filter_map(planned).collect(), audience }
+        let headers = Fact::ALL.into_iter().filter_map(planned).collect();
+        Self { headers, audience, persistence: Arc::default(), asked: None }
+    }
+
+    /// The same with a table of countries of the operator's.
+    #[must_use]
+    pub fn with_persistence(self, persistence: Arc<Persistence>) -> Self {
+        Self { persistence, ..self }
+    }
+
+    /// The same for a route that asks for whom the person acts.
+    #[must_use]
+    pub fn asking(self, asked: Option<RepresentationId>) -> Self {
+        Self { asked, ..self }
     }
 
     /// The headers in their order.
@@ -196,5 +277,15 @@ impl HeaderPlan {
     #[must_use]
     pub fn audience(&self) -> &str {
         &self.audience
+    }
+
+    /// The organisations that the app is told of.
+    fn organisations<'s>(&self, who: &'s VerifiedIdentity) -> &'s [Organisation] {
+        if self.asked.is_some() && self.asked == who.asked() { who.organisations() } else { &[] }
+    }
+
+    /// Who gave the person the power of attorney that the route asked for.
+    fn authorizer<'s>(&self, who: &'s VerifiedIdentity) -> Option<&'s Authorizer> {
+        who.authorizer().filter(|_| self.asked.is_some() && self.asked == who.asked())
     }
 }

@@ -4,6 +4,8 @@
 //! (OIDC Core 1.0, 3.1.3.7), or [`resume`] opened a sealed session that such a login created. Its fields
 //! are private, it has no `Deserialize` and no `Default`: nobody can write one down.
 
+mod identifier;
+pub mod representation;
 pub mod resume;
 pub mod verify;
 
@@ -14,6 +16,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::level::{Framework, Level};
+
+pub use self::identifier::{
+    EidasIdentifier, HelperNumber, OrganisationNumber, Pid, PidForm, Series, Shapeless, is_country,
+};
+pub use self::representation::{Authorizer, Organisation, Representation, RepresentationId};
 
 /// What sort of identity it is: `X-Identity-Kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -68,7 +75,9 @@ impl Kind {
             Self::National => Some(Framework::National),
             Self::Eidas => Some(Framework::Eidas),
             Self::Email => Some(Framework::Email),
-            Self::Helper | Self::Employee | Self::Pseudonymous | Self::Machine => None,
+            Self::Employee => Some(Framework::Employee),
+            Self::Helper => Some(Framework::Helper),
+            Self::Pseudonymous | Self::Machine => None,
         }
     }
 }
@@ -81,92 +90,6 @@ impl fmt::Display for Kind {
 
 /// A set of kinds.
 pub type Kinds = BTreeSet<Kind>;
-
-/// A Norwegian identity number, fødselsnummer or D-number: eleven ASCII digits.
-///
-/// Neither date nor check digits are judged: from 2032 they mean something else, and a signed number is
-/// the provider's word (dossier 0, fact 19; 4.2).
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Pid(String);
-
-/// The text is not of the identifier's shape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the identifier does not have its shape")]
-pub struct Shapeless;
-
-impl Pid {
-    /// Parses eleven ASCII digits.
-    ///
-    /// # Errors
-    ///
-    /// [`Shapeless`] for anything else.
-    pub fn parse(text: &str) -> Result<Self, Shapeless> {
-        let digits = text.len() == 11 && text.bytes().all(|byte| byte.is_ascii_digit());
-        digits.then(|| Self(text.to_owned())).ok_or(Shapeless)
-    }
-
-    /// The digits. Not for logs.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether the number is from a synthetic series: a month that no person has (dossier 4.1).
-    #[must_use]
-    pub fn is_synthetic(&self) -> bool {
-        self.0.get(2..4).and_then(|month| month.parse::<u8>().ok()).is_some_and(|month| month > 40)
-    }
-}
-
-impl fmt::Debug for Pid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pid([REDACTED])")
-    }
-}
-
-/// An eIDAS person identifier, `CC/NO/id`: parsed on its first two slashes only (dossier 1.2.4).
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct EidasIdentifier(String);
-
-impl EidasIdentifier {
-    /// The most bytes an identifier may have.
-    pub const MAX: usize = 256;
-
-    /// Parses `CC/NO/id`.
-    ///
-    /// # Errors
-    ///
-    /// [`Shapeless`] if the countries are not two capital letters each, or the rest is empty, too long,
-    /// or holds a control character.
-    pub fn parse(text: &str) -> Result<Self, Shapeless> {
-        let country = |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_uppercase());
-        let mut parts = text.splitn(3, '/');
-        let (from, to, id) = (parts.next(), parts.next(), parts.next());
-        let shaped = from.is_some_and(country)
-            && to.is_some_and(country)
-            && id.is_some_and(|id| !id.is_empty() && !id.chars().any(char::is_control))
-            && text.len() <= Self::MAX;
-        shaped.then(|| Self(text.to_owned())).ok_or(Shapeless)
-    }
-
-    /// The identifier as asserted. Not for logs.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The country of the eID, which need not be the person's.
-    #[must_use]
-    pub fn country(&self) -> &str {
-        &self.0[..2]
-    }
-}
-
-impl fmt::Debug for EidasIdentifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("EidasIdentifier([REDACTED])")
-    }
-}
 
 /// The person, by what makes them the same person the next time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,6 +105,18 @@ pub enum Person {
         identifier: EidasIdentifier,
         /// The Norwegian number, when the register knew the person.
         pid: Option<Pid>,
+    },
+    /// By a helper number.
+    Helper {
+        /// The number.
+        number: HelperNumber,
+    },
+    /// As an employee.
+    Employee {
+        /// The Norwegian number; somebody who logs in with the employer's account has none.
+        pid: Option<Pid>,
+        /// The organisations that the person represents; empty: none.
+        organisations: Vec<Organisation>,
     },
     /// By an e-mail address that they control.
     Email,
@@ -200,6 +135,8 @@ pub struct Attributes {
     pub birthdate: Option<String>,
     /// E-mail address.
     pub email: Option<String>,
+    /// Telephone number.
+    pub mobile: Option<String>,
 }
 
 impl fmt::Debug for Attributes {
@@ -219,6 +156,10 @@ pub struct VerifiedIdentity {
     amr: Vec<String>,
     auth_time: Option<Timestamp>,
     attributes: Attributes,
+    /// What the login was asked to bring, if anything.
+    asked: Option<RepresentationId>,
+    authorizer: Option<Authorizer>,
+    onbehalfof: Option<String>,
 }
 
 impl VerifiedIdentity {
@@ -246,6 +187,8 @@ impl VerifiedIdentity {
         match self.person {
             Person::National { .. } => Kind::National,
             Person::European { .. } => Kind::Eidas,
+            Person::Helper { .. } => Kind::Helper,
+            Person::Employee { .. } => Kind::Employee,
             Person::Email => Kind::Email,
             Person::Pseudonymous => Kind::Pseudonymous,
         }
@@ -256,9 +199,45 @@ impl VerifiedIdentity {
     pub fn pid(&self) -> Option<&Pid> {
         match &self.person {
             Person::National { pid } => Some(pid),
-            Person::European { pid, .. } => pid.as_ref(),
-            Person::Email | Person::Pseudonymous => None,
+            Person::European { pid, .. } | Person::Employee { pid, .. } => pid.as_ref(),
+            Person::Helper { .. } | Person::Email | Person::Pseudonymous => None,
         }
+    }
+
+    /// The identifier of the foreign eID, if it was one.
+    #[must_use]
+    pub fn eidas(&self) -> Option<&EidasIdentifier> {
+        match &self.person {
+            Person::European { identifier, .. } => Some(identifier),
+            _ => None,
+        }
+    }
+
+    /// The organisations that the person represents; empty for who is no employee or represents nobody.
+    #[must_use]
+    pub fn organisations(&self) -> &[Organisation] {
+        match &self.person {
+            Person::Employee { organisations, .. } => organisations,
+            _ => &[],
+        }
+    }
+
+    /// Who gave the person a power of attorney. The person is still the person.
+    #[must_use]
+    pub fn authorizer(&self) -> Option<&Authorizer> {
+        self.authorizer.as_ref()
+    }
+
+    /// What the login was asked to bring in `authorization_details`.
+    #[must_use]
+    pub fn asked(&self) -> Option<RepresentationId> {
+        self.asked
+    }
+
+    /// The customer of ours on whose behalf the person logged in (dossier 2.10).
+    #[must_use]
+    pub fn onbehalfof(&self) -> Option<&str> {
+        self.onbehalfof.as_deref()
     }
 
     /// The level of assurance; `None` if the login has none.
@@ -294,50 +273,25 @@ impl VerifiedIdentity {
     /// Whether both are the same person at the same provider.
     #[must_use]
     pub fn is_same_person(&self, other: &Self) -> bool {
-        let key = |who: &Self| match (&who.person, who.pid()) {
-            (_, Some(pid)) => pid.as_str().to_owned(),
-            (Person::European { identifier, .. }, None) => identifier.as_str().to_owned(),
-            _ => format!("sub {}", who.subject),
-        };
-        self.provider == other.provider && key(self) == key(other)
+        self.provider == other.provider && self.person_key() == other.person_key()
+    }
+
+    /// What makes the person the same the next time, and what kind of thing it is: the Norwegian number if there
+    /// is one, else the identifier, else `sub` at the provider (dossier 1.2.6).
+    #[must_use]
+    pub fn person_key(&self) -> (&'static str, &str) {
+        match (&self.person, self.pid()) {
+            (_, Some(pid)) => ("pid", pid.as_str()),
+            (Person::European { identifier, .. }, None) => ("eidas", identifier.as_str()),
+            (Person::Helper { number }, None) => ("helper", number.as_str()),
+            _ => ("sub", &self.subject),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_number_is_eleven_ascii_digits_and_no_check_digit_is_judged() {
-        for good in ["17838534171", "01813200399", "45840375084", "00000000000", "17012054321"] {
-            assert!(Pid::parse(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "",
-            "1783853417",
-            "178385341711",
-            "1783853417x",
-            " 17838534171",
-            "１７８３８５３４１７１",
-            "-7838534171",
-        ] {
-            assert_eq!(Pid::parse(bad), Err(Shapeless), "{bad}");
-        }
-        assert!(Pid::parse("17838534171").unwrap().is_synthetic());
-        assert!(!Pid::parse("01010012345").unwrap().is_synthetic());
-    }
-
-    #[test]
-    fn an_eidas_identifier_is_split_on_its_first_two_slashes_only() {
-        let identifier = EidasIdentifier::parse("SE/NO/a/b+c==å").unwrap();
-        assert_eq!((identifier.country(), identifier.as_str()), ("SE", "SE/NO/a/b+c==å"));
-        for bad in
-            ["", "SE", "SE/NO", "SE/NO/", "se/NO/x", "SWE/NO/x", "SE/N0/x", "/NO/x", "SE//x", "SE/NO/a\nb"]
-        {
-            assert_eq!(EidasIdentifier::parse(bad), Err(Shapeless), "{bad}");
-        }
-        assert_eq!(EidasIdentifier::parse(&format!("SE/NO/{}", "x".repeat(256))), Err(Shapeless));
-    }
 
     #[test]
     fn nothing_personal_is_printed_for_debugging() {

@@ -64,6 +64,10 @@ pub enum Framework {
     Eidas,
     /// Self-registered e-mail: no proofing of who it is.
     Email,
+    /// Employees: Ansattporten's own levels.
+    Employee,
+    /// People without a Norwegian number, by a weak eID: idporten-utland's.
+    Helper,
 }
 
 /// One row of an issuer's table.
@@ -77,6 +81,8 @@ pub struct AcrRow {
     pub framework: Framework,
     /// Whether it may be asked for with `acr_values` to reach its level.
     pub requestable: bool,
+    /// Whether tokens carry it: some values are only asked for (dossier 1.3, 1.9).
+    pub asserted: bool,
 }
 
 /// An issuer's table of `acr` values.
@@ -98,7 +104,7 @@ impl AcrTable {
     /// What a token's `acr` is worth at this issuer; `None` if it is unknown.
     #[must_use]
     pub fn rank(&self, acr: &str) -> Option<&AcrRow> {
-        self.0.iter().find(|row| row.acr == acr)
+        self.0.iter().find(|row| row.asserted && row.acr == acr)
     }
 
     /// The value to ask for so that at least `level` is reached within `framework`.

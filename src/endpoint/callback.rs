@@ -2,10 +2,11 @@
 //! `iss` agree (RFC 9700, 2.1; RFC 9207).
 
 use portvakt_core::identity::VerifiedIdentity;
-use portvakt_core::identity::verify::{IdentityError, verify};
+use portvakt_core::identity::verify::{Asked, IdentityError, is_synthetic, verify};
 use portvakt_core::login::answer::{AnswerError, CallbackQuery, CheckedAnswer};
 use portvakt_core::login::attempt::{self, Attempt, Slot};
 use portvakt_core::login::wish::Unfulfilled;
+use portvakt_core::provider::SyntheticNumbers;
 use portvakt_core::redirect::Target;
 use portvakt_core::request::is_known_subrequest;
 use portvakt_core::revocation::{Ended, Tagger};
@@ -116,9 +117,10 @@ async fn log_in(
 ) -> Result<Login, CallbackError> {
     let settings = provider.settings();
     let metadata = provider.metadata(visit.now).await.map_err(CallbackError::Redeem)?;
+    let iss_in_response = metadata.iss_in_response() || settings.profile.capabilities.iss_in_response;
     let foreign = attempt.provider != settings.name;
     let answer = query
-        .accept((slot, attempt), &settings.issuer, metadata.iss_in_response())
+        .accept((slot, attempt), &settings.issuer, iss_in_response)
         .and_then(|answer| if foreign { Err(AnswerError::NoAttempt) } else { Ok(answer) })
         .map_err(CallbackError::Answer)?;
     let attempt = answer.attempt();
@@ -135,7 +137,15 @@ async fn log_in(
     let expected =
         LoginExpectation { nonce: &attempt.nonce(), max_age: max_age(attempt), code: answer.code() };
     let token = provider.verify_id_token(&tokens, &expected, now).await.map_err(CallbackError::IdToken)?;
-    let who = verify(&token, settings, visit.snapshot.is_production()).map_err(CallbackError::Identity)?;
+    let asked = Asked { production: visit.snapshot.is_production(), ..Asked::default() };
+    let who = verify(&token, settings, &asked).map_err(CallbackError::Identity)?;
+    if settings.synthetic_numbers == SyntheticNumbers::Warn && is_synthetic(&who) {
+        tracing::warn!(
+            provider = settings.name,
+            reference = visit.reference,
+            "somebody logged in with a number that only test persons have"
+        );
+    }
     attempt.wish.check(&who).map_err(CallbackError::Unfulfilled)?;
     if token.sid().is_none() && (metadata.frontchannel_logout() || metadata.backchannel_logout()) {
         // What the person ends elsewhere goes on here until its limits (dossier 0, 12).

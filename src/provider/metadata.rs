@@ -68,7 +68,7 @@ impl Metadata {
     pub(super) fn url(settings: &ProviderSettings) -> Result<Url, ProviderError> {
         let url = settings.metadata_url.clone().unwrap_or_else(|| {
             let issuer = settings.issuer.strip_suffix('/').unwrap_or(&settings.issuer);
-            format!("{issuer}/.well-known/openid-configuration")
+            format!("{issuer}{}", settings.profile.metadata_path)
         });
         permitted(&url, settings.insecure_http).ok_or(ProviderError::Endpoint("metadata_url"))
     }

@@ -190,7 +190,7 @@ mod tests {
         };
         let token = key.sign_jws(&[("kid", "k")], &claims).unwrap();
         let token = verify_id_token(&token, &keys, &expected, NOW).unwrap();
-        identity::verify::verify(&token, &provider(), false).unwrap()
+        identity::verify::verify(&token, &provider(), &identity::verify::Asked::default()).unwrap()
     }
 
     fn provider() -> Arc<ProviderSettings> {
@@ -207,6 +207,7 @@ mod tests {
             algorithms: profile.algorithms.to_vec(),
             acr: profile.acr_table(),
             locale: None,
+            synthetic_numbers: portvakt_core::provider::SyntheticNumbers::Accept,
             ca_file: None,
             insecure_http: false,
         })

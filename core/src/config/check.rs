@@ -5,6 +5,7 @@
 //! if one of them is an error (`threats.md` OM-1).
 
 mod assertion;
+mod eidas;
 mod file;
 mod header;
 mod host;
@@ -72,12 +73,14 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
     let providers = Providers::check(raw, circumstances, desk);
     let upstreams = Upstreams::check(raw, desk);
     let assertion = assertion::assertion(raw, circumstances, desk);
+    let persistence = eidas::persistence(raw.eidas.as_ref(), desk);
     let surroundings = host::Surroundings {
         circumstances,
         prefix: &prefix,
         providers: &providers,
         upstreams: &upstreams,
         issuer: assertion.issuer.as_deref(),
+        persistence: &persistence,
     };
     let hosts = host::hosts(raw, &surroundings, desk);
     let session = session(raw.session.as_ref(), &providers, desk);

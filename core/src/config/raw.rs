@@ -39,6 +39,8 @@ record! {
         optional revocation: RawRevocation,
         /// the signed assertions that routes with `assertion: true` add
         optional assertion: RawAssertion,
+        /// what is known of the countries whose eIDs log in here
+        optional eidas: RawEidas,
         /// limits of the front
         optional limits: RawLimits,
         /// where the logs go
@@ -115,6 +117,16 @@ record! {
 }
 
 record! {
+    /// What is known of countries.
+    RawEidas {
+        /// countries whose identifiers stay with the person; `[EE, FI, IS, LT, LV, SE]` by default
+        optional persistent: List<String>,
+        /// countries whose identifiers may change with a new eID; `[DK]` by default
+        optional not_persistent: List<String>,
+    }
+}
+
+record! {
     /// Limits of the front.
     RawLimits {
         /// time for the whole header of each request; 10s by default
@@ -143,14 +155,14 @@ record! {
 record! {
     /// An identity provider.
     RawProvider {
-        /// what kind of provider it is: `idporten` or `oidc`
+        /// what kind of provider it is: `idporten`, `ansattporten`, `signicat`, `idporten-utland`, `maskinporten` or `oidc`
         required profile: RawProfile,
         /// the issuer, exactly as in its metadata; by default the profile's, by environment
         optional issuer: String,
         /// where its metadata is, if not at the place that the issuer implies
         optional metadata_url: String,
-        /// the client id, as registered
-        required client_id: String,
+        /// the client id, as registered; not for profile `maskinporten`, where nobody logs in
+        optional client_id: String,
         /// how the gateway authenticates: `private_key_jwt` (default), or `{client_secret_basic: "file:…"}`, or `{client_secret_post: "env:…"}`
         optional client_auth: RawClientAuth,
         /// whether the authorization request is pushed: `when_offered` (default), `required` or `never`
@@ -161,6 +173,8 @@ record! {
         optional algorithms: List<String>,
         /// what its further `acr` values are worth
         optional acr: Named<RawAcr>,
+        /// numbers that only test persons have: `refuse` (default in production), `warn` or `accept` (default in tests)
+        optional synthetic_numbers: RawSynthetic,
         /// the language asked for when the person has not chosen
         optional locale: String,
         /// a PEM file of the CAs to trust for calls to the provider, instead of the system's
@@ -173,7 +187,7 @@ record! {
     RawAcr {
         /// `low`, `substantial`, `high` or `none`
         required level: RawLevel,
-        /// whose scale it is on: `national`, `eidas` or `email`
+        /// whose scale it is on: `national`, `eidas`, `email`, `employee` or `helper`
         required framework: RawFramework,
         /// whether it may be asked for; false by default
         optional requestable: bool,
@@ -247,7 +261,7 @@ record! {
         optional assertion: bool,
         /// how each request is signed for the app (RFC 9421): `ed25519`, `ecdsa-p256-sha256` or `hmac-sha256`; not signed by default
         optional signature: RawSignature,
-        /// identity headers that are renamed, dropped or encoded otherwise, by fact
+        /// identity headers that are renamed, dropped, added or encoded otherwise, by fact
         optional headers: Named<RawHeader>,
     }
 }
@@ -270,11 +284,22 @@ choice! {
 }
 choice! {
     /// A profile of providers.
-    RawProfile { "idporten" => Idporten, "oidc" => Oidc, }
+    RawProfile {
+        "idporten" => Idporten,
+        "ansattporten" => Ansattporten,
+        "signicat" => Signicat,
+        "idporten-utland" => IdportenUtland,
+        "maskinporten" => Maskinporten,
+        "oidc" => Oidc,
+    }
 }
 choice! {
     /// Whether the authorization request is pushed.
     RawPar { "when_offered" => WhenOffered, "required" => Required, "never" => Never, }
+}
+choice! {
+    /// What becomes of numbers that only test persons have.
+    RawSynthetic { "refuse" => Refuse, "warn" => Warn, "accept" => Accept, }
 }
 choice! {
     /// A level of assurance, or none.
@@ -282,11 +307,24 @@ choice! {
 }
 choice! {
     /// The scale of an `acr` value.
-    RawFramework { "national" => National, "eidas" => Eidas, "email" => Email, }
+    RawFramework {
+        "national" => National,
+        "eidas" => Eidas,
+        "email" => Email,
+        "employee" => Employee,
+        "helper" => Helper,
+    }
 }
 choice! {
     /// A kind of identity that a login can end in.
-    RawKind { "national" => National, "eidas" => Eidas, "email" => Email, "pseudonymous" => Pseudonymous, }
+    RawKind {
+        "national" => National,
+        "eidas" => Eidas,
+        "helper" => Helper,
+        "email" => Email,
+        "employee" => Employee,
+        "pseudonymous" => Pseudonymous,
+    }
 }
 choice! {
     /// Who may pass.
@@ -343,6 +381,10 @@ impl RawProfile {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Idporten => "idporten",
+            Self::Ansattporten => "ansattporten",
+            Self::Signicat => "signicat",
+            Self::IdportenUtland => "idporten-utland",
+            Self::Maskinporten => "maskinporten",
             Self::Oidc => "oidc",
         }
     }
@@ -500,6 +542,9 @@ impl Shape for RawHeader {
         let name: At<String> = read_at(node, desk)?;
         if name.value == "drop" {
             return Some(Self::Drop);
+        }
+        if name.value == "add" {
+            return Some(Self::Use(RawHeaderUse::default()));
         }
         if name.value.eq_ignore_ascii_case("drop")
             || matches!(name.value.as_str(), "off" | "false" | "no" | "none")

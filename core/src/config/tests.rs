@@ -591,7 +591,7 @@ fn a_requirement_can_be_fulfilled() {
         (
             "access: login",
             "access: login\n        require: {kinds: [employee]}",
-            &["23:27: `employee` is not known here"],
+            &["23:27: the provider `idporten` never asserts this kind"],
         ),
         (
             "access: login",

@@ -14,7 +14,7 @@ use aws_lc_rs::digest;
 use base64_simd::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
-use super::{Fact, HeaderPlan, plain};
+use super::{Fact, HeaderPlan, plain, pseudonym};
 use crate::clock::Timestamp;
 use crate::identity::Person;
 use crate::key::{KeyId, MacKey, Ring};
@@ -38,6 +38,7 @@ pub struct AssertionPlan {
     issuer: String,
     audience: String,
     facts: Vec<Fact>,
+    headers: HeaderPlan,
     id: PlanId,
 }
 
@@ -51,9 +52,12 @@ impl AssertionPlan {
     pub fn new(issuer: String, headers: &HeaderPlan) -> Self {
         let facts: Vec<Fact> = headers.headers().iter().map(|header| header.fact).collect();
         let audience = headers.audience().to_owned();
-        let id =
-            PlanId::of([issuer.as_str(), &audience].into_iter().chain(facts.iter().map(|fact| fact.key())));
-        Self { issuer, audience, facts, id }
+        // What else a plan says of its facts makes another assertion, too.
+        let beyond = format!("{:?} {:?}", headers.persistence, headers.asked);
+        let id = PlanId::of(
+            [issuer.as_str(), &audience, &beyond].into_iter().chain(facts.iter().map(|fact| fact.key())),
+        );
+        Self { issuer, audience, facts, headers: headers.clone(), id }
     }
 
     /// `iss`.
@@ -108,16 +112,19 @@ fn claims(
     put("iat", now.seconds().into());
     put("exp", (now + LIFE).seconds().into());
     put("jti", URL_SAFE_NO_PAD.encode_to_string(jti).into());
-    let mut eidas = Map::new();
+    let (mut eidas, mut authorizer) = (Map::new(), Map::new());
     for fact in &plan.facts {
         let Some(value) = value(*fact, plan, session, handles) else { continue };
         match member(*fact) {
             Member::Own(name) => _ = put(name, value),
             Member::OfEidas(name) => _ = eidas.insert(name.to_owned(), value),
+            Member::OfAuthorizer(name) => _ = authorizer.insert(name.to_owned(), value),
         }
     }
-    if !eidas.is_empty() {
-        put("eidas", eidas.into());
+    for (name, members) in [("eidas", eidas), ("authorizer", authorizer)] {
+        if !members.is_empty() {
+            put(name, members.into());
+        }
     }
     claims.into()
 }
@@ -126,12 +133,18 @@ fn claims(
 enum Member {
     Own(&'static str),
     OfEidas(&'static str),
+    OfAuthorizer(&'static str),
 }
 
 fn member(fact: Fact) -> Member {
     match fact {
         Fact::EidasIdentifier => Member::OfEidas("identifier"),
         Fact::EidasCountry => Member::OfEidas("country"),
+        Fact::EidasPersistent => Member::OfEidas("persistent"),
+        Fact::AuthorizerFnr => Member::OfAuthorizer("fnr"),
+        Fact::AuthorizerName => Member::OfAuthorizer("name"),
+        Fact::Org => Member::Own("orgs"),
+        Fact::OrgName => Member::Own("org_names"),
         Fact::Subject => Member::Own("sub"),
         Fact::Kind
         | Fact::Fnr
@@ -144,7 +157,12 @@ fn member(fact: Fact) -> Member {
         | Fact::GivenName
         | Fact::FamilyName
         | Fact::Birthdate
-        | Fact::Email => Member::Own(fact.key()),
+        | Fact::Email
+        | Fact::Mobile
+        | Fact::Fhnummer
+        | Fact::MatchKey
+        | Fact::Pseudonym
+        | Fact::OnBehalfOf => Member::Own(fact.key()),
     }
 }
 
@@ -152,15 +170,16 @@ fn value(fact: Fact, plan: &AssertionPlan, session: &Session, handles: &Ring<Mac
     let who = session.identity();
     let attributes = who.attributes();
     let text = |text: &Option<String>| text.as_deref().map(Value::from);
-    let european = match who.person() {
-        Person::European { identifier, .. } => Some(identifier),
-        Person::National { .. } | Person::Email | Person::Pseudonymous => None,
-    };
+    let headers = &plan.headers;
+    let organisations = headers.organisations(who);
     match fact {
         Fact::Kind => Some(who.kind().as_str().into()),
         Fact::Fnr => Some(who.pid()?.as_str().into()),
-        Fact::EidasIdentifier => Some(european?.as_str().into()),
-        Fact::EidasCountry => Some(european?.country().into()),
+        Fact::EidasIdentifier => Some(who.eidas()?.as_str().into()),
+        Fact::EidasCountry => Some(who.eidas()?.country().into()),
+        Fact::EidasPersistent => Some(headers.persistence.of(who.eidas()?.country()).into()),
+        Fact::MatchKey => Some(pseudonym::match_key(session, &plan.audience, handles)?.into()),
+        Fact::Pseudonym => Some(pseudonym::pseudonym(session, &plan.audience, handles).into()),
         Fact::Loa => Some(who.level()?.as_str().into()),
         Fact::Acr => (!who.acr().is_empty()).then(|| who.acr().into()),
         Fact::Amr => (!who.amr().is_empty()).then(|| json!(who.amr())),
@@ -172,6 +191,22 @@ fn value(fact: Fact, plan: &AssertionPlan, session: &Session, handles: &Ring<Mac
         Fact::FamilyName => text(&attributes.family_name),
         Fact::Birthdate => text(&attributes.birthdate),
         Fact::Email => text(&attributes.email),
+        Fact::Mobile => text(&attributes.mobile),
+        Fact::Fhnummer => match who.person() {
+            Person::Helper { number } => Some(number.as_str().into()),
+            _ => None,
+        },
+        Fact::Org => {
+            let numbers: Vec<String> = organisations.iter().map(|one| one.number.to_string()).collect();
+            (!numbers.is_empty()).then(|| json!(numbers))
+        }
+        Fact::OrgName => {
+            let names: Option<Vec<&str>> = organisations.iter().map(|one| one.name.as_deref()).collect();
+            names.filter(|names| !names.is_empty()).map(|names| json!(names))
+        }
+        Fact::AuthorizerFnr => Some(headers.authorizer(who)?.pid.as_str().into()),
+        Fact::AuthorizerName => text(&headers.authorizer(who)?.name),
+        Fact::OnBehalfOf => Some(who.onbehalfof()?.into()),
     }
 }
 

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 
 use http::HeaderValue;
 
-use super::{Encoding, Fact, HeaderPlan, PlannedHeader};
-use crate::identity::Person;
+use super::{Encoding, Fact, HeaderPlan, PlannedHeader, pseudonym};
+use crate::identity::{Organisation, Person};
 use crate::key::{MacKey, Ring};
 use crate::session::Session;
 
@@ -54,15 +54,14 @@ fn value(
     let plain = |text: &str| Some(text.as_bytes().to_vec());
     let coded = |text: &str| Some(encode(text, header.encoding));
     let optional = |text: &Option<String>| text.as_deref().and_then(coded);
-    let european = match who.person() {
-        Person::European { identifier, .. } => Some(identifier),
-        _ => None,
-    };
     match header.fact {
         Fact::Kind => plain(who.kind().as_str()),
         Fact::Fnr => plain(who.pid()?.as_str()),
-        Fact::EidasIdentifier => coded(european?.as_str()),
-        Fact::EidasCountry => plain(european?.country()),
+        Fact::EidasIdentifier => coded(who.eidas()?.as_str()),
+        Fact::EidasCountry => plain(who.eidas()?.country()),
+        Fact::EidasPersistent => plain(plan.persistence.of(who.eidas()?.country())),
+        Fact::MatchKey => Some(pseudonym::match_key(session, plan.audience(), handles)?.into_bytes()),
+        Fact::Pseudonym => Some(pseudonym::pseudonym(session, plan.audience(), handles).into_bytes()),
         Fact::Loa => plain(who.level()?.as_str()),
         Fact::Acr => (!who.acr().is_empty()).then(|| encode(who.acr(), header.encoding)),
         Fact::Amr => (!who.amr().is_empty()).then(|| who.amr().join(",").into_bytes()),
@@ -74,6 +73,39 @@ fn value(
         Fact::FamilyName => optional(&attributes.family_name),
         Fact::Birthdate => optional(&attributes.birthdate),
         Fact::Email => optional(&attributes.email),
+        Fact::Mobile => optional(&attributes.mobile),
+        Fact::Fhnummer => match who.person() {
+            Person::Helper { number } => plain(number.as_str()),
+            _ => None,
+        },
+        Fact::Org => numbers(plan.organisations(who)),
+        Fact::OrgName => names_of(plan.organisations(who), header.encoding),
+        Fact::AuthorizerFnr => plain(plan.authorizer(who)?.pid.as_str()),
+        Fact::AuthorizerName => optional(&plan.authorizer(who)?.name),
+        Fact::OnBehalfOf => coded(who.onbehalfof()?),
+    }
+}
+
+fn numbers(organisations: &[Organisation]) -> Option<Vec<u8>> {
+    let numbers: Vec<String> = organisations.iter().map(|one| one.number.to_string()).collect();
+    (!numbers.is_empty()).then(|| numbers.join(",").into_bytes())
+}
+
+/// The names in the order of the numbers, commas within a name escaped. Where one has no name, or cannot be told
+/// from two, none is told: a list that is out of step would name the wrong organisation.
+fn names_of(organisations: &[Organisation], encoding: Encoding) -> Option<Vec<u8>> {
+    let names: Vec<&str> =
+        organisations.iter().map(|organisation| organisation.name.as_deref()).collect::<Option<_>>()?;
+    match (encoding, names.as_slice()) {
+        (_, []) => None,
+        (Encoding::Percent, names) => {
+            let plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'%' && byte != b',';
+            let coded: Vec<Vec<u8>> = names.iter().map(|name| percent(name, plain)).collect();
+            Some(coded.join(&b","[..]))
+        }
+        (_, [name]) => Some(encode(name, encoding)),
+        (_, names) if names.iter().any(|name| name.contains(',')) => None,
+        (_, names) => Some(encode(&names.join(","), encoding)),
     }
 }
 

@@ -5,7 +5,10 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attributes, EidasIdentifier, Person, Pid, VerifiedIdentity};
+use super::{
+    Attributes, Authorizer, EidasIdentifier, HelperNumber, Organisation, OrganisationNumber, Person, Pid,
+    RepresentationId, VerifiedIdentity,
+};
 use crate::clock::Timestamp;
 use crate::level::Level;
 
@@ -34,12 +37,32 @@ pub(crate) struct Stored<'a> {
     email: Option<Cow<'a, str>>,
 }
 
+/// What few identities have. It is stored behind the others, and only if there is any of it, so that the usual
+/// session stays small.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Beyond<'a> {
+    #[serde(borrow)]
+    mobile: Option<Cow<'a, str>>,
+    asked: Option<[u8; 8]>,
+    #[serde(borrow)]
+    authorizer: Option<(Cow<'a, str>, Option<Cow<'a, str>>)>,
+    #[serde(borrow)]
+    onbehalfof: Option<Cow<'a, str>>,
+}
+
 #[derive(Serialize, Deserialize)]
 enum StoredPerson<'a> {
     National(#[serde(borrow)] Cow<'a, str>),
     European(#[serde(borrow)] Cow<'a, str>, #[serde(borrow)] Option<Cow<'a, str>>),
     Email,
     Pseudonymous,
+    Helper(#[serde(borrow)] Cow<'a, str>),
+    Employee {
+        #[serde(borrow)]
+        pid: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        organisations: Vec<(u32, Option<Cow<'a, str>>)>,
+    },
 }
 
 impl<'a> Stored<'a> {
@@ -54,6 +77,14 @@ impl<'a> Stored<'a> {
                     Cow::Borrowed(identifier.as_str()),
                     pid.as_ref().map(|pid| Cow::Borrowed(pid.as_str())),
                 ),
+                Person::Helper { number } => StoredPerson::Helper(Cow::Borrowed(number.as_str())),
+                Person::Employee { pid, organisations } => StoredPerson::Employee {
+                    pid: pid.as_ref().map(|pid| Cow::Borrowed(pid.as_str())),
+                    organisations: organisations
+                        .iter()
+                        .map(|organisation| (organisation.number.to_u32(), optional(&organisation.name)))
+                        .collect(),
+                },
                 Person::Email => StoredPerson::Email,
                 Person::Pseudonymous => StoredPerson::Pseudonymous,
             },
@@ -69,15 +100,27 @@ impl<'a> Stored<'a> {
     }
 
     /// `None` if an identifier has lost its shape, which no version of ours writes.
-    pub(crate) fn resume(self) -> Option<VerifiedIdentity> {
+    pub(crate) fn resume(self, beyond: Option<Beyond<'a>>) -> Option<VerifiedIdentity> {
+        let beyond = beyond.unwrap_or_default();
         let person = match self.person {
             StoredPerson::National(pid) => Person::National { pid: Pid::parse(&pid).ok()? },
             StoredPerson::European(identifier, pid) => Person::European {
                 identifier: EidasIdentifier::parse(&identifier).ok()?,
                 pid: pid.map(|pid| Pid::parse(&pid)).transpose().ok()?,
             },
+            StoredPerson::Helper(number) => Person::Helper { number: HelperNumber::parse(&number).ok()? },
+            StoredPerson::Employee { pid, organisations } => Person::Employee {
+                pid: pid.map(|pid| Pid::parse(&pid)).transpose().ok()?,
+                organisations: organisations.into_iter().map(organisation).collect::<Option<_>>()?,
+            },
             StoredPerson::Email => Person::Email,
             StoredPerson::Pseudonymous => Person::Pseudonymous,
+        };
+        let authorizer = match beyond.authorizer {
+            None => None,
+            Some((pid, name)) => {
+                Some(Authorizer { pid: Pid::parse(&pid).ok()?, name: name.map(Cow::into_owned) })
+            }
         };
         Some(VerifiedIdentity {
             provider: self.provider.into_owned(),
@@ -92,9 +135,37 @@ impl<'a> Stored<'a> {
                 family_name: self.family_name.map(Cow::into_owned),
                 birthdate: self.birthdate.map(Cow::into_owned),
                 email: self.email.map(Cow::into_owned),
+                mobile: beyond.mobile.map(Cow::into_owned),
             },
+            asked: beyond.asked.map(RepresentationId),
+            authorizer,
+            onbehalfof: beyond.onbehalfof.map(Cow::into_owned),
         })
     }
+}
+
+impl<'a> Beyond<'a> {
+    /// `None` if there is nothing of it.
+    pub(crate) fn of(who: &'a VerifiedIdentity) -> Option<Self> {
+        let optional = |text: &'a Option<String>| text.as_deref().map(Cow::Borrowed);
+        let authorizer = who.authorizer.as_ref();
+        let beyond = Self {
+            mobile: optional(&who.attributes.mobile),
+            asked: who.asked.map(|asked| asked.0),
+            authorizer: authorizer
+                .map(|authorizer| (Cow::Borrowed(authorizer.pid.as_str()), optional(&authorizer.name))),
+            onbehalfof: optional(&who.onbehalfof),
+        };
+        let any = beyond.mobile.is_some()
+            || beyond.asked.is_some()
+            || beyond.authorizer.is_some()
+            || beyond.onbehalfof.is_some();
+        any.then_some(beyond)
+    }
+}
+
+fn organisation((number, name): (u32, Option<Cow<'_, str>>)) -> Option<Organisation> {
+    Some(Organisation { number: OrganisationNumber::from_u32(number)?, name: name.map(Cow::into_owned) })
 }
 
 #[cfg(test)]
@@ -116,6 +187,49 @@ pub(crate) mod tests {
                 family_name: Some("Ås 100%".into()),
                 ..Attributes::default()
             },
+            asked: None,
+            authorizer: None,
+            onbehalfof: None,
+        }
+    }
+
+    /// An employee who represents this many organisations.
+    pub(crate) fn employee(organisations: u32) -> VerifiedIdentity {
+        let organisations = (100_000_000..)
+            .filter_map(OrganisationNumber::from_u32)
+            .take(organisations as usize)
+            .map(|number| Organisation { number, name: Some(format!("PRØVE {number}, AS")) })
+            .collect();
+        VerifiedIdentity {
+            person: Person::Employee { pid: None, organisations },
+            acr: "entraid".into(),
+            level: None,
+            asked: Some(RepresentationId([7; 8])),
+            ..identity(0)
+        }
+    }
+
+    /// Somebody with a power of attorney, and with all else that a login can bring.
+    pub(crate) fn authorized() -> VerifiedIdentity {
+        VerifiedIdentity {
+            authorizer: Some(Authorizer {
+                pid: Pid::parse("24929935140").unwrap(),
+                name: Some("Per Prøve".into()),
+            }),
+            asked: Some(RepresentationId([8; 8])),
+            onbehalfof: Some("customer".into()),
+            attributes: Attributes { mobile: Some("+4799999999".into()), ..identity(0).attributes },
+            ..identity(5)
+        }
+    }
+
+    /// Somebody with a helper number.
+    pub(crate) fn helper() -> VerifiedIdentity {
+        VerifiedIdentity {
+            person: Person::Helper { number: HelperNumber::parse("81234567802").unwrap() },
+            level: Some(Level::Low),
+            acr: "low".into(),
+            ..identity(0)
         }
     }
 
@@ -146,9 +260,10 @@ pub(crate) mod tests {
 
     #[test]
     fn what_is_stored_is_resumed() {
-        for who in [identity(5), european(), email()] {
-            let bytes = postcard::to_allocvec(&Stored::of(&who)).unwrap();
-            assert_eq!(postcard::from_bytes::<Stored<'_>>(&bytes).unwrap().resume(), Some(who));
+        for who in [identity(5), european(), email(), helper(), employee(0), employee(3), authorized()] {
+            let bytes = postcard::to_allocvec(&(Stored::of(&who), Beyond::of(&who))).unwrap();
+            let (stored, beyond) = postcard::from_bytes::<(Stored<'_>, Option<Beyond<'_>>)>(&bytes).unwrap();
+            assert_eq!(stored.resume(beyond), Some(who));
         }
     }
 }

@@ -48,10 +48,14 @@ impl Wish {
     /// it asserts national numbers.
     #[must_use]
     pub fn usual(provider: &ProviderSettings) -> Self {
-        let national = provider.acr.rows().iter().any(|row| row.framework == Framework::National);
+        let has = |framework| provider.acr.rows().iter().any(|row| row.framework == framework);
+        let usual = [Kind::National, Kind::Employee, Kind::Helper];
+        let kind = usual.into_iter().find(|kind| kind.framework().is_some_and(has));
+        // Where nobody reaches the usual level, any will do.
+        let levels = || provider.acr.rows().iter().filter_map(|row| row.level);
         Self {
-            level: provider.acr.rows().iter().any(|row| row.level.is_some()).then_some(Level::Substantial),
-            kinds: national.then_some(Kind::National).into_iter().collect(),
+            level: levels().any(|level| level >= Level::Substantial).then_some(Level::Substantial),
+            kinds: kind.into_iter().collect(),
             ..Self::default()
         }
     }
@@ -71,7 +75,8 @@ impl Wish {
         }
         let mut frameworks: Vec<Framework> = self.kinds.iter().filter_map(|kind| kind.framework()).collect();
         if frameworks.is_empty() {
-            frameworks.push(Framework::National);
+            let of_table = provider.acr.rows().iter().map(|row| row.framework);
+            frameworks.extend(of_table.min());
         }
         let values: Vec<&str> = frameworks
             .into_iter()

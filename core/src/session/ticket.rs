@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Limits, Session, SessionId, Tags};
 use crate::clock::Timestamp;
-use crate::identity::resume::Stored;
+use crate::identity::resume::{Beyond, Stored};
 use crate::key::{KeyId, Ring};
 use crate::revocation::Tag;
 use crate::seal::{self, Place, SealKey};
@@ -50,7 +50,10 @@ pub fn seal(session: &Session, cookie: &str, host: &str, ring: &Ring<SealKey>, n
         subject: session.tags.subject.0,
         identity: Stored::of(&session.identity),
     };
-    let plain = postcard::to_allocvec(&ticket).expect("a ticket is plain data");
+    let mut plain = postcard::to_allocvec(&ticket).expect("a ticket is plain data");
+    if let Some(beyond) = Beyond::of(&session.identity) {
+        plain.extend(postcard::to_allocvec(&beyond).expect("a ticket is plain data"));
+    }
     seal::seal(ring, &Place::whole(PURPOSE, cookie, host), &plain, now)
 }
 
@@ -66,9 +69,13 @@ pub fn open(
 ) -> Option<Session> {
     let plain = seal::open(ring, &Place::whole(PURPOSE, cookie, host), value, now)?;
     let (ticket, rest) = postcard::take_from_bytes::<Ticket<'_>>(&plain).ok()?;
-    if !rest.is_empty() {
-        return None;
-    }
+    let beyond = match rest {
+        [] => None,
+        rest => match postcard::take_from_bytes::<Beyond<'_>>(rest).ok()? {
+            (beyond, []) => Some(beyond),
+            _ => return None,
+        },
+    };
     let session = Session {
         id: SessionId(ticket.id),
         began: Timestamp::from_millis(ticket.began),
@@ -79,7 +86,7 @@ pub fn open(
             op_session: ticket.op_session.map(Tag),
             subject: Tag(ticket.subject),
         },
-        identity: ticket.identity.resume()?,
+        identity: ticket.identity.resume(beyond)?,
     };
     let ahead = session.began.max(session.active) > now + AHEAD;
     (!ahead && now < session.over_at(limits)).then_some(session)
@@ -88,7 +95,8 @@ pub fn open(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::resume::tests::{european, identity};
+    use crate::identity::representation::MAX_ORGANISATIONS;
+    use crate::identity::resume::tests::{authorized, employee, european, helper, identity};
     use crate::key::MacKey;
     use crate::revocation::Tagger;
 
@@ -123,9 +131,13 @@ mod tests {
 
     #[test]
     fn every_kind_of_identity_fits() {
-        let session = Session { identity: european(), ..session() };
-        let value = seal(&session, NAME, "a.no", &ring(), BEGAN);
-        assert_eq!(opened(&value, BEGAN).unwrap().identity(), session.identity());
+        let many = employee(u32::try_from(MAX_ORGANISATIONS).unwrap());
+        for who in [european(), helper(), authorized(), employee(1), many] {
+            let session = Session { identity: who, ..session() };
+            let value = seal(&session, NAME, "a.no", &ring(), BEGAN);
+            assert!(value.len() < 4000, "{}", value.len());
+            assert_eq!(opened(&value, BEGAN).unwrap().identity(), session.identity());
+        }
     }
 
     #[test]

@@ -224,6 +224,7 @@ pub(super) fn settings(issuer: &str) -> ProviderSettings {
         algorithms: profile.algorithms.to_vec(),
         acr: profile.acr_table(),
         locale: None,
+        synthetic_numbers: portvakt_core::provider::SyntheticNumbers::Accept,
         ca_file: None,
         insecure_http: true,
     }

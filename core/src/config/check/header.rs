@@ -3,12 +3,14 @@
 //! **Invariant:** two facts never share a name, and no name is one by which servers frame, route or
 //! authenticate a request.
 
+use std::sync::Arc;
+
 use http::HeaderName;
 
 use crate::config::problem::{Span, nearest, one_of};
 use crate::config::raw::{RawEncoding, RawHeader, RawHeaderUse};
 use crate::config::shape::{At, Desk, Named};
-use crate::forward::{Encoding, Fact, HeaderChange, HeaderPlan};
+use crate::forward::{Encoding, Fact, HeaderChange, HeaderPlan, Persistence};
 
 /// Fields that mean something to every server; in lower case.
 const TAKEN: &[&str] = &[
@@ -65,10 +67,15 @@ const TAKEN: &[&str] = &[
 ];
 
 /// By at least one of these an app knows who it is.
-const IDENTIFIERS: [Fact; 3] = [Fact::Fnr, Fact::EidasIdentifier, Fact::Subject];
+const IDENTIFIERS: [Fact; 4] = [Fact::Fnr, Fact::EidasIdentifier, Fact::Subject, Fact::Pseudonym];
 
 /// What a route tells its app.
-pub(super) fn plan(raw: Option<&At<Named<RawHeader>>>, audience: String, desk: &mut Desk<'_>) -> HeaderPlan {
+pub(super) fn plan(
+    raw: Option<&At<Named<RawHeader>>>,
+    audience: String,
+    persistence: &Arc<Persistence>,
+    desk: &mut Desk<'_>,
+) -> HeaderPlan {
     let mut changes = Vec::new();
     let mut spans = Vec::new();
     for (key, header) in raw.iter().flat_map(|raw| &raw.value.0) {
@@ -81,14 +88,14 @@ pub(super) fn plan(raw: Option<&At<Named<RawHeader>>>, audience: String, desk: &
         spans.push((fact, header.span.clone()));
         changes.push((fact, change));
     }
-    let plan = HeaderPlan::new(audience, &changes);
+    let plan = HeaderPlan::new(audience, &changes).with_persistence(Arc::clone(persistence));
     check_names(&plan, &spans, desk);
     let drops = |fact: &Fact| !plan.headers().iter().any(|header| header.fact == *fact);
     if let Some(raw) = raw.filter(|_| IDENTIFIERS.iter().all(drops)) {
         desk.warn(
             &raw.span,
             "the app is not told who it is",
-            "keep one of `fnr`, `eidas_identifier` and `subject`, unless the app needs no person",
+            "keep one of `fnr`, `eidas_identifier` and `subject`, or add `pseudonym`, unless the app needs no person",
         );
     }
     plan

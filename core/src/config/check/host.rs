@@ -1,6 +1,7 @@
 //! Hosts, and their routes side by side: ties and weak rules.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::place::{Place, origin};
 use super::provider::Providers;
@@ -9,6 +10,7 @@ use super::upstream::Upstreams;
 use super::{Circumstances, Span};
 use crate::config::raw::{RawAccess, RawFile, RawHost, RawRoute};
 use crate::config::shape::{At, Desk};
+use crate::forward::Persistence;
 use crate::route::{Host, Hosts, Origin, Route, Routes};
 
 /// What is searched for ties and weak rules, pair by pair.
@@ -22,6 +24,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) upstreams: &'a Upstreams,
     /// Who issues assertions, if not each host.
     pub(super) issuer: Option<&'a str>,
+    /// Which countries' identifiers last.
+    pub(super) persistence: &'a Arc<Persistence>,
 }
 
 /// Checks all hosts.

@@ -7,11 +7,13 @@ use super::place::{Place, url};
 use super::{Circumstances, Span, check_name, distinct, file, unknown_name};
 use crate::config::Environment;
 use crate::config::problem::{nearest, one_of};
-use crate::config::raw::{RawAcr, RawClientAuth, RawFile, RawFramework, RawLevel, RawPar, RawProvider};
+use crate::config::raw::{
+    RawAcr, RawClientAuth, RawFile, RawFramework, RawLevel, RawPar, RawProvider, RawSynthetic,
+};
 use crate::config::shape::{At, Desk, Named};
 use crate::identity::Kind;
 use crate::level::{AcrRow, AcrTable, Framework, Level};
-use crate::provider::{ClientAuth, PROFILES, Par, Profile, ProviderSettings};
+use crate::provider::{ClientAuth, PROFILES, Par, Profile, ProviderSettings, SyntheticNumbers};
 use crate::token::Algorithm;
 
 /// The providers of a file, sound or not: a name that is there is not unknown.
@@ -39,7 +41,7 @@ impl Providers {
             let settings = raw
                 .as_ref()
                 .zip(profile)
-                .and_then(|(raw, profile)| provider(name, &raw.value, profile, circumstances, desk));
+                .and_then(|(raw, profile)| provider(name, raw, profile, circumstances, desk));
             Known { name: name.clone(), profile, settings: settings.map(Arc::new), used: Cell::new(false) }
         };
         let known = file.providers.iter().flat_map(|raw| &raw.value.0).map(check).collect();
@@ -60,6 +62,11 @@ impl Providers {
             return None;
         };
         known.used.set(true);
+        if let Some(profile) = known.profile.filter(|profile| !profile.capabilities.people) {
+            let message = format!("nobody logs in at a provider of profile `{}`", profile.name);
+            desk.error(&name.span, message, "name a provider at which people log in");
+            return None;
+        }
         known.settings.clone()
     }
 
@@ -96,7 +103,7 @@ impl Providers {
 
 fn provider(
     name: &At<String>,
-    raw: &RawProvider,
+    At { span, value: raw }: &At<RawProvider>,
     profile: &'static Profile,
     circumstances: Circumstances,
     desk: &mut Desk<'_>,
@@ -104,7 +111,8 @@ fn provider(
     // Everything is checked before anything is missed.
     let issuer = issuer(name, raw, profile, circumstances, desk);
     let metadata_url = raw.metadata_url.as_ref().map(|url| endpoint(url, circumstances, desk));
-    let client_auth = client_auth(raw.client_auth.as_ref(), desk);
+    let client_auth = client_auth(raw.client_auth.as_ref(), profile, desk);
+    let client_id = client_id(span, raw, profile, desk);
     let scopes = scopes(raw, profile, desk);
     let algorithms = algorithms(raw, profile, desk);
     let acr = acr_table(raw.acr.as_ref(), profile, desk);
@@ -112,7 +120,7 @@ fn provider(
     if let Some(ca_file) = &raw.ca_file {
         file::is_readable(ca_file, desk);
     }
-    let par = raw.par.as_ref().map_or(Par::WhenOffered, |par| match par.value {
+    let par = raw.par.as_ref().map_or(profile.par, |par| match par.value {
         RawPar::WhenOffered => Par::WhenOffered,
         RawPar::Required => Par::Required,
         RawPar::Never => Par::Never,
@@ -124,13 +132,14 @@ fn provider(
         metadata_url: metadata_url
             .map(|sound| sound.then(|| raw.metadata_url.as_ref().map(|url| url.value.clone())))
             .unwrap_or(Some(None))?,
-        client_id: client_id(raw.client_id.as_ref(), desk)?,
+        client_id: client_id?,
         client_auth: client_auth?,
         par,
         scopes,
         algorithms,
         acr,
         locale,
+        synthetic_numbers: synthetic_numbers(raw.synthetic_numbers.as_ref(), circumstances, desk),
         ca_file: raw.ca_file.as_ref().map(|file| file.value.clone()),
         insecure_http: circumstances.insecure_loopback,
     })
@@ -220,21 +229,73 @@ fn is_test_issuer(place: &Place) -> bool {
 }
 
 /// RFC 6749, appendix A.1: printable ASCII.
-fn client_id(given: Option<&At<String>>, desk: &mut Desk<'_>) -> Option<String> {
-    let given = given?;
+fn client_id(at: &Span, raw: &RawProvider, profile: &Profile, desk: &mut Desk<'_>) -> Option<String> {
+    let Some(given) = &raw.client_id else {
+        if !profile.capabilities.people {
+            return Some(String::new());
+        }
+        if !raw.unread.contains(&"client_id") {
+            desk.error(at, "`client_id` is missing", "add `client_id:`, the client id, as registered");
+        }
+        return None;
+    };
     if !given.value.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) {
         desk.error(&given.span, "this is no client id", "write printable ASCII, exactly as registered");
     }
     Some(given.value.clone())
 }
 
-fn client_auth(given: Option<&At<RawClientAuth>>, desk: &mut Desk<'_>) -> Option<ClientAuth> {
-    match given.map(|given| &given.value) {
-        None | Some(RawClientAuth::PrivateKeyJwt) => Some(ClientAuth::PrivateKeyJwt),
-        Some(RawClientAuth::SecretBasic(place)) => {
-            file::secret(place, desk).map(ClientAuth::ClientSecretBasic)
-        }
-        Some(RawClientAuth::SecretPost(place)) => file::secret(place, desk).map(ClientAuth::ClientSecretPost),
+fn client_auth(
+    given: Option<&At<RawClientAuth>>,
+    profile: &Profile,
+    desk: &mut Desk<'_>,
+) -> Option<ClientAuth> {
+    let Some(given) = given else { return Some(ClientAuth::PrivateKeyJwt) };
+    let auth = match &given.value {
+        RawClientAuth::PrivateKeyJwt => ClientAuth::PrivateKeyJwt,
+        RawClientAuth::SecretBasic(place) => ClientAuth::ClientSecretBasic(file::secret(place, desk)?),
+        RawClientAuth::SecretPost(place) => ClientAuth::ClientSecretPost(file::secret(place, desk)?),
+    };
+    if !profile.client_auth.contains(&auth.method()) {
+        let message = format!("profile `{}` does not know `{}`", profile.name, auth.method().as_str());
+        let known = one_of(profile.client_auth.iter().map(|method| method.as_str()));
+        let fix = if known.is_empty() { "remove it".to_owned() } else { format!("write {known}") };
+        desk.error(&given.span, message, fix);
+    }
+    Some(auth)
+}
+
+/// Production keeps test persons out unless the file says otherwise, and then it is told (`threats.md` OM-3).
+fn synthetic_numbers(
+    given: Option<&At<RawSynthetic>>,
+    circumstances: Circumstances,
+    desk: &mut Desk<'_>,
+) -> SyntheticNumbers {
+    let Some(given) = given else {
+        return if circumstances.is_production() {
+            SyntheticNumbers::Refuse
+        } else {
+            SyntheticNumbers::Accept
+        };
+    };
+    if circumstances.is_production() && given.value == RawSynthetic::Accept {
+        desk.error(
+            &given.span,
+            "test persons are not accepted in production without a word",
+            "write `refuse`, or `warn` to let them in and be told each time",
+        );
+    }
+    if circumstances.is_production() && given.value == RawSynthetic::Warn {
+        desk.warn(
+            &given.span,
+            "people with numbers that no person has can log in here",
+            "remove the line to refuse them",
+        );
+    }
+    match given.value {
+        RawSynthetic::Refuse => SyntheticNumbers::Refuse,
+        RawSynthetic::Warn => SyntheticNumbers::Warn,
+        RawSynthetic::Accept => SyntheticNumbers::Accept,
     }
 }
 
@@ -252,7 +313,7 @@ fn scopes(raw: &RawProvider, profile: &Profile, desk: &mut Desk<'_>) -> Vec<Stri
             );
         }
     }
-    if !given.value.iter().any(|scope| scope.value == "openid") {
+    if profile.capabilities.people && !given.value.iter().any(|scope| scope.value == "openid") {
         desk.error(
             &given.span,
             "`openid` is not among the scopes",
@@ -292,6 +353,12 @@ fn acr_table(given: Option<&At<Named<RawAcr>>>, profile: &Profile, desk: &mut De
                 "this is no `acr` value",
                 "write printable ASCII without blanks, exactly as in the provider's tokens",
             );
+        } else if profile.leaves_to_operator(&acr.value) {
+            desk.warn(
+                &acr.span,
+                format!("{} is worth what each employer makes of it", desk.quoted(&acr.span)),
+                "let it be worth a level only if you know how these employers identify their people",
+            );
         } else if own.rank(&acr.value).is_some() {
             desk.error(
                 &acr.span,
@@ -308,8 +375,11 @@ fn acr_table(given: Option<&At<Named<RawAcr>>>, profile: &Profile, desk: &mut De
                 RawFramework::National => Framework::National,
                 RawFramework::Eidas => Framework::Eidas,
                 RawFramework::Email => Framework::Email,
+                RawFramework::Employee => Framework::Employee,
+                RawFramework::Helper => Framework::Helper,
             },
             requestable: raw.requestable.as_ref().is_some_and(|requestable| requestable.value),
+            asserted: true,
         });
     }
     AcrTable::new(rows)
@@ -353,8 +423,11 @@ pub(super) fn asserts(provider: &ProviderSettings, kind: Kind) -> bool {
         Kind::National => !claims.pid.is_empty() && has(Framework::National),
         Kind::Eidas => !claims.eidas_identifier.is_empty() && has(Framework::Eidas),
         Kind::Email => has(Framework::Email),
-        Kind::Pseudonymous => true,
-        Kind::Helper | Kind::Employee | Kind::Machine => false,
+        Kind::Employee => has(Framework::Employee),
+        Kind::Helper => !claims.helper_number.is_empty() && has(Framework::Helper),
+        // Every employee is told as such.
+        Kind::Pseudonymous => claims.pid.is_empty() || has(Framework::National),
+        Kind::Machine => false,
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) fn route(
     let methods = raw.methods.as_ref().map(|methods| self::methods(&methods.value, desk));
     let upstream_host = raw.host.as_ref().map_or(UpstreamHost::Keep, |host| self::upstream_host(host, desk));
     let audience = audience(raw, desk);
-    let headers = header::plan(raw.headers.as_ref(), audience, desk);
+    let headers = header::plan(raw.headers.as_ref(), audience, surroundings.persistence, desk);
     let origin = host.map(Origin::to_string).unwrap_or_default();
     let assertion = assertion::plan(raw, &headers, &origin, surroundings, desk);
     let signature = signature::plan(raw, &headers, desk);
@@ -181,7 +181,8 @@ fn requirement(
 }
 
 fn default_kinds(provider: &ProviderSettings) -> Kinds {
-    asserts(provider, Kind::National).then_some(Kind::National).into_iter().collect()
+    let usual = [Kind::National, Kind::Employee, Kind::Helper];
+    usual.into_iter().find(|kind| asserts(provider, *kind)).into_iter().collect()
 }
 
 /// Kinds that never reach it do not ask for it: e-mail alone has no level.
@@ -234,7 +235,9 @@ fn kind(raw: RawKind) -> Kind {
     match raw {
         RawKind::National => Kind::National,
         RawKind::Eidas => Kind::Eidas,
+        RawKind::Helper => Kind::Helper,
         RawKind::Email => Kind::Email,
+        RawKind::Employee => Kind::Employee,
         RawKind::Pseudonymous => Kind::Pseudonymous,
     }
 }

@@ -122,7 +122,7 @@ fn a_missing_fact_is_a_missing_member() {
         "aud": "app",
         "sub": "mX0c2b1m0J3w6Zf4yV9sR8kQ7hL5tN1pD2aB3cE4fG5",
         "kind": "eidas",
-        "eidas": { "identifier": "SE/NO/å+1", "country": "SE" },
+        "eidas": { "identifier": "SE/NO/å+1", "country": "SE", "persistent": "yes" },
         "loa": "substantial",
         "acr": "eidas-loa-substantial",
         "given_name": "Kari Anne",
