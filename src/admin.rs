@@ -26,7 +26,8 @@ use pingora::server::ShutdownWatch;
 use pingora::services::listening::Service;
 
 pub use self::status::{
-    ClockStatus, KeyState, KeyStatus, LogStatus, ProviderStatus, RevocationStatus, SessionStatus, Status,
+    AddressStatus, ClockStatus, KeyState, KeyStatus, LogStatus, ProviderStatus, RevocationStatus,
+    SessionStatus, Status, UpstreamStatus,
 };
 
 use crate::telemetry::metrics;

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use http::Method;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
+use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use portvakt_core::access::{Access, Judgement, Permit};
 use portvakt_core::clock::Timestamp;
@@ -33,12 +34,10 @@ use crate::guard;
 use crate::respond::{self, Asker, Refusal};
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{AccessRecord, InFlight, Reference};
+use crate::upstream::Stay;
 
 use self::app_session::AppSessionHeld;
 pub(crate) use self::arrival::Arrival;
-
-/// How often another upstream connection is tried before a request fails.
-const MAX_CONNECTS: usize = 2;
 
 /// How slowly a client may take a reply before it is cut off, in bytes per second.
 const MIN_SEND_RATE: usize = 1_000;
@@ -67,9 +66,9 @@ pub struct Passage {
     permit: Option<Permit>,
     /// What the app's own session needs, where it keeps one.
     app_session: Option<AppSessionHeld>,
+    stay: Option<Stay>,
     rule: &'static str,
     session: Option<SessionId>,
-    connects: usize,
     interim: usize,
     navigation: bool,
     _in_flight: InFlight,
@@ -212,6 +211,11 @@ impl Passage {
         granted(self.permit.as_ref())
     }
 
+    /// Whether the request's time at its app goes on.
+    fn check_deadline(&self) -> Result<()> {
+        self.stay.as_ref().map_or(Ok(()), Stay::check_deadline)
+    }
+
     fn asker<'a>(&'a self, session: &'a Session) -> Asker<'a> {
         let head = session.req_header();
         Asker {
@@ -246,9 +250,9 @@ impl ProxyHttp for Gateway {
             route: None,
             permit: None,
             app_session: None,
+            stay: None,
             rule: "none",
             session: None,
-            connects: 0,
             interim: 0,
             navigation: false,
             _in_flight: self.live.telemetry.metrics.in_flight(),
@@ -290,9 +294,25 @@ impl ProxyHttp for Gateway {
     }
 
     async fn upstream_peer(&self, _session: &mut Session, passage: &mut Passage) -> Result<Box<HttpPeer>> {
-        let upstream = &passage.permit()?.route().upstream.name;
-        let peer = passage.snapshot.upstreams.peer(upstream);
-        peer.ok_or_else(|| Error::explain(ErrorType::HTTPStatus(502), "the upstream's name has not resolved"))
+        let permit = granted(passage.permit.as_ref())?;
+        let stay = match &mut passage.stay {
+            Some(stay) => stay,
+            none => none.insert(passage.snapshot.upstreams.enter(permit.route())?),
+        };
+        stay.next_peer(permit.session())
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        passage: &mut Passage,
+    ) -> Result<()> {
+        passage.stay.iter().for_each(Stay::connected);
+        Ok(())
     }
 
     async fn upstream_request_filter(
@@ -304,8 +324,9 @@ impl ProxyHttp for Gateway {
         passage.sent_upstream = Some(Instant::now());
         let permit = passage.permit()?;
         let arrival = passage.arrival.as_ref().ok_or_else(|| Error::new(ErrorType::InternalError))?;
-        let own_session = passage.app_session.as_ref();
-        forward::write(request, permit, arrival, own_session, &passage.snapshot, &self.live)
+        let (upstream, own_session) = (passage.stay.as_ref(), passage.app_session.as_ref());
+        let upstream = upstream.and_then(Stay::authority).unwrap_or_default();
+        forward::write(request, permit, upstream, arrival, own_session, &passage.snapshot, &self.live)
     }
 
     async fn request_body_filter(
@@ -313,8 +334,9 @@ impl ProxyHttp for Gateway {
         _session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
-        _passage: &mut Passage,
+        passage: &mut Passage,
     ) -> Result<()> {
+        passage.check_deadline()?;
         // An empty last frame would be written as a second end of the body (pingora issue 935).
         if end_of_stream && body.as_ref().is_some_and(Bytes::is_empty) {
             *body = None;
@@ -332,6 +354,7 @@ impl ProxyHttp for Gateway {
             passage.interim += 1;
             return reply::check_interim(response, passage.interim);
         }
+        passage.check_deadline()?;
         passage.upstream = passage.sent_upstream.map(|sent| sent.elapsed());
         let Some(permit) = &passage.permit else { return Ok(()) };
         reply::clean(response, permit, &passage.snapshot);
@@ -346,14 +369,18 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    /// A reply that is under way ends with its session (LO-6).
+    /// A reply that is under way ends with its session (LO-6), and when its time is over (LI-1).
     fn response_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _body: &mut Option<Bytes>,
         _end_of_stream: bool,
         passage: &mut Passage,
     ) -> Result<Option<Duration>> {
+        // A tunnel has an end of its own.
+        if !session.was_upgraded() {
+            passage.check_deadline()?;
+        }
         let session = passage.permit.as_ref().and_then(Permit::session);
         match session.map(|session| self.live.revocations.check(session)) {
             Some(Err(_)) => {
@@ -370,9 +397,28 @@ impl ProxyHttp for Gateway {
         passage: &mut Passage,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        passage.connects += 1;
         // Nothing was sent, so any request may be tried again (RFC 9110, 9.2.2).
-        error.set_retry(passage.connects < MAX_CONNECTS);
+        error.set_retry(passage.stay.as_mut().is_some_and(Stay::failed));
+        error
+    }
+
+    /// Something was sent: only a request that may run twice, whose like can be sent whole, is tried again,
+    /// and only when the app had closed an idle connection (HTTP-10). It is built anew from its permit.
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        passage: &mut Passage,
+        reused: bool,
+    ) -> Box<Error> {
+        let empty = session.as_downstream_mut().is_body_empty();
+        if session.req_header().method.is_idempotent() && empty && session.response_written().is_none() {
+            error.retry.decide_reuse(reused);
+        } else {
+            error.set_retry(false);
+        }
+        passage.sent_upstream = None;
         error
     }
 

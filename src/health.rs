@@ -67,6 +67,7 @@ impl Health for LiveHealth {
             generation: snapshot.generation,
             loaded: snapshot.loaded,
             providers: snapshot.providers().map(provider).collect(),
+            upstreams: snapshot.upstreams.status(),
             keys: [
                 KeyStatus::of_ring(Secret::Cookie.as_str(), &keys.cookie, now),
                 KeyStatus::of_ring(Secret::Revocation.as_str(), &keys.revocation, now),
@@ -93,6 +94,7 @@ impl Health for LiveHealth {
         for provider in snapshot.providers() {
             metrics.provider_calls(&provider.settings().name, provider.calls());
         }
+        metrics.upstreams(&snapshot.upstreams.status());
         metrics.keys(&snapshot.keys, now);
         metrics.revocations(&self.live.revocations, now);
         metrics.config_generation(snapshot.generation);

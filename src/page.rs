@@ -82,6 +82,13 @@ pub enum Page {
     AppUnreachable,
     /// The app did not answer in time.
     AppTooSlow,
+    /// As many requests are under way at the app as may be.
+    AppBusy {
+        /// When another try makes sense.
+        retry_after_seconds: u32,
+    },
+    /// What was sent is larger than the route takes.
+    TooLarge,
     /// A fault of the gateway.
     InternalError,
     /// Logged out here and at the provider.
@@ -262,7 +269,7 @@ pub fn render_json(page: &Page, reference: &str) -> String {
 
 impl Page {
     /// One of each, with some waiting time.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::LoginRequired,
         Self::FormGone,
         Self::LoginExpired,
@@ -285,6 +292,8 @@ impl Page {
         Self::InsecureTransport,
         Self::AppUnreachable,
         Self::AppTooSlow,
+        Self::AppBusy { retry_after_seconds: 2 },
+        Self::TooLarge,
         Self::InternalError,
         Self::SignedOut,
         Self::SignedOutLocallyOnly,
@@ -309,7 +318,8 @@ impl Page {
             Self::ProviderDown { retry_after_seconds }
             | Self::ProviderBusy { retry_after_seconds }
             | Self::TooManyRequests { retry_after_seconds }
-            | Self::SessionsUncertain { retry_after_seconds } => Some(retry_after_seconds),
+            | Self::SessionsUncertain { retry_after_seconds }
+            | Self::AppBusy { retry_after_seconds } => Some(retry_after_seconds),
             _ => None,
         }
     }
@@ -347,6 +357,8 @@ impl Page {
             Self::InsecureTransport => ("insecure_transport", 403, &[]),
             Self::AppUnreachable => ("app_unreachable", 502, RETRY),
             Self::AppTooSlow => ("app_too_slow", 504, RETRY),
+            Self::AppBusy { .. } => ("app_busy", 503, RETRY),
+            Self::TooLarge => ("too_large", 413, FIND_THE_WAY),
             Self::InternalError => ("internal_error", 500, RETRY),
             // No login link beside the confirmation: logged out means logged out.
             Self::SignedOut => ("signed_out", 200, &[Start]),

@@ -28,6 +28,9 @@ use crate::provider::{EndSessionRequest, ProviderError, VerifyError};
 /// When a person may try a provider again that failed, in seconds.
 const PROVIDER_RETRY: u32 = 30;
 
+/// When an app may have room again, in seconds.
+const APP_RETRY: u32 = 2;
+
 /// When the view of ended sessions may have recovered, in seconds.
 const SESSIONS_RETRY: u32 = 5;
 
@@ -72,6 +75,10 @@ pub(crate) enum Refusal {
     AppUnreachable,
     /// The app took too long.
     AppTooSlow,
+    /// The app has as many requests under way as it may.
+    AppBusy,
+    /// The body is larger than the route takes.
+    TooLarge,
     /// A fault of ours, a missing permit among them.
     Internal,
     /// Not a refusal: the person is logged out everywhere.
@@ -101,6 +108,9 @@ impl Refusal {
         match (error.etype(), error.esource()) {
             (ErrorType::HTTPStatus(500), _) => Some(Self::Internal),
             (ErrorType::HTTPStatus(502), _) => Some(Self::AppUnreachable),
+            (ErrorType::HTTPStatus(503), _) => Some(Self::AppBusy),
+            (ErrorType::HTTPStatus(504), _) => Some(Self::AppTooSlow),
+            (ErrorType::HTTPStatus(413), _) => Some(Self::TooLarge),
             (ErrorType::HTTPStatus(_), _) => Some(Self::Parameters),
             (ErrorType::ConnectTimedout | ErrorType::ReadTimedout, ErrorSource::Upstream) => {
                 Some(Self::AppTooSlow)
@@ -135,6 +145,8 @@ impl Refusal {
             Self::SessionsUncertain => "sessions_uncertain",
             Self::AppUnreachable => "app_unreachable",
             Self::AppTooSlow => "app_too_slow",
+            Self::AppBusy => "app_busy",
+            Self::TooLarge => "too_large",
             Self::Internal => "internal",
             Self::SignedOut => "signed_out",
             Self::SignedOutHereOnly => "signed_out_here_only",
@@ -171,6 +183,8 @@ impl Refusal {
             Self::SessionsUncertain => Page::SessionsUncertain { retry_after_seconds: SESSIONS_RETRY },
             Self::AppUnreachable => Page::AppUnreachable,
             Self::AppTooSlow => Page::AppTooSlow,
+            Self::AppBusy => Page::AppBusy { retry_after_seconds: APP_RETRY },
+            Self::TooLarge => Page::TooLarge,
             Self::Internal => Page::InternalError,
             Self::SignedOut => Page::SignedOut,
             Self::SignedOutHereOnly => Page::SignedOutLocallyOnly,
@@ -204,6 +218,8 @@ impl Refusal {
             | Self::SessionsUncertain
             | Self::AppUnreachable
             | Self::AppTooSlow
+            | Self::AppBusy
+            | Self::TooLarge
             | Self::Internal
             | Self::SignedOut
             | Self::SignedOutHereOnly => None,

@@ -276,7 +276,7 @@ impl Live {
         let (before, now) = (self.snapshot(), self.clock.now());
         let (snapshot, warnings) = Snapshot::load(&self.path, Some(&before), &self.telemetry, now)?;
         self.telemetry.configure(&snapshot.configuration.logs).map_err(LoadError::Log)?;
-        snapshot.upstreams.resolve().await;
+        snapshot.upstreams.resolve(true).await;
         let assertion_cache = snapshot.configuration.assertion_cache;
         self.current.store(Arc::new(snapshot));
         self.assertions.renew(assertion_cache);

@@ -27,11 +27,19 @@ const RESOLVE: u64 = 30;
 /// How often everything else is looked after, in seconds.
 const MINUTE: u64 = 60;
 
-/// How often a provider is asked that has never answered, in seconds.
+/// How often a provider is asked that has never answered, and a name resolved that never did, in seconds.
 const IMPATIENT: u64 = 6;
 
 /// How long the first round may take: the process starts without its providers (`threats.md` OM-7).
 const FIRST_ROUND: Duration = Duration::from_secs(3);
+
+/// Which names are resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    All,
+    /// Of upstreams without any address.
+    Missing,
+}
 
 /// The background's work.
 pub(crate) struct Upkeep {
@@ -45,14 +53,14 @@ impl Upkeep {
     }
 
     /// Names and providers are asked beside: neither a slow resolver nor a slow provider stops the clock.
-    fn ask_around(&self, names: bool, providers: bool) {
-        if !names && !providers {
+    fn ask_around(&self, names: Option<Names>, providers: bool) {
+        if names.is_none() && !providers {
             return;
         }
         let live = Arc::clone(&self.live);
         tokio::spawn(async move {
-            if names {
-                resolve(&live).await;
+            if let Some(names) = names {
+                resolve(&live, names == Names::All).await;
             }
             if providers {
                 refresh_providers(&live).await;
@@ -112,13 +120,13 @@ impl Upkeep {
             self.live.revocations.clock_was_set(self.live.clock.now());
         }
         self.live.telemetry.metrics.config_reload(taken);
-        self.ask_around(false, true);
+        self.ask_around(None, true);
     }
 }
 
-async fn resolve(live: &Live) {
-    for upstream in live.snapshot().upstreams.resolve().await {
-        tracing::warn!(upstream, "the upstream's name does not resolve; its last address stays in use");
+async fn resolve(live: &Live, all: bool) {
+    for upstream in live.snapshot().upstreams.resolve(all).await {
+        tracing::warn!(upstream, "a name of the upstream does not resolve; its last addresses stay in use");
     }
 }
 
@@ -188,11 +196,11 @@ impl BackgroundService for Upkeep {
     async fn start_with_ready_notifier(&self, mut shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
         let mut hangup = signal(SignalKind::hangup()).expect("the process may handle its signals");
         let first_round = async {
-            resolve(&self.live).await;
+            resolve(&self.live, true).await;
             refresh_providers(&self.live).await;
         };
         if tokio::time::timeout(FIRST_ROUND, first_round).await.is_err() {
-            self.ask_around(true, true);
+            self.ask_around(Some(Names::All), true);
         }
         // It ends with its channel, when this function does.
         let _tending = tend_revocations(Arc::clone(&self.live));
@@ -211,8 +219,14 @@ impl BackgroundService for Upkeep {
                     if minute {
                         self.look_after_keys();
                     }
-                    let lacking = seconds.is_multiple_of(IMPATIENT) && self.lacks_something();
-                    self.ask_around(seconds.is_multiple_of(RESOLVE), minute || lacking);
+                    let impatient = seconds.is_multiple_of(IMPATIENT);
+                    let lacking = impatient && self.lacks_something();
+                    let names = match seconds.is_multiple_of(RESOLVE) {
+                        true => Some(Names::All),
+                        false => impatient.then_some(Names::Missing),
+                    };
+                    self.ask_around(names, minute || lacking);
+                    self.live.snapshot().upstreams.check_health();
                 }
             }
         }

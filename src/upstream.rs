@@ -1,149 +1,113 @@
-//! Where requests go: names resolved in the background, connections shared only between equals.
+//! Where requests go: names resolved in the background, addresses chosen without a lock, connections shared
+//! only between equals.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `pool` | one app: its addresses, its cap, the choice among them |
+//! | `address` | one address: whether it is in, and how busy it is |
+//! | `stay` | what one request holds at its app, from its first try to its end |
+//! | `trust` | CAs, client certificates, and what keeps connections of other trust apart |
+//! | `probe` | active health checks |
+//! | `errand` | requests of our own to an app |
 //!
 //! **Invariant:** no identity byte is sent before the upstream's TLS identity is verified, and pooled
-//! connections are shared only between upstreams with the same trust (`threats.md` ID-9): Pingora's pool
-//! does not look at the CA, so each upstream has a group of its own.
+//! connections are shared only between upstreams with the same trust (`threats.md` ID-9).
+//! **Invariant:** an app that is down changes nothing about the gateway's readiness (OM-7), and one that is
+//! slow holds no more requests than its cap (LI-4).
 
+mod address;
 mod errand;
+mod pool;
+mod probe;
+mod stay;
+mod trust;
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use pingora::protocols::ALPN;
-use pingora::tls::{RootCertStore, load_ca_file_into_store, load_pem_file_ca};
-use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
-use pingora::utils::tls::{WrappedX509, parse_x509};
-use portvakt_core::route::{Hosts, Upstream};
+use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
+use portvakt_core::route::{Hosts, Route};
+use portvakt_core::session::Session;
+use tokio::task::JoinSet;
 
 pub(crate) use self::errand::{Errand, Errands};
+pub(crate) use self::stay::{MAX_TRIES, Stay};
+pub use self::trust::UpstreamError;
 
-/// How long writing to an upstream may stall.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long the resolver may take for a name.
-const LOOKUP: Duration = Duration::from_secs(5);
-
-/// How long an idle connection to an upstream is kept.
-const IDLE: Duration = Duration::from_secs(50);
-
-/// Why an upstream cannot be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum UpstreamError {
-    /// Its CA file.
-    #[error("the CA file {} of upstream `{upstream}` must hold exactly one certificate in PEM", path.display())]
-    CaFile {
-        /// The upstream's name.
-        upstream: String,
-        /// The file.
-        path: PathBuf,
-    },
-}
+use self::pool::Pool;
+use self::stay::affinity_key;
+use self::trust::Credentials;
+use crate::admin::UpstreamStatus;
 
 /// The upstreams of a configuration, by name.
 #[derive(Debug, Default)]
-pub struct Upstreams(HashMap<String, Peer>);
-
-#[derive(Debug)]
-struct Peer {
-    settings: Arc<Upstream>,
-    /// What tells its connections from those of other trust.
-    group: u64,
-    ca: Option<Arc<[WrappedX509]>>,
-    resolved: ArcSwapOption<HttpPeer>,
-}
+pub struct Upstreams(HashMap<String, Arc<Pool>>);
 
 impl Upstreams {
     /// The upstreams that the routes of these hosts name. Resolves no names yet.
     ///
     /// # Errors
     ///
-    /// The first CA file that cannot be used.
-    pub fn of(hosts: &Hosts, before: Option<&Self>) -> Result<Self, UpstreamError> {
+    /// The first certificate or key that cannot be used.
+    pub fn of(hosts: &Hosts, before: Option<&Self>) -> std::result::Result<Self, UpstreamError> {
         let mut upstreams = HashMap::new();
         for route in hosts.iter().flat_map(|host| host.routes.iter()) {
             let settings = &route.upstream;
-            if !upstreams.contains_key(&settings.name) {
-                let peer = Peer::new(settings)?;
-                // What stays the same serves on, even if its name does not resolve just now.
-                if let Some(kept) = before.and_then(|before| before.0.get(&settings.name))
-                    && kept.settings == peer.settings
-                    && kept.group == peer.group
-                {
-                    peer.resolved.store(kept.resolved.load_full());
-                }
-                upstreams.insert(settings.name.clone(), peer);
+            if upstreams.contains_key(&settings.name) {
+                continue;
             }
+            let credentials = Credentials::load(settings)?;
+            let kept = before.and_then(|before| before.0.get(&settings.name));
+            // What stays the same serves on, with what it knows of its addresses and all that it counts.
+            let pool = match kept.filter(|kept| kept.is_same(settings, &credentials)) {
+                Some(same) => Arc::clone(same),
+                None => Arc::new(Pool::new(Arc::clone(settings), credentials, kept.map(Arc::as_ref))),
+            };
+            upstreams.insert(settings.name.clone(), pool);
         }
         Ok(Self(upstreams))
     }
 
-    /// The peer of an upstream; `None` as long as its name has not resolved.
-    #[must_use]
-    pub fn peer(&self, name: &str) -> Option<Box<HttpPeer>> {
-        let resolved = self.0.get(name)?.resolved.load();
-        resolved.as_ref().map(|peer| Box::new(HttpPeer::clone(peer)))
+    /// Begins the stay of a request at its route's app.
+    ///
+    /// # Errors
+    ///
+    /// 503 if the app has as many requests under way as it may.
+    pub(crate) fn enter(&self, route: &Route) -> Result<Stay> {
+        let pool = self.0.get(&route.upstream.name);
+        let pool =
+            pool.ok_or_else(|| Error::explain(ErrorType::HTTPStatus(500), "a route without its upstream"))?;
+        Stay::begin(pool)
     }
 
-    /// Resolves every name anew. What does not resolve keeps its last address; returns such names.
-    pub async fn resolve(&self) -> Vec<&str> {
-        let mut failed = Vec::new();
-        for (name, peer) in &self.0 {
-            if !peer.resolve().await {
-                failed.push(name.as_str());
-            }
+    /// Resolves names anew, side by side: of all upstreams, or of those without any address. What does not
+    /// resolve keeps its last addresses; returns the upstreams' names.
+    pub async fn resolve(&self, all: bool) -> Vec<String> {
+        let mut lookups = JoinSet::new();
+        for pool in self.0.values().filter(|pool| all || pool.is_empty()) {
+            let pool = Arc::clone(pool);
+            lookups.spawn(async move { (!pool.resolve().await).then(|| pool.name().to_owned()) });
         }
-        failed
-    }
-}
-
-impl Peer {
-    fn new(settings: &Arc<Upstream>) -> Result<Self, UpstreamError> {
-        let unusable =
-            |path: &PathBuf| UpstreamError::CaFile { upstream: settings.name.clone(), path: path.clone() };
-        let ca = settings.ca_file.as_ref().map(|path| read_ca(path).ok_or_else(|| unusable(path)));
-        let mut group = DefaultHasher::new();
-        settings.name.hash(&mut group);
-        // Its contents: a connection that an earlier certificate vouched for is not used under a later one.
-        settings.ca_file.as_ref().map(std::fs::read).transpose().ok().hash(&mut group);
-        Ok(Self {
-            settings: Arc::clone(settings),
-            group: group.finish(),
-            ca: ca.transpose()?,
-            resolved: ArcSwapOption::empty(),
-        })
+        lookups.join_all().await.into_iter().flatten().collect()
     }
 
-    async fn resolve(&self) -> bool {
-        let host = self.settings.host.trim_start_matches('[').trim_end_matches(']');
-        let lookup = tokio::net::lookup_host((host, self.settings.port));
-        let Ok(Ok(mut addresses)) = tokio::time::timeout(LOOKUP, lookup).await else { return false };
-        let Some(address) = addresses.next() else { return false };
-        let mut peer = HttpPeer::new(address, self.settings.tls, host.to_owned());
-        peer.group_key = self.group;
-        peer.options.ca.clone_from(&self.ca);
-        peer.options.alpn = ALPN::H1;
-        peer.options.connection_timeout = Some(self.settings.connect_timeout);
-        peer.options.total_connection_timeout = Some(self.settings.connect_timeout);
-        peer.options.read_timeout = Some(self.settings.read_timeout);
-        peer.options.write_timeout = Some(WRITE_TIMEOUT);
-        peer.options.idle_timeout = Some(IDLE);
-        peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
-        self.resolved.store(Some(Arc::new(peer)));
-        true
+    /// Where a session's requests go, outside of any request, and its `host:port`; `None` without any address.
+    pub(crate) fn peer_of(&self, name: &str, session: &Session) -> Option<(Box<HttpPeer>, String)> {
+        let address = self.0.get(name)?.choose(Some(affinity_key(session)), &[])?;
+        Some((Box::new(address.peer.clone()), address.authority.clone()))
     }
-}
 
-/// Pingora takes one certificate of a CA file; a file with more would be trusted in part, so it is refused.
-fn read_ca(path: &Path) -> Option<Arc<[WrappedX509]>> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let mut store = RootCertStore::empty();
-    // Judged by rustls first: Pingora's own parser panics on what is no certificate.
-    load_ca_file_into_store(path, &mut store).ok()?;
-    let single = text.matches("-----BEGIN CERTIFICATE-----").count() == 1 && store.len() == 1;
-    let der = load_pem_file_ca(&path.to_string_lossy().into_owned()).ok()?;
-    single.then(|| Arc::from([WrappedX509::new(der, parse_x509)]))
+    /// Begins the health checks that are due.
+    pub(crate) fn check_health(&self) {
+        for pool in self.0.values() {
+            probe::begin_if_due(pool);
+        }
+    }
+
+    /// What is known of each upstream, by name.
+    pub(crate) fn status(&self) -> Vec<UpstreamStatus> {
+        let mut all: Vec<UpstreamStatus> = self.0.values().map(|pool| pool.status()).collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
 }

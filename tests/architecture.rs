@@ -40,10 +40,11 @@ const CORE: &[(&str, &[&str])] = &[
     ("redirect", &["endpoint", "request", "route"]),
     ("request", &[]),
     ("revocation", &["clock", "key", "seal", "session"]),
-    ("route", &["access", "app_session", "forward", "provider", "redirect", "request"]),
+    ("route", &["access", "app_session", "forward", "provider", "redirect", "request", "upstream"]),
     ("seal", &["clock", "key"]),
     ("session", &["clock", "cookie", "identity", "key", "redirect", "revocation", "seal"]),
     ("token", &["clock"]),
+    ("upstream", &["app_session"]),
 ];
 
 /// The modules that carry requests through the proxy.

@@ -7,6 +7,7 @@
 //! | [`clock`] | the one clock; time is an argument everywhere else |
 //! | [`request`] | the request in its normal form, or the reason why it has none |
 //! | [`route`] | which rule governs a request |
+//! | [`upstream`] | the apps, and where a session's requests go among several addresses |
 //! | [`access`] | may it pass? the only maker of permits |
 //! | [`identity`] | who it is, and how we know |
 //! | [`level`] | levels of assurance, ranked per issuer |
@@ -49,3 +50,4 @@ pub mod route;
 pub mod seal;
 pub mod session;
 pub mod token;
+pub mod upstream;

@@ -11,18 +11,18 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::Method;
 
 use crate::access::{Access, Requirement};
-use crate::app_session::{AppLogout, AppSession, CookieName};
+use crate::app_session::AppSession;
 use crate::forward::HeaderPlan;
 use crate::forward::assertion::AssertionPlan;
 use crate::forward::signature::SignaturePlan;
 use crate::provider::ProviderSettings;
 use crate::redirect::Target;
 use crate::request::{HostName, NormalRequest, normal_path, without_parameters};
+use crate::upstream::Upstream;
 
 /// The methods of a route that names none (RFC 9110, 9; `threats.md` HTTP-9).
 pub const USUAL_METHODS: [Method; 7] =
@@ -144,29 +144,6 @@ pub enum Staleness {
     Strict,
     /// Go on, and say so in the metrics.
     Available,
-}
-
-/// Where requests of a route go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream {
-    /// The upstream's name in the file.
-    pub name: String,
-    /// Host name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Whether the connection is TLS, verified for `host`.
-    pub tls: bool,
-    /// A CA file (PEM) to trust instead of the system's roots.
-    pub ca_file: Option<std::path::PathBuf>,
-    /// Time to connect, handshake included.
-    pub connect_timeout: Duration,
-    /// Time between two reads of a reply.
-    pub read_timeout: Duration,
-    /// The cookies in which the app keeps a session of its own.
-    pub app_cookies: Vec<CookieName>,
-    /// How that session is ended.
-    pub app_logout: Option<AppLogout>,
 }
 
 /// Which `Host` the app sees.
@@ -496,17 +473,7 @@ pub(crate) mod tests_support {
             pattern: Pattern::parse(pattern).unwrap(),
             methods,
             access,
-            upstream: Arc::new(Upstream {
-                name: "app".into(),
-                host: "127.0.0.1".into(),
-                port: 1,
-                tls: false,
-                ca_file: None,
-                connect_timeout: Duration::from_secs(1),
-                read_timeout: Duration::from_secs(1),
-                app_cookies: Vec::new(),
-                app_logout: None,
-            }),
+            upstream: Arc::new(crate::upstream::tests_support::upstream()),
             host: UpstreamHost::Keep,
             headers: Arc::new(HeaderPlan::default()),
             assertion: None,

@@ -34,6 +34,8 @@ pub struct Status {
     pub loaded: Timestamp,
     /// The providers, by their order in the file.
     pub providers: Vec<ProviderStatus>,
+    /// The upstreams.
+    pub upstreams: Vec<UpstreamStatus>,
     /// Every key that is accepted.
     pub keys: Vec<KeyStatus>,
     /// Ended sessions.
@@ -59,6 +61,35 @@ pub struct ProviderStatus {
     /// When its keys were fetched last.
     #[serde(serialize_with = "as_rfc3339_if_known")]
     pub keys_fetched: Option<Timestamp>,
+}
+
+/// An upstream, by its name alone.
+#[derive(Clone, Debug, Serialize)]
+pub struct UpstreamStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Requests under way at all its addresses.
+    pub requests_in_flight: usize,
+    /// The most that there may be.
+    pub max_requests: usize,
+    /// Requests that were refused because there were as many.
+    pub refused: u64,
+    /// Connections that could not be made.
+    pub connect_failures: u64,
+    /// Its addresses, by number.
+    pub addresses: Vec<AddressStatus>,
+}
+
+/// An address of an upstream.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct AddressStatus {
+    /// Its number, from 0.
+    pub number: usize,
+    /// Whether it gets requests.
+    #[serde(rename = "in")]
+    pub is_in: bool,
+    /// Requests under way.
+    pub requests_in_flight: usize,
 }
 
 /// A key, of which nothing secret is told.
@@ -237,6 +268,10 @@ fn reasons(readiness: &Readiness) -> &[String] {
 <tr><th scope="col">Name</th><th scope="col">Issuer</th><th scope="col">Metadata fetched</th><th scope="col">Keys fetched</th></tr>
 {% for provider in status.providers %}<tr><th scope="row">{{ provider.name }}</th><td>{{ provider.issuer }}</td><td>{{ self.time_if_known(provider.metadata_fetched) }}</td><td>{{ self.time_if_known(provider.keys_fetched) }}</td></tr>
 {% endfor %}</table>
+<table><caption>Upstreams</caption>
+<tr><th scope="col">Name</th><th scope="col">Requests under way</th><th scope="col">Refused</th><th scope="col">Connections failed</th><th scope="col">Addresses</th></tr>
+{% for upstream in status.upstreams %}<tr><th scope="row">{{ upstream.name }}</th><td>{{ upstream.requests_in_flight }} of {{ upstream.max_requests }}</td><td>{{ upstream.refused }}</td><td>{{ upstream.connect_failures }}</td><td>{% for address in upstream.addresses %}{{ address.number }}: {% if address.is_in %}in{% else %}out{% endif %}, {{ address.requests_in_flight }} under way{% if !loop.last %}; {% endif %}{% else %}none known{% endfor %}</td></tr>
+{% endfor %}</table>
 <table><caption>Keys</caption>
 <tr><th scope="col">Purpose</th><th scope="col">Id</th><th scope="col">State</th><th scope="col">Used from</th><th scope="col">Accepted until</th></tr>
 {% for key in status.keys %}<tr><th scope="row">{{ key.purpose }}</th><td>{{ key.id }}</td><td>{{ key.state.as_str() }}</td><td>{{ self.time(key.active_from) }}</td><td>{{ self.time_if_known(key.retire_after) }}</td></tr>
@@ -311,6 +346,14 @@ pub(super) mod tests {
                 metadata_fetched: Some(now),
                 keys_fetched: None,
             }],
+            upstreams: vec![UpstreamStatus {
+                name: "app".to_owned(),
+                requests_in_flight: 3,
+                max_requests: 2000,
+                refused: 1,
+                connect_failures: 4,
+                addresses: vec![AddressStatus { number: 0, is_in: false, requests_in_flight: 3 }],
+            }],
             keys: KeyStatus::of_ring("cookie", &ring.unwrap(), now),
             revocations: RevocationStatus { entries: 7, known_since: now - 2 * hour },
             sessions: SessionStatus { idle: hour / 2, absolute: 2 * hour },
@@ -360,6 +403,11 @@ pub(super) mod tests {
         assert_eq!((json["uptime_seconds"].as_u64(), json["generation"].as_u64()), (Some(90), Some(3)));
         assert_eq!(json["providers"][0]["metadata_fetched"], "2026-09-21T14:13:20.000Z");
         assert!(json["providers"][0]["keys_fetched"].is_null());
+        let upstream = &json["upstreams"][0];
+        assert_eq!(
+            (upstream["name"].as_str(), upstream["addresses"][0]["in"].as_bool()),
+            (Some("app"), Some(false))
+        );
         assert_eq!(json["revocations"]["known_since"], "2026-09-21T12:13:20.000Z");
         assert_eq!(
             (json["sessions"]["idle_seconds"].as_u64(), json["clock"]["stepped"].as_bool()),

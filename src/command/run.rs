@@ -27,9 +27,7 @@ use crate::health::LiveHealth;
 use crate::snapshot::{Live, LoadError, Snapshot};
 use crate::telemetry::{GuardObserver, Operational, OperationalError, Telemetry, VARIABLE};
 use crate::upkeep::Upkeep;
-
-/// How often a request is tried again at an upstream.
-const MAX_RETRIES: usize = 2;
+use crate::upstream::MAX_TRIES;
 
 /// Idle connections to upstreams that are kept, for each thread.
 const UPSTREAM_POOL: usize = 512;
@@ -143,7 +141,7 @@ fn server_conf(configuration: &Configuration) -> ServerConf {
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
     ServerConf {
         threads,
-        max_retries: MAX_RETRIES,
+        max_retries: MAX_TRIES,
         upstream_keepalive_pool_size: UPSTREAM_POOL,
         // The drain is over when the proxy is told to stop.
         grace_period_seconds: Some(0),

@@ -44,12 +44,14 @@ fn tell(visit: &Visit<'_>, session: &Session) {
         else {
             continue;
         };
-        let Some(peer) = visit.snapshot.upstreams.peer(&route.upstream.name) else { continue };
+        let Some((peer, authority)) = visit.snapshot.upstreams.peer_of(&route.upstream.name, session) else {
+            continue;
+        };
         let errand = Errand {
             upstream: route.upstream.name.clone(),
             target: logout.target.clone(),
             post: logout.post,
-            host: host_of(route, visit),
+            host: host_of(route, authority, visit),
             cookies,
         };
         visit.live.errands.send(errand, peer);
@@ -57,10 +59,10 @@ fn tell(visit: &Visit<'_>, session: &Session) {
 }
 
 /// The `Host` that the app sees on this route.
-fn host_of(route: &Route, visit: &Visit<'_>) -> String {
+fn host_of(route: &Route, authority: String, visit: &Visit<'_>) -> String {
     match &route.host {
         UpstreamHost::Keep => visit.host.origin.authority(),
-        UpstreamHost::Upstream => format!("{}:{}", route.upstream.host, route.upstream.port),
+        UpstreamHost::Upstream => authority,
         UpstreamHost::Named(name) => name.clone(),
     }
 }

@@ -20,10 +20,11 @@ use super::app_session::AppSessionHeld;
 use super::arrival::Arrival;
 use crate::snapshot::{Live, Snapshot};
 
-/// Makes `request`, a copy of the client's, what the app gets.
+/// Makes `request`, a copy of the client's, what the app gets. `upstream`: the app's own `host:port`.
 pub(super) fn write(
     request: &mut RequestHeader,
     permit: &Permit,
+    upstream: &str,
     arrival: &Arrival,
     own_session: Option<&AppSessionHeld>,
     snapshot: &Snapshot,
@@ -32,7 +33,7 @@ pub(super) fn write(
     take_away(request, snapshot);
     write_cookies(request, own_session)?;
     write_target(request, permit)?;
-    write_origin(request, permit, arrival)?;
+    write_origin(request, permit, upstream, arrival)?;
     write_identity(request, permit, snapshot, live)?;
     match &permit.route().signature {
         Some(plan) => sign(request, plan, permit, snapshot, live),
@@ -156,7 +157,12 @@ fn write_target(request: &mut RequestHeader, permit: &Permit) -> Result<()> {
 }
 
 /// `Host`, and where the request came from (RFC 7239), in our own words.
-fn write_origin(request: &mut RequestHeader, permit: &Permit, arrival: &Arrival) -> Result<()> {
+fn write_origin(
+    request: &mut RequestHeader,
+    permit: &Permit,
+    upstream: &str,
+    arrival: &Arrival,
+) -> Result<()> {
     let host = permit.request().host();
     let proto = if arrival.is_secure() { "https" } else { "http" };
     // The scheme's default port is folded (RT-6): an app compares one spelling, and signatures cover it.
@@ -165,10 +171,9 @@ fn write_origin(request: &mut RequestHeader, permit: &Permit, arrival: &Arrival)
         Some(port) if port != default => format!("{}:{port}", host.name),
         Some(_) | None => host.name.clone(),
     };
-    let upstream = &permit.route().upstream;
     let sent = match &permit.route().host {
         UpstreamHost::Keep => asked.clone(),
-        UpstreamHost::Upstream => format!("{}:{}", upstream.host, upstream.port),
+        UpstreamHost::Upstream => upstream.to_owned(),
         UpstreamHost::Named(name) => name.clone(),
     };
     request.insert_header(HOST, sent)?;

@@ -16,6 +16,7 @@ use prometheus::{
 };
 
 use super::LogWriter;
+use crate::admin::UpstreamStatus;
 use crate::provider::{Call, Calls, Outcome};
 
 /// The media type of [`Metrics::render`].
@@ -55,6 +56,11 @@ pub struct Metrics {
     revocation_key_lacking: IntGauge,
     revocation_alarms: IntCounterVec,
     provider_calls: IntCounterVec,
+    upstream_in: IntGaugeVec,
+    upstream_in_flight: IntGaugeVec,
+    upstream_failures: IntCounterVec,
+    upstream_requests: IntGaugeVec,
+    upstream_refused: IntCounterVec,
     key_age: IntGaugeVec,
     key_active_from: IntGaugeVec,
     generation: IntGauge,
@@ -151,6 +157,31 @@ impl Metrics {
                 &["kind"],
             ),
             provider_calls: made.counters("provider_calls_total", "Calls to the provider.", &["provider", "call", "outcome"]),
+            upstream_in: made.gauges(
+                "upstream_address_in",
+                "1 while an address of an upstream gets requests, 0 while it is out; addresses by number.",
+                &["upstream", "address"],
+            ),
+            upstream_in_flight: made.gauges(
+                "upstream_address_requests_in_flight",
+                "Requests under way at an address of an upstream.",
+                &["upstream", "address"],
+            ),
+            upstream_failures: made.counters(
+                "upstream_connect_failures_total",
+                "Connections to an upstream that could not be made, since its addresses are known.",
+                &["upstream"],
+            ),
+            upstream_requests: made.gauges(
+                "upstream_requests_in_flight",
+                "Requests under way at an upstream.",
+                &["upstream"],
+            ),
+            upstream_refused: made.counters(
+                "upstream_refused_total",
+                "Requests that were refused because an upstream had as many under way as it may.",
+                &["upstream"],
+            ),
             key_age: made.gauges("key_age_seconds", "How long the key of a purpose has been in use.", &["purpose"]),
             key_active_from: made.gauges(
                 "key_active_from_seconds",
@@ -278,6 +309,26 @@ impl Metrics {
             for outcome in Outcome::ALL {
                 let labels = [provider, call.as_str(), outcome.as_str()];
                 advance(&self.provider_calls.with_label_values(&labels), calls.total(call, outcome));
+            }
+        }
+    }
+
+    /// The upstreams, by name and number of their addresses; before [`render`](Self::render).
+    pub(crate) fn upstreams(&self, upstreams: &[UpstreamStatus]) {
+        let _one = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+        // Addresses come and go.
+        self.upstream_in.reset();
+        self.upstream_in_flight.reset();
+        for upstream in upstreams {
+            let name = upstream.name.as_str();
+            self.upstream_requests.with_label_values(&[name]).set(signed(upstream.requests_in_flight as u64));
+            advance(&self.upstream_refused.with_label_values(&[name]), upstream.refused);
+            advance(&self.upstream_failures.with_label_values(&[name]), upstream.connect_failures);
+            for address in &upstream.addresses {
+                let labels = [name, &address.number.to_string()];
+                self.upstream_in.with_label_values(&labels).set(address.is_in.into());
+                let in_flight = signed(address.requests_in_flight as u64);
+                self.upstream_in_flight.with_label_values(&labels).set(in_flight);
             }
         }
     }

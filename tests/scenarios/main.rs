@@ -21,6 +21,7 @@ mod routes;
 mod session;
 mod signature;
 mod uncertain;
+mod upstreams;
 
 /// The lines of a corpus, its comments left out and its escapes resolved.
 fn corpus(text: &str) -> Vec<String> {

@@ -197,18 +197,36 @@ record! {
 record! {
     /// An app.
     RawUpstream {
-        /// `http://host:port` or `https://host:port`
-        required url: String,
+        /// `http://host:port` or `https://host:port`; a name stands for all its addresses
+        optional url: String,
+        /// several such, instead of `url`
+        optional urls: List<String>,
         /// a PEM file of the CAs to trust, instead of the system's
         optional ca_file: PathBuf,
+        /// the gateway's own certificate for this app, a PEM file with its chain
+        optional client_certificate: PathBuf,
+        /// the key of `client_certificate`, a PEM file that others cannot read
+        optional client_key: PathBuf,
+        /// the name that the app's certificate is for, if not the host in `url`
+        optional server_name: String,
+        /// which address gets the next request: `round_robin` (default) or `least_loaded`
+        optional balance: RawBalance,
+        /// whether a session's requests stay at one address: `none` (default) or `session`
+        optional affinity: RawAffinity,
+        /// how addresses are checked; without it, only by the connections that fail
+        optional health: RawHealth,
+        /// the most requests under way at all addresses together; 2000 by default
+        optional max_requests: usize,
         /// time to connect, handshake included; 3s by default
         optional connect_timeout: Duration,
-        /// time between two reads of a reply; 60s by default
+        /// time to the first byte of a reply, and between two reads of it; 60s by default
         optional read_timeout: Duration,
         /// the cookies in which the app keeps a session of its own, such as `JSESSIONID` or `ASPSESSIONID*`: held inside the person's session here, and never given to another
         optional app_cookies: List<String>,
         /// what the gateway asks the app for, with the app's cookies, when the person's session ends
         optional app_logout: RawAppLogout,
+        /// time for a whole request, from its being passed on to the end of the reply; 1h by default
+        optional total_timeout: Duration,
     }
 }
 
@@ -219,6 +237,24 @@ record! {
         required path: String,
         /// `GET` (default), or `POST` without a body
         optional method: RawAppLogoutMethod,
+    }
+}
+
+record! {
+    /// How an app's addresses are checked.
+    RawHealth {
+        /// a path that is asked for with GET, without any identity; without it, connecting is enough
+        optional path: String,
+        /// the statuses that mean health; 200 by default
+        optional status: List<usize>,
+        /// time between two checks of an address; 10s by default
+        optional interval: Duration,
+        /// time for one check; 2s by default
+        optional timeout: Duration,
+        /// after so many failures in a row an address is out; 3 by default
+        optional failures: usize,
+        /// after so many successes in a row it is in again; 2 by default
+        optional successes: usize,
     }
 }
 
@@ -337,6 +373,14 @@ choice! {
 choice! {
     /// What happens while the view of ended sessions is stale.
     RawStaleness { "strict" => Strict, "available" => Available, }
+}
+choice! {
+    /// Which address gets the next request.
+    RawBalance { "round_robin" => RoundRobin, "least_loaded" => LeastLoaded, }
+}
+choice! {
+    /// Whether a session's requests stay at one address.
+    RawAffinity { "none" => None, "session" => Session, }
 }
 choice! {
     /// Who decides about caching.

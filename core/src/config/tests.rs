@@ -128,7 +128,7 @@ fn keys_are_known_once_and_there() {
         ),
         ("    client_id: demo\n", "", &["10:5: `client_id` is missing"]),
         ("version: 1\n", "", &["1:1: `version` is missing"]),
-        ("  app: {url: \"http://127.0.0.1:8083\"}", "  app: {}", &["13:8: `url` is missing"]),
+        ("  app: {url: \"http://127.0.0.1:8083\"}", "  app: {}", &["13:3: nothing says where this app is"]),
         ("keys: keys", "keys: keys\n<<: {threads: 2}", &["7:1: unknown key `<<`"]),
         ("keys: keys", "keys: keys\n? [a, b]\n: 1", &["7:3: a key is a word", "7:3: unknown key ``"]),
     ]);
@@ -500,12 +500,57 @@ fn hosts_and_apps_are_addresses_and_nothing_more() {
         (
             "\"http://127.0.0.1:8083\"",
             "\"http://app\", ca_file: /nowhere/ca",
-            &["13:37: this file cannot be read", "13:37: `ca_file` has no effect on plain http"],
+            &["13:37: `ca_file` has no effect on plain http", "13:37: this file cannot be read"],
         ),
         (
             "\"http://127.0.0.1:8083\"",
             "\"http://app\", connect_timeout: 0ms",
             &["13:45: `0ms` is out of bounds"],
+        ),
+        (
+            "url: \"http://127.0.0.1:8083\"",
+            "url: \"http://app\", urls: [\"http://other\"]",
+            &["13:34: `url` stands on line 13 already"],
+        ),
+        (
+            "url: \"http://127.0.0.1:8083\"",
+            "urls: [\"http://app\", \"https://other\", \"http://APP:80\"]",
+            &["13:30: one app is plain http at one address", "13:47: `http://APP:80` is there twice"],
+        ),
+        ("url: \"http://127.0.0.1:8083\"", "urls: []", &["13:15: an empty list stands where"]),
+        (
+            "\"http://127.0.0.1:8083\"",
+            "\"http://app\", server_name: app.test, client_key: /nowhere",
+            &[
+                "13:41: `server_name` has no effect on plain http",
+                "13:63: `client_key` has no effect",
+                "13:63: a client certificate needs both",
+            ],
+        ),
+        (
+            "\"http://127.0.0.1:8083\"",
+            "\"https://app\", server_name: \"app.test:1\"",
+            &["13:42: `app.test:1` is no host name"],
+        ),
+        (
+            "\"http://127.0.0.1:8083\"",
+            "\"http://app\", health: {path: health, status: [99], interval: 10ms, failures: 0}",
+            &[
+                "13:43: `health` is no path",
+                "13:60: `99` is out of bounds",
+                "13:75: `10ms` is out of bounds",
+                "13:91: `0` is out of bounds",
+            ],
+        ),
+        (
+            "\"http://127.0.0.1:8083\"",
+            "\"http://app\", health: {status: [200]}",
+            &["13:45: `status` has no effect without `path`"],
+        ),
+        (
+            "\"http://127.0.0.1:8083\"",
+            "\"http://app\", max_requests: 0, balance: random",
+            &["13:42: `0` is out of bounds", "13:54: `random` is not known here"],
         ),
         (
             "        upstream: app\n",

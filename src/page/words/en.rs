@@ -163,6 +163,16 @@ pub(super) fn words(page: &Page) -> Words {
             "We waited, but the service you want to use has not answered. Nothing is wrong on your side.",
             TRY_AND_LOOK,
         ),
+        Page::AppBusy { retry_after_seconds } => Words::new(
+            "Many are using the service right now",
+            "The service you want to use cannot take more at the moment. Nothing is wrong on your side.",
+            try_again_in(retry_after_seconds),
+        ),
+        Page::TooLarge => Words::new(
+            "What you sent is too large",
+            "The service does not take as much at once.",
+            "Send less, for example a smaller file.",
+        ),
         Page::InternalError => Words::new(
             "Something went wrong on our side",
             "There was an error. Nothing is wrong on your side.",

@@ -162,6 +162,16 @@ pub(super) fn words(page: &Page) -> Words {
             "Vi har ventet, men tjenesten du skal bruke, har ikke svart. Det er ikke noe galt hos deg.",
             TRY_AND_LOOK,
         ),
+        Page::AppBusy { retry_after_seconds } => Words::new(
+            "Mange bruker tjenesten akkurat nå",
+            "Tjenesten du skal bruke, kan ikke ta imot flere i øyeblikket. Det er ikke noe galt hos deg.",
+            try_again_in(retry_after_seconds),
+        ),
+        Page::TooLarge => Words::new(
+            "Det du sendte, er for stort",
+            "Tjenesten tar ikke imot så mye på en gang.",
+            "Send mindre, for eksempel en mindre fil.",
+        ),
         Page::InternalError => Words::new(
             "Noe gikk galt hos oss",
             "Det har oppstått en feil. Det er ikke noe galt hos deg.",

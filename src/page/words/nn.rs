@@ -162,6 +162,16 @@ pub(super) fn words(page: &Page) -> Words {
             "Vi har venta, men tenesta du skal bruke, har ikkje svart. Det er ikkje noko gale hos deg.",
             TRY_AND_LOOK,
         ),
+        Page::AppBusy { retry_after_seconds } => Words::new(
+            "Mange bruker tenesta akkurat no",
+            "Tenesta du skal bruke, kan ikkje ta imot fleire no. Det er ikkje noko gale hos deg.",
+            try_again_in(retry_after_seconds),
+        ),
+        Page::TooLarge => Words::new(
+            "Det du sende, er for stort",
+            "Tenesta tek ikkje imot så mykje på ein gong.",
+            "Send mindre, til dømes ei mindre fil.",
+        ),
         Page::InternalError => Words::new(
             "Noko gjekk gale hos oss",
             "Det har oppstått ein feil. Det er ikkje noko gale hos deg.",

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use super::http::{Head, read_body, read_head};
+use super::process::await_that;
 
 /// One request as it arrived.
 #[derive(Clone, Debug)]
@@ -55,6 +56,9 @@ struct State {
     received: Mutex<Vec<Received>>,
     replies: Mutex<HashMap<String, Vec<u8>>>,
     sessions: Mutex<Option<Sessions>>,
+    connections: Mutex<Vec<TcpStream>>,
+    held: Mutex<bool>,
+    released: Condvar,
     over: AtomicBool,
 }
 
@@ -101,6 +105,22 @@ fn page_of(owner: &str, fields: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// Counts the requests of an app that somebody else holds.
+#[derive(Clone)]
+pub(crate) struct Tally(Arc<State>);
+
+impl Tally {
+    pub(crate) fn count(&self) -> usize {
+        self.0.received.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+impl std::fmt::Debug for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Tally").field(&self.count()).finish()
+    }
+}
+
 impl App {
     /// Listens on a free port.
     pub(crate) fn start() -> Self {
@@ -140,7 +160,36 @@ impl App {
         self.received().pop().expect("the app has received something")
     }
 
+    /// Its count, for the world that judges.
+    pub(crate) fn tally(&self) -> Tally {
+        Tally(Arc::clone(&self.state))
+    }
+
+    /// Keeps requests without a reply until they are released.
+    pub(crate) fn hold(&self) {
+        *self.state.held.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    /// Replies to whoever waits.
+    pub(crate) fn release(&self) {
+        *self.state.held.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.state.released.notify_all();
+    }
+
+    /// Dies: nobody listens any more, and every connection is closed.
+    pub(crate) fn stop(&self) {
+        self.state.over.store(true, Ordering::Relaxed);
+        self.release();
+        // The thread waits for a connection.
+        let _ = TcpStream::connect(self.address);
+        for connection in self.state.connections.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+        await_that("the app is gone", || TcpStream::connect(self.address).is_err().then_some(()));
+    }
+
     /// Answers requests for a path, whatever their query, with this: status line, fields, empty line, body.
+    /// Without anything the connection is closed instead.
     pub(crate) fn reply(&self, path: &str, reply: impl Into<Vec<u8>>) {
         let mut replies = self.state.replies.lock().unwrap_or_else(PoisonError::into_inner);
         replies.insert(path.to_owned(), reply.into());
@@ -172,6 +221,7 @@ impl App {
 impl Drop for App {
     fn drop(&mut self) {
         self.state.over.store(true, Ordering::Relaxed);
+        self.release();
         // The thread waits for a connection.
         let _ = TcpStream::connect(self.address);
     }
@@ -179,7 +229,12 @@ impl Drop for App {
 
 impl State {
     fn serve(&self, mut stream: TcpStream) {
+        let connection = stream.try_clone().unwrap();
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         while let Some(raw) = read_head(&mut stream) {
+            if self.over.load(Ordering::Relaxed) {
+                return;
+            }
             let head = Head::parse(&raw);
             let body = read_body(&mut stream, &head, false);
             let received = Received { raw, head, body };
@@ -194,6 +249,12 @@ impl State {
             let reply = reply.or(own);
             let is_head = received.head.start.starts_with("HEAD ");
             self.received.lock().unwrap_or_else(PoisonError::into_inner).push(received);
+            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            drop(self.released.wait_while(held, |held| *held).unwrap_or_else(PoisonError::into_inner));
+            if reply.as_ref().is_some_and(Vec::is_empty) {
+                let _ = stream.shutdown(Shutdown::Both);
+                return;
+            }
             let body: &[u8] = if is_head { b"" } else { b"the app's page" };
             let usual =
                 [b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\n", body].concat();

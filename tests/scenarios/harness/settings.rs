@@ -1,5 +1,7 @@
 //! The configuration file of a world: the demo's routes, and what a scenario changes.
 
+use super::app::{App, Tally};
+
 /// What a scenario may change before its world starts, or before a reload.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -13,6 +15,8 @@ pub(crate) struct Settings {
     pub(crate) routes: Vec<String>,
     /// Further upstreams, one for each line, in flow style.
     pub(crate) upstreams: Vec<String>,
+    /// Apps besides the world's own, whose requests count too.
+    pub(crate) others: Vec<Tally>,
     /// Further hosts: lines of the list, indented by two.
     pub(crate) hosts: String,
     /// Whether the simulator runs when the gateway starts.
@@ -41,6 +45,7 @@ impl Default for Settings {
             provider: Vec::new(),
             routes: routes.map(str::to_owned).to_vec(),
             upstreams: Vec::new(),
+            others: Vec::new(),
             hosts: String::new(),
             provider_is_up: true,
             app: String::new(),
@@ -75,6 +80,18 @@ impl Settings {
     pub(crate) fn app(mut self, key: &str) -> Self {
         self.app.push_str(", ");
         self.app.push_str(key);
+        self
+    }
+
+    /// With one more upstream.
+    pub(crate) fn upstream(mut self, line: impl Into<String>) -> Self {
+        self.upstreams.push(line.into());
+        self
+    }
+
+    /// With apps whose requests count too.
+    pub(crate) fn also<'a>(mut self, apps: impl IntoIterator<Item = &'a App>) -> Self {
+        self.others.extend(apps.into_iter().map(App::tally));
         self
     }
 
