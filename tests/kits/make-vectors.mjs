@@ -1,0 +1,355 @@
+// Writes deploy/verify/vectors/*.json: requests, with what every kit must say of them.
+//
+// Usage: node tests/kits/make-vectors.mjs
+//
+// Its keys are of this file and of no gateway. It signs by RFC 9421 and RFC 7515 on its own, with Node's
+// cryptography: nothing of the gateway or of a kit is used, so that a mistake of theirs shows.
+
+import { createHash, createHmac, createPrivateKey, createPublicKey, sign } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+
+const folder = new URL('../../deploy/verify/vectors/', import.meta.url);
+const CREATED = 1790000000;
+const NOW = CREATED + 5;
+const FNR = '17838534171';
+const base64url = (bytes) => Buffer.from(bytes).toString('base64url');
+const sha256 = (bytes) => createHash('sha256').update(bytes).digest();
+
+// --- keys ---------------------------------------------------------------------------------------------
+
+function ed25519(kid, seed) {
+  const der = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), sha256(seed)]);
+  const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+  const { x } = createPublicKey(key).export({ format: 'jwk' });
+  return { kid, key, jwk: { alg: 'EdDSA', crv: 'Ed25519', kid, kty: 'OKP', use: 'sig', x } };
+}
+
+function p256(kid, x, y, d) {
+  const key = createPrivateKey({ key: { kty: 'EC', crv: 'P-256', x, y, d }, format: 'jwk' });
+  return { kid, key, jwk: { alg: 'ES256', crv: 'P-256', kid, kty: 'EC', use: 'sig', x, y } };
+}
+
+const secret = (kid, text) => ({ kid, secret: sha256(text) });
+
+const KEYS = {
+  ed: ed25519('a0000001', 'for vectors only'),
+  edNext: ed25519('a0000002', 'for vectors only, after a rotation'),
+  edForeign: ed25519('a0000001', 'of somebody else'),
+  ec: p256('b0000001', 'f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU',
+    'x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0', 'jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI'),
+  jwt: p256('c0000001', 'fUZCK_o5a9BHa32eS5WO6uWDsTMFpu9GaPGpEswSmME',
+    'vxYFJYtFHrb7Rgqcg2mvtKuziX72u0LUTlwX-aeMBe4', 'GcC8gGwM5_ttfHzdUsqWljA1J9f_6c3HwKegYcDXaHo'),
+  mac: secret('d0000001', 'for vectors only'),
+  macNext: secret('d0000002', 'for vectors only, after a rotation'),
+  macForeign: secret('d0000001', 'of another app'),
+};
+
+// --- what an app is told to expect ----------------------------------------------------------------------
+
+const published = [KEYS.ed, KEYS.edNext, KEYS.ec, KEYS.jwt].map((key) => key.jwk);
+const secrets = Object.fromEntries([KEYS.mac, KEYS.macNext].map((key) => [key.kid, base64url(key.secret)]));
+const assertion = { algorithm: 'ES256', issuer: 'https://app.example', keys: published };
+const CONFIGS = {
+  ed25519: { audience: 'app', signature: { algorithm: 'ed25519', keys: published } },
+  ecdsa: { audience: 'app', signature: { algorithm: 'ecdsa-p256-sha256', keys: published } },
+  hmac: { audience: 'app', signature: { algorithm: 'hmac-sha256', secrets } },
+  nonces: { audience: 'app', signature: { algorithm: 'ed25519', keys: published, nonces: true } },
+  digest: { audience: 'app', signature: { algorithm: 'ed25519', keys: published, content_digest: true } },
+  both: { audience: 'app', signature: { algorithm: 'ed25519', keys: published }, assertion },
+  assertion: { audience: 'app', assertion },
+};
+
+// --- the gateway's part ---------------------------------------------------------------------------------
+
+const IDENTITY = [
+  ['X-Identity-Kind', 'national'],
+  ['X-Identity-Fnr', FNR],
+  ['X-Identity-Loa', 'high'],
+  ['X-Identity-Acr', 'idporten-loa-high'],
+  ['X-Identity-Subject', 'mX0c2b1m0J3w6Zf4yV9sR8kQ7hL5tN1pD2aB3cE4fG5'],
+  ['X-Identity-Session', 'c2Vzc2lvbi1vZi10aGUtYXBw'],
+  ['X-Identity-Family-Name', '%C3%85s 100%25'],
+];
+
+const request = (over = {}) => ({
+  method: 'GET',
+  target: '/signed/a%20b?x=1&y=%2F',
+  host: 'app.example',
+  headers: IDENTITY,
+  ...over,
+});
+
+const SIGNERS = {
+  'ed25519': (key, base) => sign(null, Buffer.from(base), key.key),
+  'ecdsa-p256-sha256': (key, base) => sign('sha256', Buffer.from(base), { key: key.key, dsaEncoding: 'ieee-p1363' }),
+  'hmac-sha256': (key, base) => createHmac('sha256', key.secret).update(base).digest(),
+};
+
+// A request as it leaves the gateway. `over` changes what the gateway would do.
+function signed(given, over = {}) {
+  const made = {
+    algorithm: 'ed25519', key: KEYS.ed, created: CREATED, life: 30, label: 'portvakt', tag: 'portvakt',
+    nonce: base64url(sha256(given.target).subarray(0, 16)), audience: 'app', leave: [], before: '',
+    ...over,
+  };
+  made.alg ??= made.algorithm;
+  const { method, target, host } = given;
+  const fields = [...given.headers, ['X-Portvakt-Audience', made.audience]];
+  if (given.digest) fields.push(['Content-Digest', given.digest]);
+  const mark = target.indexOf('?');
+  const components = [
+    ['@method', method],
+    ['@authority', host.toLowerCase()],
+    ['@path', mark < 0 ? target : target.slice(0, mark)],
+    ['@query', mark < 0 ? '?' : target.slice(mark)],
+    ...fields.map(([name, value]) => [name.toLowerCase(), value]),
+  ].filter(([name]) => !made.leave.includes(name));
+  const list = components.map(([name]) => `"${name}"`).join(' ');
+  const parameters = [
+    ['created', made.created], ['expires', made.created === null ? null : made.created + made.life],
+    ['nonce', made.nonce && `"${made.nonce}"`], ['alg', made.alg && `"${made.alg}"`],
+    ['keyid', `"${made.kid ?? made.key.kid}"`], ['tag', made.tag && `"${made.tag}"`],
+  ].filter(([name, value]) => value !== null && !(made.without ?? []).includes(name));
+  const input = `(${list})${parameters.map(([name, value]) => `;${name}=${value}`).join('')}`;
+  const base = [...components.map(([name, value]) => `"${name}": ${value}`), `"@signature-params": ${input}`];
+  const signature = SIGNERS[made.algorithm](made.key, base.join('\n'));
+  return {
+    ...given,
+    headers: [
+      ...fields,
+      ['Signature-Input', `${made.label}=${input}`],
+      ['Signature', `${made.label}=:${signature.toString('base64')}:`],
+    ],
+  };
+}
+
+function jwt(over = {}, header = {}, key = KEYS.jwt) {
+  const claims = {
+    iss: 'https://app.example', aud: 'app', sub: 'mX0c2b1m0J3w6Zf4yV9sR8kQ7hL5tN1pD2aB3cE4fG5', iat: CREATED,
+    exp: CREATED + 60, jti: 'anNvbiB0b2tlbiBpZA', kind: 'national', fnr: FNR, loa: 'high',
+    acr: 'idporten-loa-high', amr: ['BankID'], session: 'c2Vzc2lvbi1vZi10aGUtYXBw', provider: 'idporten',
+    family_name: 'Ås 100%', ...over,
+  };
+  return compact({ alg: 'ES256', kid: 'c0000001', typ: 'JWT', ...header }, JSON.stringify(claims), key);
+}
+
+function compact(header, payload, key) {
+  const input = `${base64url(JSON.stringify(header))}.${base64url(payload)}`;
+  const made = {
+    ES256: () => SIGNERS['ecdsa-p256-sha256'](key, input),
+    EdDSA: () => SIGNERS['ed25519'](key, input),
+    HS256: () => SIGNERS['hmac-sha256'](key, input),
+    none: () => Buffer.alloc(0),
+  }[header.alg]();
+  return `${input}.${base64url(made)}`;
+}
+
+const withAssertion = (token, over = {}) =>
+  request({ headers: [...IDENTITY, ['X-Identity-Assertion', token]], ...over });
+const nobody = (over = {}) => request({ headers: [], ...over });
+
+// --- changes on the way ---------------------------------------------------------------------------------
+
+const is = (name) => ([other]) => other.toLowerCase() === name.toLowerCase();
+const drop = (sent, name) => ({ ...sent, headers: sent.headers.filter((header) => !is(name)(header)) });
+const add = (sent, ...headers) => ({ ...sent, headers: [...sent.headers, ...headers] });
+const put = (sent, name, change) => ({
+  ...sent,
+  headers: sent.headers.map(([other, value]) => [other, is(name)([other]) ? change(value) : value]),
+});
+const value = (sent, name) => sent.headers.find(is(name))[1];
+const digestOf = (body) => `sha-256=:${sha256(body).toString('base64')}:`;
+
+// --- the vectors ----------------------------------------------------------------------------------------
+
+const files = {};
+function vector(file, name, config, sent, expect, over = {}) {
+  const steps = (Array.isArray(sent) ? sent : [{ sent, expect }]).map((step) => ({
+    now: step.now ?? over.now ?? NOW,
+    method: step.sent.method,
+    target: step.sent.target,
+    headers: [['Host', step.sent.host], ...step.sent.headers],
+    ...(step.sent.body === undefined ? {} : { body: Buffer.from(step.sent.body).toString('base64') }),
+    // The number of the person, or null for nobody; what is rejected has neither.
+    ...(step.expect === 'reject' ? { expect: 'reject' } : { expect: 'accept', who: step.expect }),
+    // Servers that drop such a header before the kit sees it may go on as this person.
+    ...(over.dropped === undefined ? {} : { or_dropped: over.dropped }),
+  }));
+  (files[file] ??= []).push({ name, config, steps });
+}
+const good = (name, config, sent, who = FNR, over) => vector('accept', name, config, sent, who, over);
+const bad = (name, config, sent, over) => vector('reject', name, config, sent, 'reject', over);
+
+const ES = { algorithm: 'ecdsa-p256-sha256', key: KEYS.ec };
+const HS = { algorithm: 'hmac-sha256', key: KEYS.mac };
+const sent = signed(request());
+
+// Accepted.
+good('ed25519', 'ed25519', sent);
+good('ecdsa-p256-sha256', 'ecdsa', signed(request(), ES));
+good('hmac-sha256', 'hmac', signed(request(), HS));
+good('ed25519, the key of the next rotation', 'ed25519', signed(request(), { key: KEYS.edNext }));
+good('hmac-sha256, the secret of the next rotation', 'hmac', signed(request(), { ...HS, key: KEYS.macNext }));
+good('nobody is logged in', 'ed25519', signed(nobody()), null);
+good('a post', 'ed25519', signed(request({ method: 'POST', body: 'a=b' })));
+good('no query', 'ed25519', signed(request({ target: '/signed/a' })));
+good('an empty query', 'ed25519', signed(request({ target: '/signed/a?' })));
+good('a percent-encoded path', 'ed25519', signed(request({ target: '/signed/%C3%A5%2Ba~b?q=%C3%85' })));
+good('a port in the host', 'ed25519', signed(request({ host: 'app.example:8443' })));
+good('a host in capitals', 'ed25519', { ...sent, host: 'APP.Example' });
+good('the last second, with leeway', 'ed25519', sent, FNR, { now: CREATED + 40 });
+good('a clock that is ten seconds behind', 'ed25519', sent, FNR, { now: CREATED - 10 });
+good('no alg parameter', 'ed25519', signed(request(), { alg: null }));
+good('other headers beside', 'ed25519', add(sent, ['Accept', '*/*'], ['X-Requested-With', 'fetch'], ['Cookie', 'a=b; c=d']));
+good('a body under its digest', 'digest', signed(request({ method: 'POST', body: 'amount=1', digest: digestOf('amount=1') })));
+good('an empty body under its digest', 'digest', signed(request({ digest: digestOf('') })));
+good('two requests, two nonces', 'nonces', [
+  { sent, expect: FNR },
+  { sent: signed(request(), { nonce: 'YW5vdGhlciBub25jZSE' }), expect: FNR },
+]);
+good('an assertion', 'assertion', withAssertion(jwt()));
+good('an assertion with leeway', 'assertion', withAssertion(jwt()), FNR, { now: CREATED + 69 });
+good('no assertion, nobody', 'assertion', nobody(), null);
+good('a signature and an assertion', 'both', signed(withAssertion(jwt())));
+good('a signature, nobody', 'both', signed(nobody()), null);
+
+// Stripped, added, doubled.
+bad('no signature', 'ed25519', drop(drop(sent, 'Signature'), 'Signature-Input'));
+bad('no signature, nobody', 'ed25519', nobody());
+bad('no Signature', 'ed25519', drop(sent, 'Signature'));
+bad('no Signature-Input', 'ed25519', drop(sent, 'Signature-Input'));
+bad('an identity header is stripped', 'ed25519', drop(sent, 'X-Identity-Fnr'));
+bad('the kind is stripped', 'ed25519', drop(sent, 'X-Identity-Kind'));
+bad('an identity header is added', 'ed25519', add(sent, ['X-Identity-Org', '910075918']));
+bad('a number is added to nobody', 'ed25519', add(signed(nobody()), ['X-Identity-Fnr', FNR]));
+bad('an unlisted header in lower case', 'ed25519', add(signed(nobody()), ['x-identity-fnr', FNR]));
+bad('a header is doubled, the same', 'ed25519', add(sent, ['X-Identity-Fnr', FNR]));
+bad('a header is doubled, another', 'ed25519', add(sent, ['X-Identity-Fnr', '24929935140']));
+bad('a header is doubled in front', 'ed25519', { ...sent, headers: [['X-Identity-Fnr', '24929935140'], ...sent.headers] });
+bad('an underscore twin', 'ed25519', add(sent, ['X_Identity_Fnr', '24929935140']), { dropped: FNR });
+bad('an underscore twin of an absent header', 'ed25519', add(sent, ['X_Identity_Org', '910075918']), { dropped: FNR });
+bad('a twin with one underscore', 'ed25519', add(signed(nobody()), ['X-Identity_Fnr', FNR]), { dropped: null });
+bad('two Signature-Input', 'ed25519', add(sent, ['Signature-Input', value(sent, 'Signature-Input')]));
+bad('two Signature', 'ed25519', add(sent, ['Signature', value(sent, 'Signature')]));
+bad('the audience is stripped', 'ed25519', drop(sent, 'X-Portvakt-Audience'));
+
+// Changed.
+bad('another value', 'ed25519', put(sent, 'X-Identity-Fnr', () => '24929935140'));
+bad('another level', 'ed25519', put(signed(request()), 'X-Identity-Loa', () => 'substantial'));
+bad('values swapped', 'ed25519', put(put(sent, 'X-Identity-Kind', () => 'high'), 'X-Identity-Loa', () => 'national'));
+bad('another path', 'ed25519', { ...sent, target: '/signed/other?x=1&y=%2F' });
+bad('a path decoded once', 'ed25519', { ...signed(request({ target: '/signed/%61' })), target: '/signed/a' });
+bad('a path encoded once more', 'ed25519', { ...signed(request({ target: '/signed/a' })), target: '/signed/%61' });
+bad('escapes in lower case', 'ed25519', { ...signed(request({ target: '/signed/%C3%85' })), target: '/signed/%c3%85' });
+bad('another query', 'ed25519', { ...sent, target: '/signed/a%20b?x=2&y=%2F' });
+bad('a query is added', 'ed25519', { ...signed(request({ target: '/signed/a' })), target: '/signed/a?admin=1' });
+bad('the query is stripped', 'ed25519', { ...sent, target: '/signed/a%20b' });
+bad('another host', 'ed25519', { ...sent, host: 'other.example' });
+bad('another port', 'ed25519', { ...sent, host: 'app.example:8444' });
+bad('another method', 'ed25519', { ...sent, method: 'DELETE' });
+
+// Not for this app, or not now.
+bad('for another audience', 'ed25519', signed(request(), { audience: 'other' }));
+bad('another audience put in its place', 'ed25519', put(signed(request(), { audience: 'other' }), 'X-Portvakt-Audience', () => 'app'));
+bad('expired', 'ed25519', sent, { now: CREATED + 41 });
+bad('long expired', 'hmac', signed(request(), HS), { now: CREATED + 86400 });
+bad('from the future', 'ed25519', sent, { now: CREATED - 11 });
+bad('a life that nobody would give', 'ed25519', signed(request(), { life: 3600 }));
+bad('no created', 'ed25519', signed(request(), { without: ['created'] }));
+bad('no expires', 'ed25519', signed(request(), { without: ['expires'] }));
+bad('replayed', 'nonces', [{ sent, expect: FNR }, { sent, expect: 'reject' }]);
+bad('replayed later, within the leeway', 'nonces', [{ sent, expect: FNR }, { sent, now: CREATED + 40, expect: 'reject' }]);
+bad('no nonce where nonces are remembered', 'nonces', signed(request(), { nonce: null }));
+
+// Another key, algorithm, label, tag.
+bad('a key of somebody else under our kid', 'ed25519', signed(request(), { key: KEYS.edForeign }));
+bad('a kid that is not published', 'ed25519', signed(request(), { kid: 'ffffffff' }));
+bad('a key of another algorithm', 'ed25519', signed(request(), { ...ES, alg: 'ed25519' }));
+bad('an algorithm that was not agreed', 'ed25519', signed(request(), ES));
+bad('alg says another', 'ed25519', signed(request(), { alg: 'hmac-sha256' }));
+bad('the public key as a secret', 'hmac', signed(request(), { ...HS, key: { kid: 'a0000001', secret: Buffer.from(KEYS.ed.jwk.x, 'base64url') } }));
+bad('the public key as a secret where a pair was agreed', 'ed25519', signed(request(), { ...HS, key: { kid: 'a0000001', secret: Buffer.from(KEYS.ed.jwk.x, 'base64url') } }));
+bad('the secret of another app', 'hmac', signed(request(), { ...HS, key: KEYS.macForeign }));
+bad('another label', 'ed25519', signed(request(), { label: 'sig1' }));
+bad('another tag', 'ed25519', signed(request(), { tag: 'web-bot-auth' }));
+bad('no tag', 'ed25519', signed(request(), { tag: null }));
+
+// Covers too little.
+for (const name of ['@method', '@authority', '@path', '@query', 'x-portvakt-audience', 'x-identity-fnr', 'x-identity-kind']) {
+  bad(`does not cover ${name}`, 'ed25519', signed(request(), { leave: [name] }));
+}
+bad('covers nothing', 'ed25519', signed(request(), { leave: ['@method', '@authority', '@path', '@query', 'x-portvakt-audience', ...IDENTITY.map(([name]) => name.toLowerCase())] }));
+
+// Broken.
+bad('a truncated signature', 'ed25519', put(sent, 'Signature', (old) => `${old.slice(0, -9)}:`));
+bad('an empty signature', 'ed25519', put(sent, 'Signature', () => 'portvakt=::'));
+bad('a truncated mac', 'hmac', put(signed(request(), HS), 'Signature', (old) => `portvakt=:${Buffer.from(old.slice(10, -1), 'base64').subarray(0, 16).toString('base64')}:`));
+bad('a signature that is no bytes', 'ed25519', put(sent, 'Signature', () => 'portvakt="abc"'));
+bad('a signature that is not base64', 'ed25519', put(sent, 'Signature', () => 'portvakt=:%%%%:'));
+bad('an input without a list', 'ed25519', put(sent, 'Signature-Input', (old) => old.replace(/^portvakt=\([^)]*\)/, 'portvakt=1')));
+bad('a list that does not end', 'ed25519', put(sent, 'Signature-Input', (old) => old.replace(')', '')));
+bad('a component listed twice', 'ed25519', put(sent, 'Signature-Input', (old) => old.replace('("@method"', '("@method" "@method"')));
+bad('expires changed', 'ed25519', put(sent, 'Signature-Input', (old) => old.replace(`expires=${CREATED + 30}`, `expires=${CREATED + 29}`)));
+bad('an ecdsa signature of zeros', 'ecdsa', put(signed(request(), ES), 'Signature', () => `portvakt=:${Buffer.alloc(64).toString('base64')}:`));
+bad('an ecdsa signature in DER', 'ecdsa', (() => {
+  const plain = signed(request(), ES);
+  const raw = Buffer.from(value(plain, 'Signature').slice(10, -1), 'base64');
+  const integer = (bytes) => Buffer.concat([Buffer.from([2, bytes.length + (bytes[0] >> 7)]), bytes[0] >> 7 ? Buffer.from([0]) : Buffer.alloc(0), bytes]);
+  const body = Buffer.concat([integer(raw.subarray(0, 32)), integer(raw.subarray(32))]);
+  const der = Buffer.concat([Buffer.from([0x30, body.length]), body]);
+  return put(plain, 'Signature', () => `portvakt=:${der.toString('base64')}:`);
+})());
+
+// The body.
+const posted = request({ method: 'POST', body: 'amount=1', digest: digestOf('amount=1') });
+bad('a body swapped under its digest', 'digest', { ...signed(posted), body: 'amount=9' });
+bad('a body cut under its digest', 'digest', { ...signed(posted), body: 'amount=' });
+bad('a body added under its digest', 'digest', { ...signed(request({ method: 'POST', body: '', digest: digestOf('') })), body: 'amount=9' });
+bad('body and digest swapped', 'digest', put({ ...signed(posted), body: 'amount=9' }, 'Content-Digest', () => digestOf('amount=9')));
+bad('no digest', 'digest', signed(request({ method: 'POST', body: 'amount=1' })));
+bad('a digest that is not covered', 'digest', signed(posted, { leave: ['content-digest'] }));
+
+// Assertions.
+const person = (token) => withAssertion(token);
+bad('headers without an assertion', 'assertion', request());
+bad('an assertion for another app', 'assertion', person(jwt({ aud: 'other' })));
+bad('an assertion for several', 'assertion', person(jwt({ aud: ['app', 'other'] })));
+bad('an assertion by another issuer', 'assertion', person(jwt({ iss: 'https://other.example' })));
+bad('an issuer with a slash more', 'assertion', person(jwt({ iss: 'https://app.example/' })));
+bad('an expired assertion', 'assertion', person(jwt()), { now: CREATED + 71 });
+bad('an assertion from the future', 'assertion', person(jwt()), { now: CREATED - 11 });
+bad('an assertion that lives too long', 'assertion', person(jwt({ exp: CREATED + 3600 })));
+bad('an assertion without exp', 'assertion', person(jwt({ exp: undefined })));
+bad('an assertion without iat', 'assertion', person(jwt({ iat: undefined })));
+bad('an assertion without kind', 'assertion', person(jwt({ kind: undefined })));
+bad('an assertion without sub', 'assertion', person(jwt({ sub: undefined })));
+bad('alg none', 'assertion', person(jwt({}, { alg: 'none' })));
+bad('alg HS256 with the public key', 'assertion', person(jwt({}, { alg: 'HS256' }, { secret: Buffer.from(JSON.stringify(KEYS.jwt.jwk)) })));
+bad('alg EdDSA with another published key', 'assertion', person(jwt({}, { alg: 'EdDSA', kid: 'a0000001' }, KEYS.ed)));
+bad('a kid that is not published, in an assertion', 'assertion', person(jwt({}, { kid: 'ffffffff' })));
+bad('the kid of a key of another kind', 'assertion', person(jwt({}, { kid: 'a0000001' })));
+bad('an assertion with a critical extension', 'assertion', person(jwt({}, { crit: ['b64'], b64: false })));
+bad('an assertion with its key in the header', 'assertion', person(jwt({}, { kid: 'ffffffff', jwk: KEYS.jwt.jwk })));
+bad('another claim', 'assertion', person(jwt().replace(/\.([^.]+)\./, (_, payload) =>
+  `.${base64url(Buffer.from(payload, 'base64url').toString().replace(FNR, '24929935140'))}.`)));
+bad('a truncated assertion', 'assertion', person(jwt().slice(0, -4)));
+bad('two parts', 'assertion', person(jwt().split('.').slice(0, 2).join('.')));
+bad('two assertions', 'assertion', add(person(jwt()), ['X-Identity-Assertion', jwt()]));
+bad('the header says another number', 'assertion', put(person(jwt()), 'X-Identity-Fnr', () => '24929935140'));
+bad('the header says a higher level', 'assertion', put(person(jwt({ loa: 'low' })), 'X-Identity-Loa', () => 'high'));
+bad('the header says a number, the assertion none', 'assertion', person(jwt({ fnr: undefined, kind: 'eidas' })));
+bad('a number without kind and assertion', 'assertion', nobody({ headers: [['X-Identity-Fnr', FNR]] }));
+bad('an underscore twin of the assertion', 'assertion', nobody({ headers: [['X_Identity_Assertion', jwt()]] }), { dropped: null });
+bad('a valid assertion, no signature', 'both', person(jwt()));
+bad('a signature, no assertion', 'both', signed(request()));
+bad('a signature over the assertion of another app', 'both', signed(person(jwt({ aud: 'other' }))));
+bad('the assertion of another person in a signed request', 'both', put(signed(person(jwt())), 'X-Identity-Assertion', () => jwt({ fnr: '24929935140' })));
+bad('signed, but header and assertion disagree', 'both', signed(put(person(jwt()), 'X-Identity-Fnr', () => '24929935140')));
+
+mkdirSync(folder, { recursive: true });
+for (const [file, vectors] of Object.entries(files)) {
+  const used = Object.fromEntries(Object.entries(CONFIGS).filter(([name]) => vectors.some((one) => one.config === name)));
+  const text = JSON.stringify({ format: 1, configs: used, vectors }, null, 1);
+  writeFileSync(new URL(`${file}.json`, folder), `${text}\n`);
+  console.log(`${file}: ${vectors.length} vectors`);
+}

@@ -1,0 +1,171 @@
+// Runs every kit of deploy/verify with its real runtime against every vector, and once more for each fault
+// that is planted in it.
+//
+// Usage: node tests/kits/run.mjs WORK [LIVE] [KIT…]
+//   WORK  a folder for what is installed and for broken copies
+//   LIVE  vectors that were captured from a running gateway, or `-`
+//
+// A kit is a folder here with a `kit.json`:
+//   kits    name → command of a server on {port}, behind the kit in {kit}; {work} and {tests} are folders
+//   setup   commands that install the runtime's packages, once
+//   build   commands that must follow each change of the kit
+//   faults  [{name, file, find, put}]: a copy of the kit with `find` replaced must fail a vector
+// The server reads the file KIT_CONTROL for each request: {vector, now, config}.
+//
+// The last line: N kits, N vectors each, N wrong.
+
+import { spawn, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { join, resolve } from 'node:path';
+
+const [work, live = '-', ...only] = process.argv.slice(2);
+const here = resolve(import.meta.dirname);
+const kitsFolder = resolve(here, '../../deploy/verify');
+const DEADLINE = 60_000;
+
+const read = (path) => JSON.parse(readFileSync(path, 'utf8'));
+const vectors = readdirSync(join(kitsFolder, 'vectors')).map((file) => read(join(kitsFolder, 'vectors', file)));
+if (live !== '-') vectors.push(read(live));
+
+const counts = { accept: 0, reject: 0 };
+for (const vector of vectors.flatMap((file) => file.vectors)) {
+  counts[vector.steps.some((step) => step.expect === 'reject') ? 'reject' : 'accept'] += 1;
+}
+if (counts.accept < 10 || counts.reject < 45) throw new Error('too few vectors');
+
+const fill = (command, places) =>
+  command.map((word) => word.replace(/\{(\w+)\}/g, (all, name) => places[name] ?? all));
+
+function must(command, places, kit) {
+  const [program, ...words] = fill(command, places);
+  const done = spawnSync(program, words, { cwd: places.kit, encoding: 'utf8', timeout: 600_000 });
+  if (done.status !== 0) throw new Error(`${kit}: ${program} failed:\n${done.error ?? ''}${done.stdout}${done.stderr}`);
+}
+
+async function freePort() {
+  const server = createServer();
+  await new Promise((then) => server.listen(0, '127.0.0.1', then));
+  const { port } = server.address();
+  await new Promise((then) => server.close(then));
+  return port;
+}
+
+// Sends the very bytes, and reads to the end.
+function ask(port, step) {
+  const body = step.body === undefined ? null : Buffer.from(step.body, 'base64');
+  const lines = [`${step.method} ${step.target} HTTP/1.1`, ...step.headers.map(([name, value]) => `${name}: ${value}`)];
+  if (body !== null) lines.push('Content-Type: application/x-www-form-urlencoded', `Content-Length: ${body.length}`);
+  const head = Buffer.from(`${lines.join('\r\n')}\r\nConnection: close\r\n\r\n`, 'latin1');
+  return new Promise((then, fail) => {
+    const parts = [];
+    const socket = connect(port, '127.0.0.1', () => socket.write(Buffer.concat([head, body ?? Buffer.alloc(0)])));
+    socket.setTimeout(DEADLINE, () => socket.destroy(new Error('no answer')));
+    socket.on('data', (part) => parts.push(part));
+    socket.on('error', fail);
+    socket.on('close', () => then(Buffer.concat(parts).toString('latin1')));
+  });
+}
+
+async function answer(port, step) {
+  const text = await ask(port, step);
+  const status = Number(text.match(/^HTTP\/1\.[01] (\d{3})/)?.[1]);
+  if (status !== 200) return status >= 400 && status < 500 ? { expect: 'reject' } : { expect: `status ${status}` };
+  const said = JSON.parse(text.match(/\{.*\}/s)[0]);
+  const body = step.body === undefined ? '' : Buffer.from(step.body, 'base64').toString('latin1');
+  if (said.body !== body) return { expect: 'another body' };
+  return { expect: 'accept', who: said.who };
+}
+
+const same = (got, step) =>
+  (got.expect === step.expect && (got.expect !== 'accept' || got.who === step.who)) ||
+  ('or_dropped' in step && got.expect === 'accept' && got.who === step.or_dropped);
+
+async function started(server, port) {
+  const end = Date.now() + DEADLINE;
+  for (;;) {
+    if (server.exitCode !== null) throw new Error('the server ended');
+    const open = await new Promise((then) => {
+      const socket = connect(port, '127.0.0.1', () => { socket.destroy(); then(true); });
+      socket.on('error', () => then(false));
+    });
+    if (open) return;
+    if (Date.now() > end) throw new Error('the server does not listen');
+    await new Promise((then) => setTimeout(then, 50));
+  }
+}
+
+// What a server says wrong. Stops at the first when `first`.
+async function judge(name, command, places, first) {
+  const port = await freePort();
+  const control = join(places.work, `${name}.control.json`);
+  const [program, ...words] = fill(command, { ...places, port });
+  const environment = { ...process.env, KIT_CONTROL: control, KIT_FOLDER: places.kit, PORT: String(port) };
+  const server = spawn(program, words, { cwd: places.tests, env: environment, stdio: ['ignore', 'ignore', 'pipe'], detached: true });
+  let errors = '';
+  server.stderr.on('data', (part) => { errors = (errors + part).slice(-4000); });
+  const wrong = [];
+  try {
+    await started(server, port);
+    for (const [number, file] of vectors.entries()) {
+      for (const vector of file.vectors) {
+        for (const [index, step] of vector.steps.entries()) {
+          const content = { vector: `${number}: ${vector.name}`, now: step.now, config: file.configs[vector.config] };
+          writeFileSync(`${control}.new`, JSON.stringify(content));
+          renameSync(`${control}.new`, control);
+          const got = await answer(port, step);
+          if (!same(got, step)) wrong.push(`${vector.name}, step ${index + 1}: ${JSON.stringify(got)}`);
+          if (wrong.length > 0 && first) return wrong;
+        }
+      }
+    }
+  } catch (error) {
+    throw new Error(`${name}: ${error.message}\n${errors}`);
+  } finally {
+    if (server.exitCode === null) {
+      process.kill(-server.pid, 'SIGKILL');
+      await new Promise((then) => server.once('close', then));
+    }
+  }
+  return wrong;
+}
+
+const folders = readdirSync(here).filter((name) => existsSync(join(here, name, 'kit.json')));
+let [kits, total, missed] = [0, 0, 0];
+for (const folder of folders.filter((name) => only.length === 0 || only.includes(name))) {
+  const { kits: servers, setup, build = [], faults } = read(join(here, folder, 'kit.json'));
+  const places = { work: resolve(work, folder), tests: join(here, folder), kit: join(kitsFolder, folder) };
+  const done = join(places.work, 'installed.json');
+  if (!existsSync(done) || readFileSync(done, 'utf8') !== JSON.stringify(setup)) {
+    console.log(`${folder}: installing its runtime's packages`);
+    mkdirSync(places.work, { recursive: true });
+    for (const command of setup) must(command, places, folder);
+    writeFileSync(done, JSON.stringify(setup));
+  }
+  for (const command of build) must(command, places, folder);
+  for (const [name, command] of Object.entries(servers)) {
+    const wrong = await judge(name, command, places, false);
+    kits += 1;
+    total += wrong.length;
+    console.log(`${name}: ${wrong.length} wrong`);
+    for (const one of wrong) console.log(`  ${one}`);
+    for (const fault of faults) {
+      const copy = join(places.work, 'fault');
+      rmSync(copy, { recursive: true, force: true });
+      cpSync(places.kit, copy, { recursive: true });
+      const file = join(copy, fault.file);
+      const text = readFileSync(file, 'utf8');
+      if (!text.includes(fault.find)) throw new Error(`${name}: nothing to plant in ${fault.file}: ${fault.find}`);
+      writeFileSync(file, text.replaceAll(fault.find, fault.put));
+      const broken = { ...places, kit: copy };
+      for (const step of build) must(step, broken, folder);
+      const caught = await judge(name, command, broken, true);
+      if (caught.length === 0) missed += 1;
+      console.log(`  ${fault.name}: ${caught.length === 0 ? 'NOT CAUGHT' : `caught by “${caught[0].split(', step')[0]}”`}`);
+    }
+  }
+}
+const each = vectors.reduce((sum, file) => sum + file.vectors.length, 0);
+if (missed > 0) console.log(`${missed} planted faults were not caught`);
+console.log(`${kits} kits, ${each} vectors each, ${total} wrong`);
+process.exitCode = total + missed > 0 || kits === 0 ? 1 : 0;
