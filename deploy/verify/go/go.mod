@@ -1,0 +1,3 @@
+module portvakt.no/verify
+
+go 1.21

@@ -1,0 +1,20 @@
+<?php
+
+// An application behind the kit, for `php -S`. See ../run.mjs for KIT_CONTROL.
+
+declare(strict_types=1);
+
+require getenv('KIT_FOLDER') . '/portvakt_verify.php';
+
+$control = json_decode(file_get_contents(getenv('KIT_CONTROL')), true);
+if (!empty($control['config']['signature']['nonces'])) {
+    // A folder of its own for each vector.
+    $folder = getenv('KIT_CONTROL') . '.' . getenv('PORT') . '.' . hash('crc32', $control['vector']);
+    if (!is_dir($folder)) {
+        mkdir($folder, 0700);
+    }
+    $control['config']['signature']['nonce_folder'] = $folder;
+}
+$person = Portvakt\Verifier::guard($control['config'], static fn () => $control['now']);
+header('Content-Type: application/json');
+echo json_encode(['who' => $person['fnr'] ?? null, 'body' => file_get_contents('php://input')]);
