@@ -142,8 +142,9 @@ for (const folder of folders.filter((name) => only.length === 0 || only.includes
     for (const command of setup) must(command, places, folder);
     writeFileSync(done, JSON.stringify(setup));
   }
-  for (const command of build) must(command, places, folder);
   for (const [name, command] of Object.entries(servers)) {
+    // Anew, since what is built last is the last broken copy.
+    for (const step of build) must(step, places, folder);
     const wrong = await judge(name, command, places, false);
     kits += 1;
     total += wrong.length;
