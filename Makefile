@@ -39,6 +39,11 @@ faults: setup ## plants faults and shows that the suites notice each of them (mi
 kills: setup-build ## kill -9 under load, KILLS=100 times, and what of it was lost (minutes)
 	@tests/tools/kills.sh
 
+.PHONY: kits
+kits: setup ## the verification kits with their real runtimes, against the vectors and the gateway (minutes)
+	@tests/tools/setup.sh kits
+	@tests/tools/kits.sh
+
 .PHONY: bench
 bench: setup-build ## CPU for each request, beside bare Pingora (docs/performance.md)
 	@cargo bench --bench gateway

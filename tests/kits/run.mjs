@@ -3,7 +3,7 @@
 //
 // Usage: node tests/kits/run.mjs WORK [LIVE] [KIT…]
 //   WORK  a folder for what is installed and for broken copies
-//   LIVE  vectors that were captured from a running gateway, or `-`
+//   LIVE  vectors that were captured from a running gateway, or `-`; `install` only installs
 //
 // A kit is a folder here with a `kit.json`:
 //   kits    name → command of a server on {port}, behind the kit in {kit}; {work} and {tests} are folders
@@ -16,6 +16,7 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createWebServer } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 
@@ -25,8 +26,22 @@ const kitsFolder = resolve(here, '../../deploy/verify');
 const DEADLINE = 60_000;
 
 const read = (path) => JSON.parse(readFileSync(path, 'utf8'));
-const vectors = readdirSync(join(kitsFolder, 'vectors')).map((file) => read(join(kitsFolder, 'vectors', file)));
-if (live !== '-') vectors.push(read(live));
+const vectors = readdirSync(join(kitsFolder, 'vectors')).sort().map((file) => read(join(kitsFolder, 'vectors', file)));
+
+// What must be accepted is checked with keys that a kit fetches, as in an app; the rest with keys that it is given.
+const published = createWebServer((request, answer) => {
+  const [, config, proof] = request.url.split('/');
+  answer.setHeader('Content-Type', 'application/json');
+  answer.end(JSON.stringify({ keys: given[config][proof].keys }));
+});
+await new Promise((then) => published.listen(0, '127.0.0.1', then));
+const given = structuredClone(vectors[0].configs);
+for (const [name, config] of Object.entries(vectors[0].configs)) {
+  for (const proof of ['signature', 'assertion']) {
+    if (config[proof]?.keys) config[proof].keys = `http://127.0.0.1:${published.address().port}/${name}/${proof}`;
+  }
+}
+if (!['-', 'install'].includes(live)) vectors.push(read(live));
 
 const counts = { accept: 0, reject: 0 };
 for (const vector of vectors.flatMap((file) => file.vectors)) {
@@ -142,6 +157,7 @@ for (const folder of folders.filter((name) => only.length === 0 || only.includes
     for (const command of setup) must(command, places, folder);
     writeFileSync(done, JSON.stringify(setup));
   }
+  if (live === 'install') continue;
   for (const [name, command] of Object.entries(servers)) {
     // Anew, since what is built last is the last broken copy.
     for (const step of build) must(step, places, folder);
@@ -166,7 +182,8 @@ for (const folder of folders.filter((name) => only.length === 0 || only.includes
     }
   }
 }
+if (live === 'install') process.exit(0);
 const each = vectors.reduce((sum, file) => sum + file.vectors.length, 0);
 if (missed > 0) console.log(`${missed} planted faults were not caught`);
 console.log(`${kits} kits, ${each} vectors each, ${total} wrong`);
-process.exitCode = total + missed > 0 || kits === 0 ? 1 : 0;
+process.exit(total + missed > 0 || kits === 0 ? 1 : 0);

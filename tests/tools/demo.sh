@@ -4,6 +4,7 @@
 #   demo.sh COMMAND …    until the command has ended; its status is the script's
 # PORT is the gateway's; admin, simulator and application take the three above it.
 # DEMO_DIR keeps keys and logs (default .demo). DEMO_BUILD is the command that builds the programs.
+# DEMO_CONFIG is another configuration, and DEMO_KEYS are further purposes that it needs keys for.
 # DEMO_TLS=1 serves https with a self-made certificate, for browsers that take no Secure cookies over http.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -30,7 +31,7 @@ read -ra build <<<"${DEMO_BUILD:-cargo build --quiet --workspace --bins}"
 
 umask 077
 mkdir -p "$demo"
-config=gateway.yaml
+config=${DEMO_CONFIG:-gateway.yaml}
 if [ "${DEMO_TLS:-}" = 1 ]; then
     config=$demo/gateway.yaml gateway=https://localhost:$PORT
     [ -s "$demo/tls.pem" ] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
@@ -38,7 +39,7 @@ if [ "${DEMO_TLS:-}" = 1 ]; then
     sed -e 's#origin: "http://localhost#origin: "https://localhost#' \
         -e 's#^  - address: .*#&\n    tls: {certificate: tls.pem, key: tls.key}#' gateway.yaml >"$config"
 fi
-for purpose in cookie revocation pseudonym audit assertion signature-ed25519 client-idporten; do
+for purpose in cookie revocation pseudonym audit assertion signature-ed25519 client-idporten ${DEMO_KEYS:-}; do
     "$programs/portvakt" keys list "$purpose" --config "$config" >/dev/null 2>&1 && continue
     echo "demo: making a key for $purpose"
     "$programs/portvakt" keys new "$purpose" --config "$config" >/dev/null

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what is missing, and nothing else, on Debian with Rust and git.
 #   setup.sh build   what the programs need to be built and started
-#   setup.sh all     that, and what the tests need: Node, Chromium, the npm packages of the test provider
+#   setup.sh kits    the runtimes of the verification kits that the tests do not need
+#   setup.sh all     that of build, and what the tests need: Node, Chromium, Python, the npm packages of the test provider
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -17,6 +18,13 @@ if [ "${1:-all}" = all ]; then
     has npm || missing+=(npm)
     has chromium || missing+=(chromium)
     has chromedriver || missing+=(chromium-driver)
+    python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
+fi
+if [ "${1:-all}" = kits ]; then
+    has php && php -r 'exit(function_exists("sodium_crypto_sign_verify_detached") ? 0 : 1);' || missing+=(php-cli)
+    has go || missing+=(golang-go)
+    has javac || missing+=(default-jdk-headless)
+    has mvn || missing+=(maven)
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then

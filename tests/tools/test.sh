@@ -48,6 +48,8 @@ if [ "${1:-}" != check ]; then
     count "tests" env CI=true cargo test --workspace --no-fail-fast
     count "the certified provider alone" node --test --test-reporter=tap tests/oidc-provider/flow.test.mjs
     count "a browser through the demo" tests/tools/browser.sh
+    # The other kits need more runtimes: `make kits`.
+    check "verification kits of Python and Node" env PORT="$((${PORT:-8080} + 10))" tests/tools/kits.sh python node
 fi
 
 for sentence in "${broken[@]}"; do echo "failed: $sentence"; done

@@ -1,3 +1,3 @@
 module portvakt.no/verify
 
-go 1.21
+go 1.19

@@ -1,11 +1,11 @@
 // Package verify checks that a request was made by Portvakt, the gateway in front of this application, and says
 // for whom.
 //
-// It needs Go 1.21 and the standard library alone. What it demands is listed in deploy/verify/README.md. It fails
+// It needs Go 1.19 and the standard library alone. What it demands is listed in deploy/verify/README.md. It fails
 // closed: a request that it does not understand is refused.
 //
 //	verifier, err := verify.New(verify.Config{Audience: "app",
-//		Signature: &verify.Signature{Algorithm: "ed25519", KeysURL: jwksURL}})
+//		Signature: &verify.Signature{Algorithm: "ed25519", Keys: verify.KeySource{URL: jwksURL}}})
 //	http.ListenAndServe(address, verifier.Guard(handler))   // verify.Identity(request)
 package verify
 
@@ -25,7 +25,6 @@ import (
 	"math/big"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -69,10 +68,8 @@ type Config struct {
 // Signature says how each request is signed (RFC 9421).
 type Signature struct {
 	// Algorithm is ed25519, ecdsa-p256-sha256 or hmac-sha256.
-	Algorithm string `json:"algorithm"`
-	// KeysURL is the gateway's JWKS; Keys are its keys, for who cannot fetch it.
-	KeysURL string `json:"keys_url"`
-	Keys    []JWK  `json:"keys"`
+	Algorithm string    `json:"algorithm"`
+	Keys      KeySource `json:"keys"`
 	// Secrets of hmac-sha256, base64url by key id.
 	Secrets map[string]string `json:"secrets"`
 	// Nonces remembers nonces: a request counts once, in this process.
@@ -84,10 +81,23 @@ type Signature struct {
 // Assertion says who issues assertions.
 type Assertion struct {
 	// Algorithm is ES256 or EdDSA.
-	Algorithm string `json:"algorithm"`
-	Issuer    string `json:"issuer"`
-	KeysURL   string `json:"keys_url"`
-	Keys      []JWK  `json:"keys"`
+	Algorithm string    `json:"algorithm"`
+	Issuer    string    `json:"issuer"`
+	Keys      KeySource `json:"keys"`
+}
+
+// KeySource is where the published keys are: a URL, or the keys themselves.
+type KeySource struct {
+	URL  string
+	Keys []JWK
+}
+
+// UnmarshalJSON reads a URL or a list.
+func (s *KeySource) UnmarshalJSON(text []byte) error {
+	if bytes.HasPrefix(text, []byte(`"`)) {
+		return json.Unmarshal(text, &s.URL)
+	}
+	return json.Unmarshal(text, &s.Keys)
 }
 
 // JWK is a published key (RFC 7517).
@@ -140,13 +150,13 @@ func New(config Config) (*Verifier, error) {
 		if jwkAlg[s.Algorithm] == "" {
 			return nil, fmt.Errorf("no such algorithm: %s", s.Algorithm)
 		}
-		v.keys = &keySet{url: s.KeysURL, keys: s.Keys, clock: config.Clock}
+		v.keys = &keySet{url: s.Keys.URL, keys: s.Keys.Keys, clock: config.Clock}
 	}
 	if a := config.Assertion; a != nil {
 		if (a.Algorithm != "ES256" && a.Algorithm != "EdDSA") || a.Issuer == "" {
 			return nil, errors.New("Assertion names Algorithm (ES256 or EdDSA), Issuer and keys")
 		}
-		v.assertionKeys = &keySet{url: a.KeysURL, keys: a.Keys, clock: config.Clock}
+		v.assertionKeys = &keySet{url: a.Keys.URL, keys: a.Keys.Keys, clock: config.Clock}
 	}
 	return v, nil
 }
@@ -192,7 +202,7 @@ func (v *Verifier) Check(r *http.Request) (Person, error) {
 		if folded != name || !strings.HasPrefix(name, "x-identity-") || len(values) != 1 || told[fact] != nil {
 			return nil, refused("an identity header that the gateway does not write")
 		}
-		if v.config.Signature != nil && !slices.Contains(covered, name) {
+		if v.config.Signature != nil && !contains(covered, name) {
 			return nil, refused("an identity header that the signature does not cover")
 		}
 		told[fact] = values[0]
@@ -219,7 +229,7 @@ func (v *Verifier) checkSignature(r *http.Request) ([]string, error) {
 	var names []string
 	for _, name := range strings.Split(match[2], " ") {
 		name = strings.Trim(name, `"`)
-		if slices.Contains(names, name) {
+		if contains(names, name) {
 			return nil, refused("something is said twice")
 		}
 		names = append(names, name)
@@ -239,11 +249,11 @@ func (v *Verifier) checkSignature(r *http.Request) ([]string, error) {
 		return nil, refused("another algorithm")
 	}
 	for _, name := range components {
-		if !slices.Contains(names, name) {
+		if !contains(names, name) {
 			return nil, refused("the signature does not cover enough")
 		}
 	}
-	if v.needsBody() && !slices.Contains(names, "content-digest") {
+	if v.needsBody() && !contains(names, "content-digest") {
 		return nil, refused("the signature does not cover the body")
 	}
 	if !secondsForm.MatchString(given["created"]) || !secondsForm.MatchString(given["expires"]) {
@@ -464,7 +474,10 @@ func (s *keySet) find(kid, alg string) (JWK, error) {
 
 func (s *keySet) refresh(kid string) {
 	now := s.clock()
-	known := slices.ContainsFunc(s.keys, func(key JWK) bool { return key.Kid == kid })
+	known := false
+	for _, key := range s.keys {
+		known = known || key.Kid == kid
+	}
 	if (known && now.Sub(s.fetched) < 5*time.Minute) || (!s.tried.IsZero() && now.Sub(s.tried) < time.Minute) {
 		return
 	}
@@ -511,6 +524,15 @@ func only(r *http.Request, name string) (string, error) {
 		return "", refused(fmt.Sprintf("%d of %s", len(values), name))
 	}
 	return strings.TrimSpace(values[0]), nil
+}
+
+func contains(names []string, wanted string) bool {
+	for _, name := range names {
+		if name == wanted {
+			return true
+		}
+	}
+	return false
 }
 
 func refused(why string) error {

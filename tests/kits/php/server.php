@@ -15,6 +15,11 @@ if (!empty($control['config']['signature']['nonces'])) {
     }
     $control['config']['signature']['nonce_folder'] = $folder;
 }
+foreach (['signature', 'assertion'] as $proof) {
+    if (is_string($control['config'][$proof]['keys'] ?? null)) {
+        $control['config'][$proof]['cache'] = getenv('KIT_CONTROL') . '.keys.' . hash('crc32', $control['config'][$proof]['keys']);
+    }
+}
 $person = Portvakt\Verifier::guard($control['config'], static fn () => $control['now']);
 header('Content-Type: application/json');
 echo json_encode(['who' => $person['fnr'] ?? null, 'body' => file_get_contents('php://input')]);
