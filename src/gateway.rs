@@ -24,6 +24,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use portvakt_core::access::{Access, Judgement, Permit};
 use portvakt_core::clock::Timestamp;
 use portvakt_core::endpoint::OwnEndpoint;
+use portvakt_core::forward::signature;
 use portvakt_core::request::{NormalRequest, RawHead, is_navigation};
 use portvakt_core::route::{Host, Route, Staleness, USUAL_METHODS};
 use portvakt_core::session::{Session as OpenSession, SessionId};
@@ -67,6 +68,8 @@ pub struct Passage {
     /// What the app's own session needs, where it keeps one.
     app_session: Option<AppSessionHeld>,
     stay: Option<Stay>,
+    /// The body's digest, where the signature covers it.
+    digest: Option<String>,
     rule: &'static str,
     session: Option<SessionId>,
     interim: usize,
@@ -251,6 +254,7 @@ impl ProxyHttp for Gateway {
             permit: None,
             app_session: None,
             stay: None,
+            digest: None,
             rule: "none",
             session: None,
             interim: 0,
@@ -280,10 +284,14 @@ impl ProxyHttp for Gateway {
         let body = body::of_own_endpoint(session, &passage.snapshot.configuration.prefix).await;
         let verdict = self.admit(session.req_header(), body.as_deref(), passage).await;
         let answer = match verdict {
-            Ok(Verdict::Forward(permit)) => {
-                passage.permit = Some(permit);
-                return Ok(false);
-            }
+            Ok(Verdict::Forward(permit)) => match body::digest(session, &permit).await {
+                Ok(digest) => {
+                    passage.digest = digest;
+                    passage.permit = Some(permit);
+                    return Ok(false);
+                }
+                Err(refusal) => respond::refuse(&refusal, &passage.asker(session)),
+            },
             Ok(Verdict::Answer(answer)) => answer,
             Ok(Verdict::KeepForm { keepable }) => self.keep_form(session, keepable, passage).await,
             Err(refusal) => respond::refuse(&refusal, &passage.asker(session)),
@@ -324,6 +332,9 @@ impl ProxyHttp for Gateway {
         passage.sent_upstream = Some(Instant::now());
         let permit = passage.permit()?;
         let arrival = passage.arrival.as_ref().ok_or_else(|| Error::new(ErrorType::InternalError))?;
+        if let Some(digest) = &passage.digest {
+            request.insert_header(signature::DIGEST_HEADER, digest.as_str())?;
+        }
         let (upstream, own_session) = (passage.stay.as_ref(), passage.app_session.as_ref());
         let upstream = upstream.and_then(Stay::authority).unwrap_or_default();
         forward::write(request, permit, upstream, arrival, own_session, &passage.snapshot, &self.live)

@@ -337,6 +337,9 @@ impl AppSession {
     /// old ones split at commas and know no quotes, within another's value.
     fn could_be_read_in(&self, part: &[u8]) -> bool {
         let listed = |name| self.names.iter().any(|listed| listed.could_be(name));
+        // `=a=b` is a cookie without a name to browsers, and `a` to who skips an odd beginning.
+        let begin = part.iter().position(|byte| !b"= \t".contains(byte)).unwrap_or(part.len());
+        let part = &part[begin..];
         let pieces = || part.split(|byte| b",\"' \t".contains(byte)).filter(|piece| piece.contains(&b'='));
         listed(cookie::attribute(part).0) || pieces().any(|piece| listed(cookie::attribute(piece).0))
     }

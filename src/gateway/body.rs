@@ -1,14 +1,18 @@
 //! The bodies that are read here, bounded in size and time: of requests to endpoints of ours, before anything
-//! is decided, and of forms that are kept, after it was decided that they are not forwarded. No other body
-//! is read: what a filter reads is gone for the app.
+//! is decided, and of forms that are kept, after it was decided that they are not forwarded. Of what
+//! is forwarded only a body that must be signed is read: what a filter reads is gone for the app, unless the
+//! proxy keeps it.
 
 use std::time::Duration;
 
 use http::Method;
 use pingora::proxy::Session;
+use portvakt_core::access::Permit;
+use portvakt_core::forward::signature;
 use portvakt_core::login::form;
 
 use crate::endpoint::{backchannel_logout, resume};
+use crate::respond::Refusal;
 
 /// How long the provider may take for its form; it waits 5 s for our answer (dossier 3.4).
 const PROVIDER_DEADLINE: Duration = Duration::from_secs(3);
@@ -43,6 +47,17 @@ pub(super) async fn of_form(session: &mut Session) -> Option<Vec<u8>> {
 /// Reads a form to its end that will not be kept.
 pub(super) async fn throw_away(session: &mut Session) {
     within(BROWSER_DEADLINE, session, 0, MAX_THROWN_AWAY).await;
+}
+
+/// The digest of a body that the route's signature covers, if it does. What is read for it goes to the app all
+/// the same: the proxy keeps it as for a retry.
+pub(super) async fn digest(session: &mut Session, permit: &Permit) -> Result<Option<String>, Refusal> {
+    if !permit.route().signature.as_ref().is_some_and(|plan| plan.content_digest) {
+        return Ok(None);
+    }
+    session.as_mut().enable_retry_buffering();
+    let body = within(BROWSER_DEADLINE, session, signature::MAX_DIGESTED, signature::MAX_DIGESTED).await;
+    body.map(|body| Some(signature::content_digest(&body))).ok_or(Refusal::TooLarge)
 }
 
 async fn within(deadline: Duration, session: &mut Session, most: usize, patience: usize) -> Option<Vec<u8>> {

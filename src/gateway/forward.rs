@@ -93,7 +93,13 @@ fn signature_of(
     snapshot: &Snapshot,
     live: &Live,
 ) -> Result<Signature, Unsigned> {
-    let names = plain::names(&permit.route().headers).chain([assertion::HEADER, signature::AUDIENCE_HEADER]);
+    let digest = plan.content_digest.then_some(signature::DIGEST_HEADER);
+    if digest.is_some_and(|name| !request.headers.contains_key(name)) {
+        return Err(Unsigned::Value);
+    }
+    let names = plain::names(&permit.route().headers)
+        .chain([assertion::HEADER, signature::AUDIENCE_HEADER])
+        .chain(digest);
     let mut fields = Vec::new();
     for name in names {
         if let Some(value) = request.headers.get(name) {

@@ -94,6 +94,42 @@ fn a_client_brings_no_signature_and_no_audience() {
 }
 
 #[test]
+fn a_body_under_its_digest_arrives_whole_or_not_at_all() {
+    let world = signed_world();
+    let mut chunked = "POST /digest/a HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\
+                       Content-Digest: sha-256=:AAAA:\r\nConnection: close\r\n\r\n"
+        .to_owned();
+    let (empty, full) = (format!("{chunked}0\r\n\r\n"), "6\r\namount\r\n2\r\n=1\r\n0\r\n\r\n");
+    chunked.push_str(full);
+    let long = "x".repeat(64 * 1024);
+    let sized = |body: &str| {
+        format!(
+            "POST /digest/a HTTP/1.1\r\nHost: {{host}}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    for (request, body) in [
+        (sized("amount=1"), "amount=1"),
+        (sized(""), ""),
+        (sized(&long), &*long),
+        (chunked, "amount=1"),
+        (empty, ""),
+        ("GET /digest/a HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".to_owned(), ""),
+    ] {
+        assert_eq!(world.send(request).status, 200);
+        let received = world.app.last();
+        assert_eq!(String::from_utf8_lossy(&received.body), body);
+        assert!(checked(&world, &received, "ed25519").contains(&"content-digest".to_owned()));
+        let digest =
+            STANDARD.encode_to_string(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body.as_bytes()));
+        assert_eq!(only(&received, "content-digest"), format!("sha-256=:{digest}:"));
+    }
+    let count = world.app.count();
+    assert_eq!((world.send(sized(&format!("{long}x"))).status, world.app.count()), (413, count));
+    world.finish();
+}
+
+#[test]
 fn without_a_key_a_signed_route_does_not_load_and_with_a_retired_one_nothing_is_forwarded() {
     let mut world = World::start();
     world.settings = world
@@ -129,7 +165,9 @@ fn signed_world() -> World {
         ));
     }
     let open = "{path: '/open/**', access: optional, upstream: app, signature: ed25519}";
-    world.settings = settings.route(open);
+    let digest =
+        "{path: '/digest/**', access: public, upstream: app, signature: ed25519, content_digest: true}";
+    world.settings = settings.route(open).route(digest);
     world.write_configuration();
     for purpose in ["signature-ed25519", "signature-ecdsa-p256-sha256", "app-app"] {
         keys(&world, &["new", purpose]);

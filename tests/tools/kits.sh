@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$PWD/.demo/kits
 mkdir -p "$work"
-node tests/kits/run.mjs "$work" install
+# The independent implementations are Python's.
+node tests/kits/run.mjs "$work" install ${*:+"$@" python}
 export DEMO_DIR=$work/demo DEMO_KEYS="signature-ecdsa-p256-sha256 app-app" DEMO_CONFIG=$work/gateway.yaml
 route() { printf '      - {path: "%s/**", access: %s, upstream: app, %s}\\n' "$@"; }
 sed "s#^      - {path: \"/signed/.*#&\\

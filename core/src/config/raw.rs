@@ -297,6 +297,8 @@ record! {
         optional assertion: bool,
         /// how each request is signed for the app (RFC 9421): `ed25519`, `ecdsa-p256-sha256` or `hmac-sha256`; not signed by default
         optional signature: RawSignature,
+        /// whether the signature covers the body, by `Content-Digest`; bodies above 64 KiB are refused then; false by default
+        optional content_digest: bool,
         /// identity headers that are renamed, dropped, added or encoded otherwise, by fact
         optional headers: Named<RawHeader>,
     }

@@ -26,6 +26,12 @@ pub const LABEL: &str = "portvakt";
 /// The header that says for whom the request was signed, so that another app cannot use it.
 pub const AUDIENCE_HEADER: &str = "X-Portvakt-Audience";
 
+/// The header with the body's digest (RFC 9530, 2), on routes that ask for it.
+pub const DIGEST_HEADER: &str = "Content-Digest";
+
+/// The longest body that is covered, in bytes: what the proxy can hold and send.
+pub const MAX_DIGESTED: usize = 64 * 1024;
+
 /// How the requests of a route are signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignaturePlan {
@@ -35,6 +41,8 @@ pub struct SignaturePlan {
     pub audience: String,
     /// The app whose secret signs: the upstream's name in the file.
     pub app: String,
+    /// Whether the body is covered, by its digest (RFC 9530).
+    pub content_digest: bool,
 }
 
 /// What a signature covers.
@@ -95,6 +103,13 @@ pub fn sign(
         input: format!("{LABEL}={parameters}"),
         signature: format!("{LABEL}=:{}:", STANDARD.encode_to_string(signature)),
     })
+}
+
+/// The value of `Content-Digest` for a body (RFC 9530, 2).
+#[must_use]
+pub fn content_digest(body: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body);
+    format!("sha-256=:{}:", STANDARD.encode_to_string(digest))
 }
 
 enum Signer<'k> {

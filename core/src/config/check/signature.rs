@@ -10,7 +10,14 @@ use crate::token::SignatureAlgorithm;
 
 /// How the requests of a route are signed, if it asks for that.
 pub(super) fn plan(raw: &RawRoute, headers: &HeaderPlan, desk: &mut Desk<'_>) -> Option<SignaturePlan> {
-    let wanted = raw.signature.as_ref()?;
+    let content_digest = raw.content_digest.as_ref().filter(|wanted| wanted.value);
+    let Some(wanted) = &raw.signature else {
+        if let Some(digest) = content_digest {
+            let fix = "write `signature: ed25519`, or another algorithm, or remove this";
+            desk.error(&digest.span, "a digest that no signature covers proves nothing", fix);
+        }
+        return None;
+    };
     let raw_bytes = |encoding| matches!(encoding, Encoding::InsecureUtf8 | Encoding::InsecureLatin1);
     if let Some(header) = headers.headers().iter().find(|header| raw_bytes(header.encoding)) {
         desk.error(
@@ -27,5 +34,6 @@ pub(super) fn plan(raw: &RawRoute, headers: &HeaderPlan, desk: &mut Desk<'_>) ->
         },
         audience: headers.audience().to_owned(),
         app: raw.upstream.as_ref()?.value.clone(),
+        content_digest: content_digest.is_some(),
     })
 }

@@ -32,7 +32,7 @@ fn keys() -> Keys {
 }
 
 fn plan(algorithm: SignatureAlgorithm) -> SignaturePlan {
-    SignaturePlan { algorithm, audience: "app".into(), app: "app".into() }
+    SignaturePlan { algorithm, audience: "app".into(), app: "app".into(), content_digest: false }
 }
 
 fn covered<'a>(fields: &'a [(&'a str, &'a str)]) -> Covered<'a> {
@@ -120,6 +120,13 @@ fn a_value_cannot_become_another_component() {
         let plan = plan(SignatureAlgorithm::HmacSha256);
         assert_eq!(sign(&plan, &covered(&fields), &keys(), NOW, [0; 16]), Err(Unsigned::Value), "{value:?}");
     }
+}
+
+#[test]
+fn a_digest_is_that_of_the_rfc() {
+    // RFC 9530, appendix D.
+    let body = b"{\"hello\": \"world\"}\n";
+    assert_eq!(content_digest(body), "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:");
 }
 
 #[test]
