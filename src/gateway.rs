@@ -7,6 +7,7 @@
 mod app_session;
 mod arrival;
 mod body;
+mod browser;
 mod forward;
 mod reply;
 
@@ -127,9 +128,19 @@ impl Gateway {
         if let Some(own) = OwnEndpoint::of(&request, &snapshot.configuration.prefix) {
             return Ok(Verdict::Answer(endpoint::serve(own, &request, &visit).await?)); // 4 ours, never forwarded
         }
+        if let Some(route) = browser::preflight(&request, host, head) {
+            passage.rule = rule_of(route); // what a browser asks before a script's request, never with a login
+            passage.route = Some(Arc::clone(route));
+            let Some(permit) = Access::judge_preflight(route, request) else {
+                return Ok(Verdict::Answer(browser::answer_preflight(route, head)));
+            };
+            passage.app_session = app_session::hold(&permit, None, &visit);
+            return Ok(Verdict::Forward(permit));
+        }
         let route = host.routes.find(&request).map_err(|why| Refusal::unrouted(why, host, &request))?; // 5 no rule, no entry
         passage.rule = rule_of(route);
         passage.route = Some(Arc::clone(route));
+        browser::check_origin(route, host, head)?; // not from another origin's page, where that is refused
         let session = self.session(route, &visit)?; // 6 opened, aged, known not to have ended
         passage.session = session.as_ref().map(|session| *session.id());
         match Access::judge(route, request, session, now) {
@@ -283,7 +294,7 @@ impl ProxyHttp for Gateway {
     async fn request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<bool> {
         let body = body::of_own_endpoint(session, &passage.snapshot.configuration.prefix).await;
         let verdict = self.admit(session.req_header(), body.as_deref(), passage).await;
-        let answer = match verdict {
+        let mut answer = match verdict {
             Ok(Verdict::Forward(permit)) => match body::digest(session, &permit).await {
                 Ok(digest) => {
                     passage.digest = digest;
@@ -296,6 +307,7 @@ impl ProxyHttp for Gateway {
             Ok(Verdict::KeepForm { keepable }) => self.keep_form(session, keepable, passage).await,
             Err(refusal) => respond::refuse(&refusal, &passage.asker(session)),
         };
+        browser::mark_answer(&mut answer, passage.route.as_ref(), session.req_header());
         passage.rule = answer.rule;
         respond::send(session, answer).await?;
         Ok(true)
@@ -373,6 +385,7 @@ impl ProxyHttp for Gateway {
             app_session::bind(response, permit, held, &passage.snapshot, &self.live)?;
         }
         reply::frame(session, response);
+        browser::instruct(response, permit.route(), passage.host.as_ref(), &session.req_header().headers)?;
         let renewed = reply::renewed(permit, passage.navigation, &self.live, &passage.snapshot);
         if let Some(cookie) = renewed {
             reply::set_cookie(response, cookie)?;

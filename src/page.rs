@@ -66,6 +66,8 @@ pub enum Page {
         /// When another try makes sense.
         retry_after_seconds: u32,
     },
+    /// A page of another origin asked for what this place does not take from there.
+    CrossSite,
     /// No route, or nothing of ours at this path.
     NotFound,
     /// One of our endpoints does not take the method.
@@ -269,7 +271,7 @@ pub fn render_json(page: &Page, reference: &str) -> String {
 
 impl Page {
     /// One of each, with some waiting time.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::LoginRequired,
         Self::FormGone,
         Self::LoginExpired,
@@ -284,6 +286,7 @@ impl Page {
         Self::ProviderBusy { retry_after_seconds: 30 },
         Self::TooManyRequests { retry_after_seconds: 300 },
         Self::SessionsUncertain { retry_after_seconds: 5 },
+        Self::CrossSite,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::BadRequest,
@@ -348,6 +351,7 @@ impl Page {
             Self::ProviderBusy { .. } => ("provider_busy", 503, RETRY),
             Self::TooManyRequests { .. } => ("too_many_requests", 429, RETRY),
             Self::SessionsUncertain { .. } => ("sessions_uncertain", 503, RETRY),
+            Self::CrossSite => ("cross_site", 403, FIND_THE_WAY),
             Self::NotFound => ("not_found", 404, FIND_THE_WAY),
             Self::MethodNotAllowed => ("method_not_allowed", 405, FIND_THE_WAY),
             Self::BadRequest => ("bad_request", 400, FIND_THE_WAY),

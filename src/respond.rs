@@ -57,6 +57,8 @@ pub(crate) enum Refusal {
     Parameters,
     /// An endpoint for navigations was asked for by something else (OP-14).
     NotANavigation,
+    /// A page of another origin asks for what the route does not take from there.
+    CrossSite,
     /// The route does not take this kind of identity.
     Forbidden,
     /// Logins end well and the browser comes back without a session.
@@ -136,6 +138,7 @@ impl Refusal {
             Self::Method(_) => "method",
             Self::Parameters => "parameters",
             Self::NotANavigation => "not_a_navigation",
+            Self::CrossSite => "cross_site",
             Self::Forbidden => "forbidden_kind",
             Self::LoginLoop { .. } => "login_loop",
             Self::ProviderDown { .. } => "provider_down",
@@ -174,6 +177,7 @@ impl Refusal {
             Self::WrongHost => Page::WrongHost,
             Self::NoRoute => Page::NotFound,
             Self::Method(_) => Page::MethodNotAllowed,
+            Self::CrossSite => Page::CrossSite,
             Self::Forbidden => Page::WrongKind,
             Self::LoginLoop { .. } => Page::LoginLoop,
             Self::ProviderDown { cause, .. } => page_of_provider(cause),
@@ -213,6 +217,7 @@ impl Refusal {
             | Self::Method(_)
             | Self::Parameters
             | Self::NotANavigation
+            | Self::CrossSite
             | Self::Forbidden
             | Self::FormGone
             | Self::SessionsUncertain
@@ -291,6 +296,12 @@ pub(crate) struct Asker<'a> {
 }
 
 impl Asker<'_> {
+    /// Whether a person sees the answer: to a link, or to a form that was sent.
+    fn waits_for_a_page(&self) -> bool {
+        let is = |name, wanted: &str| self.headers.get(name).is_some_and(|value| value == wanted);
+        self.navigation || (is("sec-fetch-mode", "navigate") && is("sec-fetch-dest", "document"))
+    }
+
     fn language(&self) -> Language {
         let accepted = self.headers.get(http::header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         Language::choose(accepted, None)
@@ -308,7 +319,7 @@ pub(crate) fn refuse(refusal: &Refusal, asker: &Asker<'_>) -> Answer {
         return Answer::new(StatusCode::PERMANENT_REDIRECT, refusal.rule()).with(LOCATION, location);
     }
     // A browser that sent a form waits for a page, although it cannot be redirected.
-    let answer = if asker.navigation || matches!(refusal, Refusal::FormNotKept { .. }) {
+    let answer = if asker.waits_for_a_page() || matches!(refusal, Refusal::FormNotKept { .. }) {
         let links = PageLinks {
             restart: refusal.restart(asker.prefix),
             start: Some("/".to_owned()),

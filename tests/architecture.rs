@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 ///
 /// `config` and what only tests use are not listed.
 const CORE: &[(&str, &[&str])] = &[
-    ("access", &["clock", "identity", "level", "request", "route", "session"]),
+    ("access", &["clock", "cors", "identity", "level", "request", "route", "session"]),
     ("app_session", &["clock", "cookie", "key", "seal", "session"]),
     ("clock", &[]),
     ("cookie", &[]),
+    ("cors", &[]),
+    ("cross_site", &["route"]),
     ("endpoint", &["request"]),
     ("forward", &["clock", "identity", "key", "seal", "session", "token"]),
     ("identity", &["clock", "level", "provider", "token"]),
@@ -40,7 +42,20 @@ const CORE: &[(&str, &[&str])] = &[
     ("redirect", &["endpoint", "request", "route"]),
     ("request", &[]),
     ("revocation", &["clock", "key", "seal", "session"]),
-    ("route", &["access", "app_session", "forward", "provider", "redirect", "request", "upstream"]),
+    (
+        "route",
+        &[
+            "access",
+            "app_session",
+            "cors",
+            "cross_site",
+            "forward",
+            "provider",
+            "redirect",
+            "request",
+            "upstream",
+        ],
+    ),
     ("seal", &["clock", "key"]),
     ("session", &["clock", "cookie", "identity", "key", "redirect", "revocation", "seal"]),
     ("token", &["clock"]),

@@ -17,7 +17,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
+
 use crate::clock::Timestamp;
+use crate::cors::Cors;
 use crate::identity::{Kind, Kinds, VerifiedIdentity};
 use crate::level::Level;
 use crate::request::NormalRequest;
@@ -140,6 +143,14 @@ impl Access {
                 }
             }
         }
+    }
+
+    /// Lets a preflight through to the app of a route that says so: as nobody's, whoever sent it, since browsers
+    /// send none with anybody's cookies (Fetch, 4.8).
+    #[must_use]
+    pub fn judge_preflight(route: &Arc<Route>, request: NormalRequest) -> Option<Permit> {
+        let passes = route.cors == Cors::Pass && request.method() == Method::OPTIONS;
+        passes.then(|| Permit { route: Arc::clone(route), request, session: None })
     }
 
     /// Whether the route has any use for a session.

@@ -8,6 +8,7 @@
 //! | [`request`] | the request in its normal form, or the reason why it has none |
 //! | [`route`] | which rule governs a request |
 //! | [`upstream`] | the apps, and where a session's requests go among several addresses |
+//! | [`cross_site`], [`cors`] | what pages of other origins may do |
 //! | [`access`] | may it pass? the only maker of permits |
 //! | [`identity`] | who it is, and how we know |
 //! | [`level`] | levels of assurance, ranked per issuer |
@@ -35,6 +36,8 @@ pub mod app_session;
 pub mod clock;
 pub mod config;
 pub mod cookie;
+pub mod cors;
+pub mod cross_site;
 pub mod endpoint;
 pub mod forward;
 pub mod identity;

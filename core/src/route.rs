@@ -12,10 +12,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use http::Method;
+use http::{HeaderValue, Method};
 
 use crate::access::{Access, Requirement};
 use crate::app_session::AppSession;
+use crate::cors::Cors;
+use crate::cross_site::CrossSite;
 use crate::forward::HeaderPlan;
 use crate::forward::assertion::AssertionPlan;
 use crate::forward::signature::SignaturePlan;
@@ -146,6 +148,18 @@ pub enum Staleness {
     Available,
 }
 
+/// What browsers are told of a route's replies where the app says nothing of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SecurityHeaders {
+    /// Nothing.
+    #[default]
+    Off,
+    /// What hardly any app minds.
+    Basic,
+    /// What an app must be ready for.
+    Strict,
+}
+
 /// Which `Host` the app sees.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum UpstreamHost {
@@ -181,6 +195,12 @@ pub struct Route {
     pub signature: Option<Arc<SignaturePlan>>,
     /// The session that the app keeps itself, if it keeps one.
     pub app_session: Option<Arc<AppSession>>,
+    /// Which requests of other origins' pages it takes.
+    pub cross_site: CrossSite,
+    /// Which scripts of other origins may read its replies.
+    pub cors: Cors,
+    /// What browsers are told beyond the app's own words.
+    pub security_headers: SecurityHeaders,
     /// Which requests prolong the session.
     pub activity: Activity,
     /// What happens while the view of ended sessions is stale.
@@ -202,6 +222,8 @@ impl Route {
 pub struct Host {
     /// `scheme://host[:port]`, as browsers write it: the base of every URL that we make.
     pub origin: Origin,
+    /// `Strict-Transport-Security` for the apps' replies (RFC 6797); `None` for plain http, or by choice.
+    pub hsts: Option<HeaderValue>,
     /// The provider that logs in for this host; `None` if no route needs one.
     pub provider: Option<Arc<ProviderSettings>>,
     /// The rules.
@@ -479,6 +501,9 @@ pub(crate) mod tests_support {
             assertion: None,
             signature: None,
             app_session: None,
+            cross_site: CrossSite::default(),
+            cors: Cors::default(),
+            security_headers: SecurityHeaders::default(),
             activity: Activity::default(),
             revocation: Staleness::default(),
             keep_cache_control: false,
@@ -614,7 +639,7 @@ mod tests {
     #[test]
     fn a_host_is_found_by_name_and_port_with_the_default_port_folded() {
         let origin = |secure, name: &str, port| Origin { secure, name: name.into(), port };
-        let host = |origin| Host { origin, provider: None, routes: Routes::default() };
+        let host = |origin| Host { origin, hsts: None, provider: None, routes: Routes::default() };
         let hosts = Hosts::new(vec![host(origin(true, "a.no", 443)), host(origin(false, "localhost", 8080))]);
         let find = |text| hosts.find(&HostName::parse(text).unwrap()).map(|host| host.origin.to_string());
         assert_eq!(find("A.no.:443").as_deref(), Some("https://a.no"));

@@ -141,9 +141,15 @@ pub(super) fn clean(response: &mut ResponseHeader, permit: &Permit, snapshot: &S
             let _ = response.append_header(SET_COOKIE, value);
         }
     }
-    if permit.session().is_some() && !permit.route().keep_cache_control {
+    if permit.session().is_some() && !(permit.route().keep_cache_control && is_for_caches(response)) {
         keep_private(response);
     }
+}
+
+/// Whether the app itself says how caches treat its reply, and the reply gives nobody a cookie: what says
+/// nothing could be kept by guesswork (RFC 9111, 4.2.2), and a cookie is one person's.
+fn is_for_caches(response: &ResponseHeader) -> bool {
+    response.headers.contains_key(CACHE_CONTROL) && !response.headers.contains_key(SET_COOKIE)
 }
 
 /// The session's cookie with this request's activity written down, at most once a minute, and only while

@@ -210,7 +210,7 @@ fn a_form_of_another_site_is_not_kept_and_none_is_resumed_from_there() {
     let sibling = Url::parse("http://localhost:1/").unwrap();
     for from in [&evil, &sibling] {
         let page = send_from(from, &mut browser, "/app/a", FORM, "a=1");
-        page.shows(401, "vi kunne ikke ta vare på det");
+        page.shows(403, "annen nettside");
         assert!(page.form().is_none());
     }
     let kept = send(&world, &mut browser, "/app/a", FORM, "a=1");

@@ -6,6 +6,7 @@
 mod app_cookies;
 mod assertion;
 mod certified;
+mod cross_site;
 mod digdir;
 #[allow(dead_code, reason = "offers more than today's scenarios use")]
 mod harness;

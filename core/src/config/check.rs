@@ -5,6 +5,7 @@
 //! if one of them is an error (`threats.md` OM-1).
 
 mod assertion;
+mod browser;
 mod eidas;
 mod file;
 mod header;

@@ -265,6 +265,8 @@ record! {
         required origin: String,
         /// the provider that logs in for this host
         optional provider: String,
+        /// `Strict-Transport-Security` on the apps' replies over https: a year by default, `off`, or `{max_age: 8760h, subdomains: true}`
+        optional hsts: RawHsts,
         /// the rules; the most specific one governs, whatever the order
         required routes: List<RawRoute>,
     }
@@ -293,6 +295,12 @@ record! {
         optional cache: RawCache,
         /// for whom the session's handle and the assertion are made; the upstream's name by default
         optional audience: String,
+        /// requests from pages of other origins: `allow`, `refuse_unsafe` (all but reading; default where people log in) or `refuse` (all but links)
+        optional cross_site: RawCrossSite,
+        /// scripts of other origins: `pass` leaves preflights to the app, `{origins: [...], ...}` answers them here
+        optional cors: RawCors,
+        /// what browsers are told where the app says nothing: `off` (default), `basic` or `strict`
+        optional security_headers: RawSecurityHeaders,
         /// whether the app also gets a signed assertion, in `X-Identity-Assertion`; false by default
         optional assertion: bool,
         /// how each request is signed for the app (RFC 9421): `ed25519`, `ecdsa-p256-sha256` or `hmac-sha256`; not signed by default
@@ -397,6 +405,22 @@ choice! {
     }
 }
 choice! {
+    /// Which requests from pages of other origins a route takes.
+    RawCrossSite { "allow" => Allow, "refuse_unsafe" => RefuseUnsafe, "refuse" => Refuse, }
+}
+choice! {
+    /// What browsers are told where the app says nothing.
+    RawSecurityHeaders { "off" => Off, "basic" => Basic, "strict" => Strict, }
+}
+choice! {
+    /// No HSTS.
+    RawOff { "off" => Off, }
+}
+choice! {
+    /// The app answers.
+    RawPass { "pass" => Pass, }
+}
+choice! {
     /// How the audit log names the person.
     RawAuditPerson { "none" => None, "pseudonym" => Pseudonym, "fnr" => Fnr, }
 }
@@ -461,6 +485,74 @@ impl Shape for RawTarget {
 
     fn schema() -> Json {
         json!({ "anyOf": [RawPlainTarget::schema(), RawFileTarget::schema()] })
+    }
+}
+
+/// What browsers are told of https.
+#[derive(Debug)]
+pub(super) enum RawHsts {
+    Off,
+    Plan(RawHstsPlan),
+}
+
+record! {
+    /// For how long a host is for https alone.
+    RawHstsPlan {
+        /// for how long; 8760h by default
+        optional max_age: Duration,
+        /// whether that holds for every name below this host's; false by default
+        optional subdomains: bool,
+    }
+}
+
+impl Shape for RawHsts {
+    fn read(node: &Node, desk: &mut Desk<'_>) -> Option<Self> {
+        match &node.value {
+            Value::Map(_) => RawHstsPlan::read(node, desk).map(Self::Plan),
+            _ => RawOff::read(node, desk).map(|_| Self::Off),
+        }
+    }
+
+    fn schema() -> Json {
+        json!({ "anyOf": [RawOff::schema(), RawHstsPlan::schema()] })
+    }
+}
+
+/// What a route makes of scripts of other origins.
+#[derive(Debug)]
+pub(super) enum RawCors {
+    Pass,
+    Plan(Box<RawCorsPlan>),
+}
+
+record! {
+    /// Which scripts of other origins may do what.
+    RawCorsPlan {
+        /// origins such as `https://portal.example`, or `*` alone for everybody
+        required origins: List<String>,
+        /// methods; GET, HEAD and POST by default
+        optional methods: List<String>,
+        /// request headers beyond those that every script may send
+        optional headers: List<String>,
+        /// reply headers that scripts may read beyond the usual ones
+        optional expose: List<String>,
+        /// whether cookies count; false by default
+        optional credentials: bool,
+        /// for how long browsers remember it; 10m by default
+        optional max_age: Duration,
+    }
+}
+
+impl Shape for RawCors {
+    fn read(node: &Node, desk: &mut Desk<'_>) -> Option<Self> {
+        match &node.value {
+            Value::Map(_) => RawCorsPlan::read(node, desk).map(Box::new).map(Self::Plan),
+            _ => RawPass::read(node, desk).map(|_| Self::Pass),
+        }
+    }
+
+    fn schema() -> Json {
+        json!({ "anyOf": [RawPass::schema(), RawCorsPlan::schema()] })
     }
 }
 

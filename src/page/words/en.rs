@@ -122,6 +122,12 @@ pub(super) fn words(page: &Page) -> Words {
             "We cannot check whether you are still logged in. For your safety we therefore do not show the page.",
             try_again_in(retry_after_seconds),
         ),
+        Page::CrossSite => Words::new(
+            "This was stopped",
+            "What was to be shown or sent here was asked for by another website. To protect you we do not accept that. \
+             Nothing has been sent.",
+            "Go to the front page, and do what you wanted to do from there.",
+        ),
         Page::NotFound => Words::new(
             "We cannot find the page",
             "The page may have been moved or removed, or there may be a mistake in the address.",

@@ -121,6 +121,12 @@ pub(super) fn words(page: &Page) -> Words {
             "Vi får ikke kontrollert om du fortsatt er logget inn. For din sikkerhet viser vi derfor ikke siden.",
             try_again_in(retry_after_seconds),
         ),
+        Page::CrossSite => Words::new(
+            "Dette ble stoppet",
+            "Det som skulle vises eller sendes her, ble bedt om av en annen nettside. For å beskytte deg tar vi ikke \
+             imot det. Ingenting er sendt inn.",
+            "Gå til forsiden, og gjør det du skulle, derfra.",
+        ),
         Page::NotFound => Words::new(
             "Vi finner ikke siden",
             "Siden kan være flyttet eller fjernet, eller det kan være en feil i adressen.",

@@ -121,6 +121,12 @@ pub(super) fn words(page: &Page) -> Words {
             "Vi får ikkje kontrollert om du framleis er logga inn. For å verne deg viser vi difor ikkje sida.",
             try_again_in(retry_after_seconds),
         ),
+        Page::CrossSite => Words::new(
+            "Dette vart stoppa",
+            "Det som skulle visast eller sendast her, vart bede om av ei anna nettside. For å verne deg tek vi ikkje \
+             imot det. Ingenting er sendt inn.",
+            "Gå til framsida, og gjer det du skulle, derifrå.",
+        ),
         Page::NotFound => Words::new(
             "Vi finn ikkje sida",
             "Sida kan vere flytta eller fjerna, eller det kan vere ein feil i adressa.",

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::browser;
 use super::place::{Place, origin};
 use super::provider::Providers;
 use super::route::{Placed, route};
@@ -120,7 +121,9 @@ fn host(
     }
     let routes = build(routes, &placed, desk)?;
     warn_of_weak_routes(&routes, &placed, desk);
-    Some(Host { origin: origin?, provider, routes })
+    let origin = origin?;
+    let hsts = browser::hsts(raw, &origin, desk);
+    Some(Host { origin, hsts, provider, routes })
 }
 
 fn build(routes: Vec<Route>, placed: &[Placed], desk: &mut Desk<'_>) -> Option<Routes> {

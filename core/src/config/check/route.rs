@@ -8,7 +8,7 @@ use http::Method;
 
 use super::host::Surroundings;
 use super::provider::{asserts, level, reaches};
-use super::{DAY, MINUTE, SECOND, Span, assertion, bounded, distinct, header, signature};
+use super::{DAY, MINUTE, SECOND, Span, assertion, bounded, browser, distinct, header, signature};
 use crate::access::{Access, Requirement};
 use crate::app_session::AppSession;
 use crate::config::problem::nearest;
@@ -50,6 +50,7 @@ pub(super) fn route(
     let origin = host.map(Origin::to_string).unwrap_or_default();
     let assertion = assertion::plan(raw, &headers, &origin, surroundings, desk);
     let signature = signature::plan(raw, &headers, desk);
+    let cors = browser::cors(raw, desk);
     let app_session = upstream.as_ref().filter(|upstream| !upstream.app_cookies.is_empty()).map(|upstream| {
         AppSession::new(upstream.app_cookies.clone(), upstream.app_logout.clone(), headers.audience())
     });
@@ -71,6 +72,9 @@ pub(super) fn route(
         assertion: assertion.map(Arc::new),
         signature: signature.map(Arc::new),
         app_session: app_session.map(Arc::new),
+        cross_site: browser::cross_site(raw, &cors),
+        cors,
+        security_headers: browser::security_headers(raw),
         activity: raw.activity.as_ref().map_or(Activity::Navigation, |activity| match activity.value {
             RawActivity::Navigation => Activity::Navigation,
             RawActivity::Any => Activity::Any,
