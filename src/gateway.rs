@@ -10,6 +10,7 @@ mod body;
 mod browser;
 mod forward;
 mod reply;
+mod rewrite;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -71,6 +72,8 @@ pub struct Passage {
     stay: Option<Stay>,
     /// The body's digest, where the signature covers it.
     digest: Option<String>,
+    /// Bytes of the body so far.
+    body: u64,
     rule: &'static str,
     session: Option<SessionId>,
     interim: usize,
@@ -141,6 +144,7 @@ impl Gateway {
         passage.rule = rule_of(route);
         passage.route = Some(Arc::clone(route));
         browser::check_origin(route, host, head)?; // not from another origin's page, where that is refused
+        body::check_length(head, route)?;
         let session = self.session(route, &visit)?; // 6 opened, aged, known not to have ended
         passage.session = session.as_ref().map(|session| *session.id());
         match Access::judge(route, request, session, now) {
@@ -225,6 +229,16 @@ impl Passage {
         granted(self.permit.as_ref())
     }
 
+    /// Counts a part of the body, which need not be as long as it was said to be.
+    fn count_body(&mut self, length: usize) -> Result<()> {
+        self.body = self.body.saturating_add(length as u64);
+        let most = self.route.as_ref().and_then(|route| route.limits.max_body);
+        if most.is_some_and(|most| self.body > most) {
+            return Err(Error::explain(ErrorType::HTTPStatus(413), "the body is too large").into_down());
+        }
+        Ok(())
+    }
+
     /// Whether the request's time at its app goes on.
     fn check_deadline(&self) -> Result<()> {
         self.stay.as_ref().map_or(Ok(()), Stay::check_deadline)
@@ -266,6 +280,7 @@ impl ProxyHttp for Gateway {
             app_session: None,
             stay: None,
             digest: None,
+            body: 0,
             rule: "none",
             session: None,
             interim: 0,
@@ -305,7 +320,12 @@ impl ProxyHttp for Gateway {
             },
             Ok(Verdict::Answer(answer)) => answer,
             Ok(Verdict::KeepForm { keepable }) => self.keep_form(session, keepable, passage).await,
-            Err(refusal) => respond::refuse(&refusal, &passage.asker(session)),
+            Err(refusal) => {
+                if matches!(refusal, Refusal::TooLarge) {
+                    body::let_finish(session).await;
+                }
+                respond::refuse(&refusal, &passage.asker(session))
+            }
         };
         browser::mark_answer(&mut answer, passage.route.as_ref(), session.req_header());
         passage.rule = answer.rule;
@@ -342,6 +362,8 @@ impl ProxyHttp for Gateway {
         passage: &mut Passage,
     ) -> Result<()> {
         passage.sent_upstream = Some(Instant::now());
+        // A repeated request begins anew, its body too.
+        passage.body = 0;
         let permit = passage.permit()?;
         let arrival = passage.arrival.as_ref().ok_or_else(|| Error::new(ErrorType::InternalError))?;
         if let Some(digest) = &passage.digest {
@@ -360,6 +382,7 @@ impl ProxyHttp for Gateway {
         passage: &mut Passage,
     ) -> Result<()> {
         passage.check_deadline()?;
+        passage.count_body(body.as_ref().map_or(0, Bytes::len))?;
         // An empty last frame would be written as a second end of the body (pingora issue 935).
         if end_of_stream && body.as_ref().is_some_and(Bytes::is_empty) {
             *body = None;
@@ -381,6 +404,10 @@ impl ProxyHttp for Gateway {
         passage.upstream = passage.sent_upstream.map(|sent| sent.elapsed());
         let Some(permit) = &passage.permit else { return Ok(()) };
         reply::clean(response, permit, &passage.snapshot);
+        if let (Some(host), Some(upstream)) = (&passage.host, passage.stay.as_ref().and_then(Stay::authority))
+        {
+            rewrite::reply(response, permit, upstream, host, &passage.snapshot);
+        }
         if let Some(held) = &passage.app_session {
             app_session::bind(response, permit, held, &passage.snapshot, &self.live)?;
         }

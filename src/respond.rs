@@ -101,6 +101,7 @@ impl Refusal {
             Unrouted::NoRoute => Self::NoRoute,
             Unrouted::Method => Self::Method(host.routes.methods_at(request.path())),
             Unrouted::Ambiguous => Self::AmbiguousPath,
+            Unrouted::EncodedSlash => Self::Malformed(Malformed::EscapedSeparator),
         }
     }
 

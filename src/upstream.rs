@@ -77,7 +77,7 @@ impl Upstreams {
         let pool = self.0.get(&route.upstream.name);
         let pool =
             pool.ok_or_else(|| Error::explain(ErrorType::HTTPStatus(500), "a route without its upstream"))?;
-        Stay::begin(pool)
+        Stay::begin(pool, &route.limits)
     }
 
     /// Resolves names anew, side by side: of all upstreams, or of those without any address. What does not

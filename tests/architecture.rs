@@ -42,6 +42,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("redirect", &["endpoint", "request", "route"]),
     ("request", &[]),
     ("revocation", &["clock", "key", "seal", "session"]),
+    ("rewrite", &["endpoint", "request"]),
     (
         "route",
         &[
@@ -53,6 +54,7 @@ const CORE: &[(&str, &[&str])] = &[
             "provider",
             "redirect",
             "request",
+            "rewrite",
             "upstream",
         ],
     ),

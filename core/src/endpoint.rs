@@ -42,7 +42,7 @@ impl OwnEndpoint {
     #[must_use]
     pub fn of(request: &NormalRequest, prefix: &str) -> Option<Self> {
         let path = request.path();
-        if !is_below(path, prefix) && !is_below(path, WELL_KNOWN) {
+        if !is_below_decoded(path, prefix) && !is_below_decoded(path, WELL_KNOWN) {
             return None;
         }
         if path == JWKS {
@@ -84,6 +84,11 @@ pub(crate) fn is_below(path: &str, prefix: &str) -> bool {
     prefix
         .split('/')
         .all(|expected| segments.next().is_some_and(|segment| segment.eq_ignore_ascii_case(expected)))
+}
+
+/// As [`is_below`], also with an escaped slash decoded: no app reads a path of ours in it.
+pub(crate) fn is_below_decoded(path: &str, prefix: &str) -> bool {
+    is_below(path, prefix) || path.contains("%2F") && is_below(&path.replace("%2F", "/"), prefix)
 }
 
 #[cfg(test)]

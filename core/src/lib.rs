@@ -7,6 +7,7 @@
 //! | [`clock`] | the one clock; time is an argument everywhere else |
 //! | [`request`] | the request in its normal form, or the reason why it has none |
 //! | [`route`] | which rule governs a request |
+//! | [`rewrite`] | a path prefix that the app does not know |
 //! | [`upstream`] | the apps, and where a session's requests go among several addresses |
 //! | [`cross_site`], [`cors`] | what pages of other origins may do |
 //! | [`access`] | may it pass? the only maker of permits |
@@ -49,6 +50,7 @@ pub mod provider;
 pub mod redirect;
 pub mod request;
 pub mod revocation;
+pub mod rewrite;
 pub mod route;
 pub mod seal;
 pub mod session;

@@ -5,8 +5,8 @@
 
 use url::Url;
 
-use crate::endpoint::is_below;
-use crate::request::normal_path;
+use crate::endpoint::is_below_decoded;
+use crate::request::request_path;
 use crate::route::Origin;
 
 /// The most bytes of a target that is kept over a login.
@@ -45,8 +45,8 @@ impl Target {
         let url = base.join(relative).ok()?;
         let same = url.origin() == base.origin() && url.username().is_empty() && url.password().is_none();
         // Judged as the request that the browser will send; one that would be refused leads nowhere.
-        let path = normal_path(url.path().as_bytes()).ok()?;
-        if !same || is_below(&path, prefix) || path.starts_with("//") {
+        let path = request_path(url.path().as_bytes()).ok()?;
+        if !same || is_below_decoded(&path, prefix) || path.starts_with("//") {
             return None;
         }
         // As the browser would write it: dot segments are gone, nothing is left to interpret.

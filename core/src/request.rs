@@ -94,7 +94,7 @@ impl NormalRequest {
         Ok(Self {
             method: head.method.clone(),
             host,
-            path: normal_path(path)?,
+            path: request_path(path)?,
             query: query.map(normal_query).transpose()?,
         })
     }
@@ -243,7 +243,15 @@ fn normal_query(query: &[u8]) -> Result<String, Malformed> {
     }
 }
 
+/// The normal form of a path without escaped slashes: what configuration and redirects name.
 pub(crate) fn normal_path(raw: &[u8]) -> Result<String, Malformed> {
+    let path = request_path(raw)?;
+    if path.contains("%2F") { Err(Malformed::EscapedSeparator) } else { Ok(path) }
+}
+
+/// The normal form of a request's path. An escaped slash stays `%2F`, and is judged by the route; with it
+/// decoded the path is sound, too.
+pub(crate) fn request_path(raw: &[u8]) -> Result<String, Malformed> {
     let mut path = String::with_capacity(raw.len());
     let mut decoded = Vec::new();
     let mut escaped = false;
@@ -265,12 +273,15 @@ pub(crate) fn normal_path(raw: &[u8]) -> Result<String, Malformed> {
         refuse_deeper_escapes(decoded)?;
     }
     refuse_odd_segments(&path)?;
+    if path.contains("%2F") {
+        refuse_odd_segments(&path.replace("%2F", "/"))?;
+    }
     Ok(path)
 }
 
 fn push_escape(path: &mut String, value: u8) -> Result<(), Malformed> {
     match value {
-        b'/' | b'\\' | 0..=0x1f | 0x7f => Err(Malformed::EscapedSeparator),
+        b'\\' | 0..=0x1f | 0x7f => Err(Malformed::EscapedSeparator),
         _ if value.is_ascii_alphanumeric() || b"-._~".contains(&value) => {
             path.push(char::from(value));
             Ok(())
@@ -398,6 +409,8 @@ mod tests {
             ("/%c3%a5", "/%C3%A5"),
             ("/%2561", "/%2561"),
             ("/100%25", "/100%25"),
+            // For the route to judge.
+            ("/a%2fb", "/a%2Fb"),
         ] {
             assert_eq!(parse(raw).unwrap().path(), normal, "{raw}");
         }
@@ -417,7 +430,12 @@ mod tests {
             ("/a/..%3bx/b", DotSegment),
             ("/a/%252e%252e/b", DotSegment),
             ("/a/%25252e%25252e/b", DotSegment),
-            ("/a%2fb", EscapedSeparator),
+            ("/a%2f..%2fb", DotSegment),
+            ("/a%2f%2Fb", EmptySegment),
+            ("/%2fa", EmptySegment),
+            ("/a%2f;x/b", EmptySegment),
+            ("/a%2f%252e%252e/b", DotSegment),
+            ("/a%2f%5cb", EscapedSeparator),
             ("/a%5Cb", EscapedSeparator),
             ("/a%252fb", EscapedSeparator),
             ("/a%25255cb", EscapedSeparator),
@@ -544,8 +562,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_normal_path_is_its_own_normal_form(raw in "/[ -~]{0,40}") {
-            if let Ok(once) = normal_path(raw.as_bytes()) {
-                prop_assert_eq!(normal_path(once.as_bytes()), Ok(once));
+            if let Ok(once) = request_path(raw.as_bytes()) {
+                prop_assert_eq!(request_path(once.as_bytes()), Ok(once));
             }
         }
 

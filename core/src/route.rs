@@ -12,6 +12,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use http::{HeaderValue, Method};
 
 use crate::access::{Access, Requirement};
@@ -23,12 +25,16 @@ use crate::forward::assertion::AssertionPlan;
 use crate::forward::signature::SignaturePlan;
 use crate::provider::ProviderSettings;
 use crate::redirect::Target;
-use crate::request::{HostName, NormalRequest, normal_path, without_parameters};
+use crate::request::{HostName, NormalRequest, normal_path, request_path, without_parameters};
+use crate::rewrite::Rewrite;
 use crate::upstream::Upstream;
 
 /// The methods of a route that names none (RFC 9110, 9; `threats.md` HTTP-9).
 pub const USUAL_METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
+/// A slash that some apps decode and others do not, as the normal form has it.
+const ENCODED_SLASH: &str = "%2F";
 
 /// A path pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -81,6 +87,17 @@ impl Pattern {
             }
         }
         Ok(Self { segments, below })
+    }
+
+    /// Whether every path of this pattern begins with the literal segments of `prefix`, which has no slash at
+    /// its end.
+    #[must_use]
+    pub fn begins_with(&self, prefix: &str) -> bool {
+        let mut segments = self.segments.iter();
+        prefix
+            .split('/')
+            .skip(1)
+            .all(|wanted| wanted != "*" && segments.next().is_some_and(|segment| segment == wanted))
     }
 
     fn folded(&self) -> Self {
@@ -172,6 +189,17 @@ pub enum UpstreamHost {
     Named(String),
 }
 
+/// What requests of a route are allowed; `None`: as much as elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// The most bytes of a body.
+    pub max_body: Option<u64>,
+    /// Time for a whole request.
+    pub timeout: Option<Duration>,
+    /// Time to the first byte of a reply, and between two reads.
+    pub read_timeout: Option<Duration>,
+}
+
 /// One rule.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -187,6 +215,12 @@ pub struct Route {
     pub upstream: Arc<Upstream>,
     /// Which `Host` the app sees.
     pub host: UpstreamHost,
+    /// The prefix that the app does not know, if there is one.
+    pub rewrite: Option<Rewrite>,
+    /// Whether an escaped slash is passed on.
+    pub encoded_slash: bool,
+    /// What its requests are allowed.
+    pub limits: Limits,
     /// What the app is told, and under which names.
     pub headers: Arc<HeaderPlan>,
     /// What its assertions say, if its app gets any.
@@ -314,6 +348,9 @@ pub enum Unrouted {
     /// The route does not take this method.
     #[error("the route does not take this method")]
     Method,
+    /// The path has an escaped slash, which no route takes here.
+    #[error("the path has an escaped slash")]
+    EncodedSlash,
     /// An app could read the path as one that another route governs.
     #[error("the path could be read as one of another route")]
     Ambiguous,
@@ -390,12 +427,27 @@ impl Routes {
     ///
     /// As [`find`](Self::find).
     pub fn find_path(&self, method: &Method, path: &str) -> Result<&Arc<Route>, Unrouted> {
+        if path.contains(ENCODED_SLASH) {
+            return self.find_encoded(method, path);
+        }
         let node = self.matcher.at(path);
         if self.other_readings_differ(path, node) {
             return Err(Unrouted::Ambiguous);
         }
         let routes = &self.nodes[node.ok_or(Unrouted::NoRoute)?].routes;
         routes.iter().find(|route| route.methods().contains(method)).ok_or(Unrouted::Method)
+    }
+
+    /// As [`find_path`](Self::find_path), for a path with an escaped slash: only a route that takes it governs
+    /// it, and only if the path is that very route's with the slash decoded, too.
+    fn find_encoded(&self, method: &Method, path: &str) -> Result<&Arc<Route>, Unrouted> {
+        let node = self.matcher.at(path).ok_or(Unrouted::EncodedSlash)?;
+        let found = self.nodes[node].routes.iter().find(|route| route.methods().contains(method));
+        let route = found.filter(|route| route.encoded_slash).ok_or(Unrouted::EncodedSlash)?;
+        let decoded = path.replace(ENCODED_SLASH, "/");
+        let same = self.matcher.at(&decoded) == Some(node);
+        let differ = |path: &str| self.other_readings_differ(path, Some(node));
+        if same && !differ(path) && !differ(&decoded) { Ok(route) } else { Err(Unrouted::Ambiguous) }
     }
 
     /// Whether some app would read another route's path.
@@ -427,7 +479,7 @@ impl Routes {
     /// The same for a request that is not a GET.
     #[must_use]
     pub fn requirement_for(&self, method: &Method, target: &Target) -> Option<&Requirement> {
-        let path = normal_path(target.path().as_bytes()).ok()?;
+        let path = request_path(target.path().as_bytes()).ok()?;
         self.find_path(method, &path).ok()?.access.requirement()
     }
 
@@ -497,6 +549,9 @@ pub(crate) mod tests_support {
             access,
             upstream: Arc::new(crate::upstream::tests_support::upstream()),
             host: UpstreamHost::Keep,
+            rewrite: None,
+            encoded_slash: false,
+            limits: Limits::default(),
             headers: Arc::new(HeaderPlan::default()),
             assertion: None,
             signature: None,
@@ -522,6 +577,49 @@ mod tests {
 
     fn found<'a>(routes: &'a Routes, path: &str) -> Result<&'a str, Unrouted> {
         routes.find_path(&Method::GET, path).map(|route| route.name.as_str())
+    }
+
+    #[test]
+    fn an_escaped_slash_passes_where_its_route_takes_it_and_reaches_no_other() {
+        let route =
+            |pattern: &str, encoded_slash| Route { encoded_slash, ..route(pattern, Access::Public, None) };
+        let routes = Routes::build(vec![
+            route("/**", false),
+            route("/files/**", true),
+            route("/files/secret/**", true),
+            route("/one/*", true),
+        ])
+        .unwrap();
+        for (path, expected) in [
+            ("/files/a%2Fb", Ok("/files/**")),
+            ("/files/a%2Fb/c%2Fd", Ok("/files/**")),
+            ("/files/secret/a%2Fb", Ok("/files/secret/**")),
+            ("/files/secret%2Fa", Err(Unrouted::Ambiguous)),
+            ("/files/SECRET%2Fa", Err(Unrouted::Ambiguous)),
+            ("/files/secret;x%2Fa", Err(Unrouted::Ambiguous)),
+            ("/files%2Fa", Err(Unrouted::EncodedSlash)),
+            ("/x%2Fy", Err(Unrouted::EncodedSlash)),
+            // Two segments for who decodes it.
+            ("/one/a%2Fb", Err(Unrouted::Ambiguous)),
+        ] {
+            assert_eq!(found(&routes, path), expected, "{path}");
+        }
+        let post = routes.find_path(&Method::TRACE, "/files/a%2Fb").map(|route| route.name.as_str());
+        assert_eq!(post, Err(Unrouted::EncodedSlash));
+    }
+
+    #[test]
+    fn a_pattern_begins_with_whole_literal_segments() {
+        let begins = |pattern, prefix| Pattern::parse(pattern).unwrap().begins_with(prefix);
+        assert!(
+            begins("/a/b/**", "/a") && begins("/a/b/**", "/a/b") && begins("/a", "/a") && begins("/**", "")
+        );
+        assert!(
+            !begins("/a/b/**", "/a/b/c")
+                && !begins("/ab", "/a")
+                && !begins("/*/b", "/a")
+                && !begins("/*/b", "/*")
+        );
     }
 
     #[test]

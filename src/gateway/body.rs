@@ -6,10 +6,12 @@
 use std::time::Duration;
 
 use http::Method;
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use portvakt_core::access::Permit;
 use portvakt_core::forward::signature;
 use portvakt_core::login::form;
+use portvakt_core::route::Route;
 
 use crate::endpoint::{backchannel_logout, resume};
 use crate::respond::Refusal;
@@ -39,6 +41,15 @@ pub(super) async fn of_own_endpoint(session: &mut Session, prefix: &str) -> Opti
     within(deadline, session, most, most).await
 }
 
+/// Refuses a request whose declared length is more than its route takes.
+pub(super) fn check_length(head: &RequestHeader, route: &Route) -> Result<(), Refusal> {
+    let Some(most) = route.limits.max_body else { return Ok(()) };
+    let declared = head.headers.get(http::header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    // A length that is no number was refused before; one beyond all bounds is too large.
+    let too_large = declared.is_some_and(|length| length.parse().map_or(true, |length: u64| length > most));
+    if too_large { Err(Refusal::TooLarge) } else { Ok(()) }
+}
+
 /// A form that is to be kept; `None` if it is too large, too slow or broken off.
 pub(super) async fn of_form(session: &mut Session) -> Option<Vec<u8>> {
     within(BROWSER_DEADLINE, session, form::MAX_BODY, MAX_THROWN_AWAY).await
@@ -58,6 +69,13 @@ pub(super) async fn digest(session: &mut Session, permit: &Permit) -> Result<Opt
     session.as_mut().enable_retry_buffering();
     let body = within(BROWSER_DEADLINE, session, signature::MAX_DIGESTED, signature::MAX_DIGESTED).await;
     body.map(|body| Some(signature::content_digest(&body))).ok_or(Refusal::TooLarge)
+}
+
+/// Lets a browser finish that sends more than it may; a client that asked first is told, and does not begin.
+pub(super) async fn let_finish(session: &mut Session) {
+    if !session.req_header().headers.contains_key(http::header::EXPECT) {
+        throw_away(session).await;
+    }
 }
 
 async fn within(deadline: Duration, session: &mut Session, most: usize, patience: usize) -> Option<Vec<u8>> {

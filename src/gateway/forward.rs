@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use http::header::{COOKIE, FORWARDED, HOST};
 use http::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
-use pingora::prelude::{ErrorType, OrErr as _, Result};
+use pingora::prelude::{Error, ErrorType, OrErr as _, Result};
 use portvakt_core::access::Permit;
 use portvakt_core::cookie::{self, ForUpstream};
 use portvakt_core::forward::signature::{self, Covered, Signature, SignaturePlan, Unsigned};
@@ -150,9 +150,21 @@ fn write_cookies(request: &mut RequestHeader, own_session: Option<&AppSessionHel
     }
 }
 
-/// The judged path is the sent path, byte for byte (RT-1).
+/// The judged path, after the route's rewrite, is the sent path, byte for byte (RT-1).
 fn write_target(request: &mut RequestHeader, permit: &Permit) -> Result<()> {
-    let target = permit.request().target();
+    let judged = permit.request();
+    let target = match &permit.route().rewrite {
+        None => judged.target(),
+        Some(rewrite) => {
+            let path = rewrite
+                .up(judged.path())
+                .ok_or_else(|| Error::explain(ErrorType::HTTPStatus(500), "the path has not its prefix"))?;
+            match judged.query() {
+                None => path.into(),
+                Some(query) => format!("{path}?{query}").into(),
+            }
+        }
+    };
     if request.raw_path() == target.as_bytes() {
         return Ok(());
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
+use portvakt_core::route::Limits;
 use portvakt_core::session::Session;
 
 use super::address::Address;
@@ -33,7 +34,7 @@ impl Stay {
     /// # Errors
     ///
     /// 503 if the app has as many requests under way as it may.
-    pub(super) fn begin(pool: &Arc<Pool>) -> Result<Self> {
+    pub(super) fn begin(pool: &Arc<Pool>, limits: &Limits) -> Result<Self> {
         if !pool.enter() {
             return Err(Error::explain(ErrorType::HTTPStatus(503), "the upstream has no room"));
         }
@@ -42,8 +43,8 @@ impl Stay {
             pool: Arc::clone(pool),
             address: None,
             failed: Vec::new(),
-            deadline: Instant::now() + settings.total_timeout,
-            read_timeout: settings.read_timeout,
+            deadline: Instant::now() + limits.timeout.unwrap_or(settings.total_timeout),
+            read_timeout: limits.read_timeout.unwrap_or(settings.read_timeout),
         })
     }
 

@@ -17,6 +17,7 @@ mod login;
 mod logout;
 mod lying_provider;
 mod operation;
+mod paths;
 mod provider_logout;
 mod routes;
 mod session;

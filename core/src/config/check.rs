@@ -10,6 +10,7 @@ mod eidas;
 mod file;
 mod header;
 mod host;
+mod path;
 mod place;
 mod provider;
 mod route;

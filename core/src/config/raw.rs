@@ -287,6 +287,18 @@ record! {
         optional methods: List<String>,
         /// which `Host` the app sees: `keep` (default), `upstream` or a name
         optional host: String,
+        /// a prefix of the path that the app does not know: taken off, and put back in its redirects and cookies
+        optional strip_prefix: String,
+        /// another prefix for the app instead, likewise
+        optional rewrite: RawRewrite,
+        /// whether `%2F` in a path is passed on; false by default: refused
+        optional encoded_slash: bool,
+        /// the largest body of a request; no limit by default
+        optional max_body: Size,
+        /// time for a whole request, instead of the upstream's `total_timeout`
+        optional timeout: Duration,
+        /// time to the first byte of a reply and between two reads, instead of the upstream's
+        optional read_timeout: Duration,
         /// which requests prolong the session: `navigation` (default) or `any`
         optional activity: RawActivity,
         /// while the view of ended sessions is stale: `strict` (default) answers 503, `available` goes on
@@ -309,6 +321,16 @@ record! {
         optional content_digest: bool,
         /// identity headers that are renamed, dropped, added or encoded otherwise, by fact
         optional headers: Named<RawHeader>,
+    }
+}
+
+record! {
+    /// Another prefix for the app.
+    RawRewrite {
+        /// the prefix of the public path, in whole segments
+        required from: String,
+        /// the app's prefix instead
+        required to: String,
     }
 }
 

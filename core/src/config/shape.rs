@@ -239,14 +239,17 @@ macro_rules! record {
                     .zip([$($crate::config::shape::is_required(stringify!($need))),*])
                     .filter_map(|(name, required)| required.then_some(name))
                     .collect();
+                let mut properties = serde_json::Map::new();
+                $(properties.insert(
+                    stringify!($field).to_owned(),
+                    $crate::config::shape::described(<$type>::schema(), $about.trim_ascii()),
+                );)*
                 serde_json::json!({
                     "type": "object",
                     "description": concat!($($document),*).trim_ascii(),
                     "additionalProperties": false,
                     "required": required,
-                    "properties": {
-                        $(stringify!($field): $crate::config::shape::described(<$type>::schema(), $about.trim_ascii()),)*
-                    },
+                    "properties": properties,
                 })
             }
         }

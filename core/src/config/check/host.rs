@@ -12,7 +12,7 @@ use super::{Circumstances, Span};
 use crate::config::raw::{RawAccess, RawFile, RawHost, RawRoute};
 use crate::config::shape::{At, Desk};
 use crate::forward::Persistence;
-use crate::route::{Host, Hosts, Origin, Route, Routes};
+use crate::route::{Host, Hosts, Origin, Pattern, Route, Routes};
 
 /// What is searched for ties and weak rules, pair by pair.
 const MAX_ROUTES: usize = 2000;
@@ -121,6 +121,7 @@ fn host(
     }
     let routes = build(routes, &placed, desk)?;
     warn_of_weak_routes(&routes, &placed, desk);
+    warn_of_weak_rewrites(&routes, &placed, desk);
     let origin = origin?;
     let hsts = browser::hsts(raw, &origin, desk);
     Some(Host { origin, hsts, provider, routes })
@@ -142,6 +143,34 @@ fn build(routes: Vec<Route>, placed: &[Placed], desk: &mut Desk<'_>) -> Option<R
         );
     }
     None
+}
+
+/// A rewrite may lead to paths of an app that another route guards better.
+fn warn_of_weak_rewrites(routes: &Routes, placed: &[Placed], desk: &mut Desk<'_>) {
+    for route in routes.iter() {
+        let Some(reached) = route.rewrite.as_ref().and_then(|rewrite| Pattern::parse(&rewrite.reach()).ok())
+        else {
+            continue;
+        };
+        let guarded = routes.iter().find(|other| {
+            other.rewrite.is_none()
+                && other.upstream.name == route.upstream.name
+                && (reached.covers(&other.pattern) || other.pattern.covers(&reached))
+                && route.access.is_weaker_than(&other.access)
+        });
+        let place =
+            placed.iter().find(|place| place.pattern == route.pattern && place.methods == route.methods);
+        if let (Some(guarded), Some(place)) = (guarded, place) {
+            desk.warn(
+                &place.access,
+                format!(
+                    "`{}` is rewritten to paths of `{}`, and asks for less than `{}` does",
+                    route.pattern, route.upstream.name, guarded.pattern
+                ),
+                "ask for as much, unless this is what you mean",
+            );
+        }
+    }
 }
 
 fn warn_of_weak_routes(routes: &Routes, placed: &[Placed], desk: &mut Desk<'_>) {

@@ -8,7 +8,7 @@ use http::Method;
 
 use super::host::Surroundings;
 use super::provider::{asserts, level, reaches};
-use super::{DAY, MINUTE, SECOND, Span, assertion, bounded, browser, distinct, header, signature};
+use super::{DAY, MINUTE, SECOND, Span, assertion, bounded, browser, distinct, header, path, signature};
 use crate::access::{Access, Requirement};
 use crate::app_session::AppSession;
 use crate::config::problem::nearest;
@@ -54,6 +54,7 @@ pub(super) fn route(
     let app_session = upstream.as_ref().filter(|upstream| !upstream.app_cookies.is_empty()).map(|upstream| {
         AppSession::new(upstream.app_cookies.clone(), upstream.app_logout.clone(), headers.audience())
     });
+    let (rewrite, limits) = (path::rewrite(raw, pattern.as_ref(), desk), path::limits(raw, desk));
     let (path, given, pattern) = (raw.path.as_ref()?, raw.access.as_ref()?, pattern?);
     let placed = Placed {
         pattern: pattern.clone(),
@@ -68,6 +69,9 @@ pub(super) fn route(
         access: access?,
         upstream: upstream?,
         host: upstream_host,
+        rewrite,
+        encoded_slash: raw.encoded_slash.as_ref().is_some_and(|allowed| allowed.value),
+        limits,
         headers: Arc::new(headers),
         assertion: assertion.map(Arc::new),
         signature: signature.map(Arc::new),
