@@ -35,6 +35,10 @@ browser: setup ## a real browser through the demo; screenshots in .demo/screensh
 faults: setup ## plants faults and shows that the suites notice each of them (minutes)
 	@tests/tools/faults.sh
 
+.PHONY: streams
+streams: setup-build ## sessions end while streams are open, STREAMS=2500 of them; not one may outlive its session
+	@tests/tools/streams.sh
+
 .PHONY: kills
 kills: setup-build ## kill -9 under load, KILLS=100 times, and what of it was lost (minutes)
 	@tests/tools/kills.sh

@@ -11,14 +11,16 @@ mod browser;
 mod forward;
 mod reply;
 mod rewrite;
+mod websocket;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
+use pingora::connectors::TransportConnector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
 use pingora::protocols::Digest;
@@ -28,15 +30,18 @@ use portvakt_core::clock::Timestamp;
 use portvakt_core::endpoint::OwnEndpoint;
 use portvakt_core::forward::signature;
 use portvakt_core::request::{NormalRequest, RawHead, is_navigation};
-use portvakt_core::route::{Host, Route, Staleness, USUAL_METHODS};
+use portvakt_core::revocation::Standing;
+use portvakt_core::route::{Host, Route, Staleness};
 use portvakt_core::session::{Session as OpenSession, SessionId};
+use portvakt_core::websocket::Handshake;
 
 use crate::answer::Answer;
 use crate::endpoint::{self, Visit};
-use crate::guard;
+use crate::guard::{self, RequestEnd};
 use crate::respond::{self, Asker, Refusal};
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{AccessRecord, InFlight, Reference};
+use crate::underway::{Entry, Place};
 use crate::upstream::Stay;
 
 use self::app_session::AppSessionHeld;
@@ -49,15 +54,27 @@ const MIN_SEND_RATE: usize = 1_000;
 const CLIENT_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The proxy.
-#[derive(Debug)]
 pub struct Gateway {
     live: Arc<Live>,
+    /// Connects WebSockets; made with the first of them.
+    tunnels: OnceLock<TransportConnector>,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("live", &self.live).finish_non_exhaustive()
+    }
 }
 
 /// What one request carries from hook to hook. Born without a permit.
 #[derive(Debug)]
 pub struct Passage {
+    live: Arc<Live>,
     snapshot: Arc<Snapshot>,
+    /// What [`Revocations::changes`](portvakt_core::revocation::Revocations::changes) said before it was judged.
+    changes: u64,
+    /// Among what ends with its session.
+    place: Option<Place>,
     began: Timestamp,
     started: Instant,
     sent_upstream: Option<Instant>,
@@ -74,10 +91,15 @@ pub struct Passage {
     digest: Option<String>,
     /// Bytes of the body so far.
     body: u64,
+    handshake: Option<Handshake>,
     rule: &'static str,
     session: Option<SessionId>,
     interim: usize,
     navigation: bool,
+    method: &'static str,
+    /// Status and body bytes so far, for the log of a request that is dropped under way.
+    answered: (u16, u64),
+    logged: bool,
     _in_flight: InFlight,
 }
 
@@ -100,7 +122,7 @@ impl Gateway {
     /// A gateway for this process.
     #[must_use]
     pub fn new(live: Arc<Live>) -> Self {
-        Self { live }
+        Self { live, tunnels: OnceLock::new() }
     }
 
     /// Decides what happens to one request. Runs once; what follows it may run again.
@@ -150,7 +172,8 @@ impl Gateway {
         match Access::judge(route, request, session, now) {
             // 7 public, logged in, level, age
             Judgement::Allowed(permit) => {
-                passage.app_session = app_session::hold(&permit, passage.session, &visit); // 8 the app's own, inside ours
+                passage.handshake = websocket::handshake(&permit, head, host)?; // 8 a WebSocket only where and as it may be
+                passage.app_session = app_session::hold(&permit, passage.session, &visit); // 9 the app's own, inside ours
                 Ok(Verdict::Forward(permit))
             }
             Judgement::MustLogIn(_) if endpoint::resume::is_form(&visit) => {
@@ -211,9 +234,9 @@ fn raw(head: &RequestHeader) -> RawHead<'_> {
 }
 
 /// A method's name for the log: what a client makes up stays out of it.
-fn known_method(method: &Method) -> &str {
-    let known = USUAL_METHODS.contains(method) || [Method::TRACE, Method::CONNECT].contains(method);
-    if known { method.as_str() } else { "other" }
+fn known_method(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 
 fn rule_of(route: &Route) -> &'static str {
@@ -225,6 +248,47 @@ fn rule_of(route: &Route) -> &'static str {
 }
 
 impl Passage {
+    /// From now on the request ends with the session as which it is sent; false if that has ended.
+    fn takes_place(&mut self, permit: &Permit) -> bool {
+        let (Some(session), Some(end)) = (permit.session(), RequestEnd::of_this_request()) else {
+            return true;
+        };
+        let entry = Entry {
+            standing: Standing::of(session),
+            over_at: session.began() + self.snapshot.configuration.session.absolute,
+            strict: permit.route().revocation == Staleness::Strict,
+            end,
+        };
+        self.place = Place::take(&self.live, entry, self.changes).ok();
+        self.place.is_some()
+    }
+
+    fn log(&mut self, status: u16, sent: u64, refused: Option<guard::Refused>, aborted: bool) {
+        self.logged = true;
+        let took = self.started.elapsed();
+        let route = self.route.as_ref().map(|route| route.name.as_str());
+        let metrics = route.and_then(|route| self.snapshot.metrics.get(route));
+        let rule = refused.map_or(self.rule, guard::Refused::code);
+        self.live.telemetry.metrics.request(metrics, rule, status, took, self.upstream);
+        let host = self.host.as_ref().map(|host| host.origin.name.as_str());
+        let record = AccessRecord {
+            time: self.began,
+            reference: self.reference.as_str(),
+            client: self.arrival.as_ref().and_then(Arrival::client),
+            method: self.method,
+            host: host.unwrap_or_default(),
+            route,
+            rule,
+            status,
+            sent,
+            took,
+            upstream: self.upstream,
+            session: self.session.as_ref(),
+            aborted,
+        };
+        self.live.telemetry.access(&record, &self.snapshot.keys);
+    }
+
     fn permit(&self) -> Result<&Permit> {
         granted(self.permit.as_ref())
     }
@@ -256,6 +320,16 @@ impl Passage {
     }
 }
 
+/// A request that was dropped under way, because its session ended or because of a panic, is in the log too.
+impl Drop for Passage {
+    fn drop(&mut self) {
+        if !self.logged {
+            let (status, sent) = self.answered;
+            self.log(status, sent, None, true);
+        }
+    }
+}
+
 /// The permit; without one nothing may be sent.
 fn granted(permit: Option<&Permit>) -> Result<&Permit> {
     permit.ok_or_else(|| Error::explain(ErrorType::HTTPStatus(500), "no permit"))
@@ -267,6 +341,9 @@ impl ProxyHttp for Gateway {
 
     fn new_ctx(&self) -> Passage {
         Passage {
+            live: Arc::clone(&self.live),
+            changes: self.live.revocations.changes(),
+            place: None,
             snapshot: self.live.snapshot(),
             began: self.live.clock.now(),
             started: Instant::now(),
@@ -281,10 +358,14 @@ impl ProxyHttp for Gateway {
             stay: None,
             digest: None,
             body: 0,
+            handshake: None,
             rule: "none",
             session: None,
             interim: 0,
             navigation: false,
+            method: "other",
+            answered: (0, 0),
+            logged: false,
             _in_flight: self.live.telemetry.metrics.in_flight(),
         }
     }
@@ -301,6 +382,7 @@ impl ProxyHttp for Gateway {
         session.set_write_timeout(Some(CLIENT_WRITE_TIMEOUT));
         // An app's 1xx goes to a client that asked for it and to nobody else (HTTP-6).
         session.as_downstream_mut().set_ignore_info_resp(true);
+        passage.method = known_method(&session.req_header().method);
         passage.navigation = is_navigation(&session.req_header().method, &session.req_header().headers);
         passage.arrival = Arrival::of(session, &passage.snapshot.configuration);
         Ok(())
@@ -308,13 +390,27 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<bool> {
         let body = body::of_own_endpoint(session, &passage.snapshot.configuration.prefix).await;
-        let verdict = self.admit(session.req_header(), body.as_deref(), passage).await;
+        let mut verdict = self.admit(session.req_header(), body.as_deref(), passage).await;
+        if let Ok(Verdict::Forward(permit)) = &verdict
+            && !passage.takes_place(permit)
+        {
+            // Its session has ended since it was opened: judged anew, without it.
+            passage.changes = self.live.revocations.changes();
+            verdict = match self.admit(session.req_header(), body.as_deref(), passage).await {
+                Ok(Verdict::Forward(permit)) if !passage.takes_place(&permit) => {
+                    Err(Refusal::SessionsUncertain)
+                }
+                verdict => verdict,
+            };
+        }
         let mut answer = match verdict {
             Ok(Verdict::Forward(permit)) => match body::digest(session, &permit).await {
                 Ok(digest) => {
                     passage.digest = digest;
                     passage.permit = Some(permit);
-                    return Ok(false);
+                    let Some(handshake) = passage.handshake.take() else { return Ok(false) };
+                    self.serve_websocket(session, &handshake, passage).await?;
+                    return Ok(true);
                 }
                 Err(refusal) => respond::refuse(&refusal, &passage.asker(session)),
             },
@@ -402,6 +498,7 @@ impl ProxyHttp for Gateway {
         }
         passage.check_deadline()?;
         passage.upstream = passage.sent_upstream.map(|sent| sent.elapsed());
+        passage.answered.0 = response.status.as_u16();
         let Some(permit) = &passage.permit else { return Ok(()) };
         reply::clean(response, permit, &passage.snapshot);
         if let (Some(host), Some(upstream)) = (&passage.host, passage.stay.as_ref().and_then(Stay::authority))
@@ -420,25 +517,17 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    /// A reply that is under way ends with its session (LO-6), and when its time is over (LI-1).
+    /// A reply ends when its time is over (LI-1). Its session's end is noticed elsewhere: see [`Place`].
     fn response_body_filter(
         &self,
-        session: &mut Session,
-        _body: &mut Option<Bytes>,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
         _end_of_stream: bool,
         passage: &mut Passage,
     ) -> Result<Option<Duration>> {
-        // A tunnel has an end of its own.
-        if !session.was_upgraded() {
-            passage.check_deadline()?;
-        }
-        let session = passage.permit.as_ref().and_then(Permit::session);
-        match session.map(|session| self.live.revocations.check(session)) {
-            Some(Err(_)) => {
-                Err(Error::explain(ErrorType::ConnectionClosed, "the session has ended").into_down())
-            }
-            Some(Ok(())) | None => Ok(None),
-        }
+        passage.check_deadline()?;
+        passage.answered.1 += body.as_ref().map_or(0, Bytes::len) as u64;
+        Ok(None)
     }
 
     fn fail_to_connect(
@@ -506,33 +595,12 @@ impl ProxyHttp for Gateway {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, passage: &mut Passage) {
         let refused = guard::connection(session).and_then(guard::Connection::refused);
-        let took = passage.started.elapsed();
         let status = match (session.response_written(), refused) {
             (Some(response), _) => response.status.as_u16(),
             (None, Some(refused)) => refused.status().0,
             (None, None) => 0,
         };
-        let route = passage.route.as_ref().map(|route| route.name.as_str());
-        let metrics = route.and_then(|route| passage.snapshot.metrics.get(route));
-        let rule = refused.map_or(passage.rule, guard::Refused::code);
-        self.live.telemetry.metrics.request(metrics, rule, status, took, passage.upstream);
-        let host = passage.host.as_ref().map(|host| host.origin.name.as_str());
-        let record = AccessRecord {
-            time: passage.began,
-            reference: passage.reference.as_str(),
-            client: passage.arrival.as_ref().and_then(Arrival::client),
-            method: known_method(&session.req_header().method),
-            host: host.unwrap_or_default(),
-            route,
-            rule,
-            status,
-            sent: session.body_bytes_sent() as u64,
-            took,
-            upstream: passage.upstream,
-            session: passage.session.as_ref(),
-            aborted: error.is_some(),
-        };
-        self.live.telemetry.access(&record, &passage.snapshot.keys);
+        passage.log(status, session.body_bytes_sent() as u64, refused, error.is_some());
     }
 
     /// The default would write the path and the query into error logs.

@@ -14,6 +14,7 @@
 
 mod cancel;
 mod certificates;
+mod end;
 mod framer;
 mod refused;
 mod stream;
@@ -23,8 +24,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ServerApp};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::H2Options;
 use pingora::protocols::{ALPN, Stream};
 use pingora::proxy::{HttpProxy, ProxyHttp, Session, http_proxy};
 use pingora::server::ShutdownWatch;
@@ -34,6 +36,7 @@ use tokio::sync::Semaphore;
 
 pub use cancel::CancelHandle;
 pub use certificates::{CertificateError, Certificates, tls_settings};
+pub use end::{Reason, RequestEnd};
 pub use framer::{Framer, FramingLimits, Phase};
 pub use refused::Refused;
 pub use stream::{Connection, GuardedStream};
@@ -117,9 +120,39 @@ pub fn connection(session: &Session) -> Option<&Connection> {
     Some(guarded.connection())
 }
 
+/// The proxy, whose requests can be ended one by one.
+struct Endable<SV>(Arc<HttpProxy<SV>>);
+
+#[async_trait]
+impl<SV> HttpServerApp for Endable<SV>
+where
+    SV: ProxyHttp + Send + Sync + 'static,
+    SV::CTX: Send + Sync,
+{
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        end::bound(self.0.process_new_http(session, shutdown)).await.flatten()
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        self.0.h2_options()
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        self.0.server_options()
+    }
+
+    async fn http_cleanup(&self) {
+        self.0.http_cleanup().await;
+    }
+}
+
 /// The proxy behind the guard.
 pub struct Front<SV> {
-    proxy: Arc<HttpProxy<SV>>,
+    proxy: Arc<Endable<SV>>,
     limits: Arc<Limits>,
     observer: Arc<dyn Observer>,
     open: Arc<Semaphore>,
@@ -137,12 +170,12 @@ where
         // `h2_options` stays unset: the library's own defaults bound streams and header lists, a built value would not.
         proxy.server_options = Some(options);
         let open = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
-        Self { proxy: Arc::new(proxy), limits: Arc::new(limits), observer, open }
+        Self { proxy: Arc::new(Endable(Arc::new(proxy))), limits: Arc::new(limits), observer, open }
     }
 
     /// The proxy, for settings that must be made before the service starts; `None` afterwards.
     pub fn proxy_mut(&mut self) -> Option<&mut HttpProxy<SV>> {
-        Arc::get_mut(&mut self.proxy)
+        Arc::get_mut(&mut self.proxy).and_then(|endable| Arc::get_mut(&mut endable.0))
     }
 
     /// Counts the connection in, or refuses it without an answer: answering would cost what the limit saves.

@@ -12,6 +12,7 @@
 //! | `share` | what one client may use of what everybody needs |
 //! | [`upstream`] | where requests go |
 //! | [`snapshot`] | one generation of the configuration, and what outlives it |
+//! | `underway` | what ends with its session although nobody sends anything |
 //! | [`upkeep`] | what is done in the background |
 //! | [`telemetry`], [`health`], [`admin`] | logs, metrics, and what operators are shown |
 //! | [`command`] | the commands |
@@ -34,5 +35,6 @@ mod respond;
 mod share;
 pub mod snapshot;
 pub mod telemetry;
+mod underway;
 mod upkeep;
 pub mod upstream;

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use http::header::{
     ALLOW, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, RETRY_AFTER,
-    WWW_AUTHENTICATE,
+    SEC_WEBSOCKET_VERSION, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::ResponseHeader;
@@ -17,6 +17,7 @@ use portvakt_core::login::wish::{Unfulfilled, Wish};
 use portvakt_core::redirect::Target;
 use portvakt_core::request::{Malformed, NormalRequest};
 use portvakt_core::route::{Host, Unrouted};
+use portvakt_core::websocket::BadHandshake;
 
 use crate::answer::Answer;
 use crate::cause;
@@ -55,6 +56,8 @@ pub(crate) enum Refusal {
     Method(Vec<Method>),
     /// An endpoint's parameters are doubled or malformed.
     Parameters,
+    /// A WebSocket that is not opened.
+    Handshake(BadHandshake),
     /// An endpoint for navigations was asked for by something else (OP-14).
     NotANavigation,
     /// A page of another origin asks for what the route does not take from there.
@@ -92,6 +95,12 @@ pub(crate) enum Refusal {
 impl From<Malformed> for Refusal {
     fn from(cause: Malformed) -> Self {
         Self::Malformed(cause)
+    }
+}
+
+impl From<BadHandshake> for Refusal {
+    fn from(cause: BadHandshake) -> Self {
+        Self::Handshake(cause)
     }
 }
 
@@ -138,6 +147,9 @@ impl Refusal {
             Self::AmbiguousPath => "ambiguous_path",
             Self::Method(_) => "method",
             Self::Parameters => "parameters",
+            Self::Handshake(BadHandshake::Invalid) => "handshake",
+            Self::Handshake(BadHandshake::Version) => "handshake_version",
+            Self::Handshake(BadHandshake::ForeignOrigin) => "foreign_origin",
             Self::NotANavigation => "not_a_navigation",
             Self::CrossSite => "cross_site",
             Self::Forbidden => "forbidden_kind",
@@ -174,6 +186,7 @@ impl Refusal {
             )
             | Self::AmbiguousPath
             | Self::Parameters
+            | Self::Handshake(_)
             | Self::NotANavigation => Page::BadRequest,
             Self::WrongHost => Page::WrongHost,
             Self::NoRoute => Page::NotFound,
@@ -217,6 +230,7 @@ impl Refusal {
             | Self::AmbiguousPath
             | Self::Method(_)
             | Self::Parameters
+            | Self::Handshake(_)
             | Self::NotANavigation
             | Self::CrossSite
             | Self::Forbidden
@@ -340,6 +354,11 @@ pub(crate) fn refuse(refusal: &Refusal, asker: &Asker<'_>) -> Answer {
             let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
             answer.with(ALLOW, HeaderValue::try_from(names.join(", ")).expect("methods are tokens"))
         }
+        // RFC 6455, 4.4.
+        Refusal::Handshake(BadHandshake::Version) => {
+            answer.with(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
+        }
+        Refusal::Handshake(BadHandshake::ForeignOrigin) => Answer { status: StatusCode::FORBIDDEN, ..answer },
         // RFC 9110, 15.5.2: a 401 has a challenge.
         Refusal::FormNotKept { .. } => answer.with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
         _ => answer,

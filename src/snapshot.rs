@@ -25,6 +25,7 @@ use crate::provider::{Provider, ProviderError};
 use crate::share::{Lines, Shares};
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::RouteMetrics;
+use crate::underway::Underway;
 use crate::upstream::{Errands, UpstreamError, Upstreams};
 
 /// One generation.
@@ -199,6 +200,8 @@ pub struct Live {
     pub started: Timestamp,
     /// What ended early.
     pub revocations: Revocations,
+    /// What is under way for whom.
+    pub(crate) underway: Underway,
     /// Logout tokens that have counted.
     pub logout_tokens: Once,
     /// Answers to login attempts that have been taken.
@@ -248,6 +251,7 @@ impl Live {
             path,
             started: now,
             revocations,
+            underway: Underway::default(),
             logout_tokens: Once::for_life(LOGOUT_TOKEN_LIFE),
             answers: Once::for_life(attempt::LIFE),
             assertions: Assertions::new(snapshot.configuration.assertion_cache),

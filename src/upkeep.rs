@@ -17,6 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::cause;
 use crate::guard::Certificates;
 use crate::snapshot::Live;
+use crate::underway;
 
 /// How often the clock is compared.
 const SECOND: Duration = Duration::from_secs(1);
@@ -202,8 +203,9 @@ impl BackgroundService for Upkeep {
         if tokio::time::timeout(FIRST_ROUND, first_round).await.is_err() {
             self.ask_around(Some(Names::All), true);
         }
-        // It ends with its channel, when this function does.
+        // They end with their channels, when this function does.
         let _tending = tend_revocations(Arc::clone(&self.live));
+        let _ending = underway::tend(Arc::clone(&self.live));
         ready.notify_ready();
         let mut ticks = interval(SECOND);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);

@@ -62,6 +62,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("session", &["clock", "cookie", "identity", "key", "redirect", "revocation", "seal"]),
     ("token", &["clock"]),
     ("upstream", &["app_session"]),
+    ("websocket", &[]),
 ];
 
 /// The modules that carry requests through the proxy.

@@ -23,6 +23,7 @@
 //! | [`redirect`] | where a browser may be sent |
 //! | [`endpoint`] | which requests are for ourselves |
 //! | [`forward`] | what the app is told |
+//! | [`websocket`] | handshakes and frames of WebSockets |
 //! | [`cookie`], [`seal`], [`key`] | cookies read and written, sealed, and with which keys |
 //! | [`config`] | YAML to settings, with every problem at its place |
 //!
@@ -56,3 +57,4 @@ pub mod seal;
 pub mod session;
 pub mod token;
 pub mod upstream;
+pub mod websocket;

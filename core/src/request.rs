@@ -139,7 +139,11 @@ impl NormalRequest {
 /// Accept contains `text/html`.
 #[must_use]
 pub fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
-    if method != Method::GET || headers.contains_key("sec-purpose") {
+    // A navigation opens no WebSocket: who asks for one is told, never redirected.
+    let socket = headers.get_all(http::header::UPGRADE).iter().any(|upgrade| {
+        upgrade.as_bytes().to_ascii_lowercase().windows(9).any(|window| window == b"websocket")
+    });
+    if method != Method::GET || socket || headers.contains_key("sec-purpose") {
         return false;
     }
     let value = |name| headers.get(name).map(http::HeaderValue::as_bytes);

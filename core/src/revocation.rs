@@ -111,6 +111,31 @@ impl<'a> Tagger<'a> {
     }
 }
 
+/// What of a session decides whether it has ended: all that is kept of it while a request is under way.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    tags: Tags,
+    began: Timestamp,
+    authenticated: Timestamp,
+}
+
+impl Standing {
+    /// Of a session.
+    #[must_use]
+    pub fn of(session: &Session) -> Self {
+        let began = session.began();
+        // By the provider's clock, which may be ahead of ours: nobody was authenticated after the session began.
+        let authenticated = session.identity().auth_time().map_or(began, |at| at.min(began));
+        Self { tags: *session.tags(), began, authenticated }
+    }
+
+    /// When the session began.
+    #[must_use]
+    pub fn began(&self) -> Timestamp {
+        self.began
+    }
+}
+
 /// Why a session counts no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ended {
@@ -166,6 +191,8 @@ pub struct Revocations {
     view: RwLock<View>,
     count: AtomicUsize,
     known_since: AtomicU64,
+    /// Counts what may have ended a session.
+    changes: AtomicU64,
     followed: AtomicU64,
     writable: AtomicBool,
     /// The key that is needed to read the log, as [`LACKING`] and its id; 0 if none is missing.
@@ -258,6 +285,7 @@ impl Revocations {
             view: RwLock::default(),
             count: AtomicUsize::new(0),
             known_since: AtomicU64::new(now.millis()),
+            changes: AtomicU64::new(0),
             followed: AtomicU64::new(0),
             writable: AtomicBool::new(true),
             lacking: AtomicU64::new(0),
@@ -343,29 +371,42 @@ impl Revocations {
     ///
     /// [`Ended`] says why it counts no longer.
     pub fn check(&self, session: &Session) -> Result<(), Ended> {
+        self.check_standing(&Standing::of(session))
+    }
+
+    /// The same, by what was kept of the session.
+    ///
+    /// # Errors
+    ///
+    /// [`Ended`] says why it counts no longer.
+    pub fn check_standing(&self, session: &Standing) -> Result<(), Ended> {
         if cfg!(planted_fault = "revocation") {
             return Ok(());
         }
-        if session.began() < self.known_since() {
+        if session.began < self.known_since() {
             return Err(Ended::BeforeKnowledge);
         }
         if self.count.load(Ordering::Acquire) == 0 {
             return Ok(());
         }
-        let tags = session.tags();
-        // By the provider's clock, which may be ahead of ours: nobody was authenticated after the session began.
-        let began = session.began();
-        let authenticated = session.identity().auth_time().map_or(began, |at| at.min(began));
+        let tags = &session.tags;
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
         let ends = |tag: &Tag| {
             view.find(tag).is_some_and(|entry| match entry.kind {
                 Kind::Session => true,
                 // `auth_time` has whole seconds: within the second of the entry it is not newer.
-                Kind::OpSession | Kind::Subject => authenticated.seconds() <= entry.at.seconds(),
+                Kind::OpSession | Kind::Subject => session.authenticated.seconds() <= entry.at.seconds(),
             })
         };
         let ended = ends(&tags.session) || tags.op_session.as_ref().is_some_and(ends) || ends(&tags.subject);
         if ended { Err(Ended::Revoked) } else { Ok(()) }
+    }
+
+    /// A count that grows after something has come in force that may end a session, and before anybody is told.
+    /// Who remembers it, judges, and finds it unchanged has missed nothing.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
     }
 
     /// Follows the log, writes what is due, and forgets. To be called every [`POLL`], by one thread that may
@@ -595,6 +636,10 @@ impl Revocations {
         let (taken, evicted) = view.take(tag, entry, self.settings.unproven);
         self.count.store(view.len(), Ordering::Release);
         self.count(&self.counters.evicted, evicted.is_some().into());
+        drop(view);
+        if taken == Taken::News {
+            self.changes.fetch_add(1, Ordering::SeqCst);
+        }
         taken
     }
 
@@ -798,7 +843,9 @@ impl Revocations {
     }
 
     fn know_nothing_before(&self, time: Timestamp) {
-        self.known_since.fetch_max(time.millis(), Ordering::AcqRel);
+        if self.known_since.fetch_max(time.millis(), Ordering::AcqRel) < time.millis() {
+            self.changes.fetch_add(1, Ordering::SeqCst);
+        }
     }
 
     fn life(&self) -> Duration {

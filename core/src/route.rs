@@ -200,6 +200,15 @@ pub struct Limits {
     pub read_timeout: Option<Duration>,
 }
 
+/// WebSockets of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebSockets {
+    /// How long one may be silent in both directions.
+    pub idle: Duration,
+    /// The origins whose pages may open one, besides the host's own; as browsers write them.
+    pub origins: Vec<String>,
+}
+
 /// One rule.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -241,6 +250,8 @@ pub struct Route {
     pub revocation: Staleness,
     /// Whether replies to logged-in requests may be cached as the app says.
     pub keep_cache_control: bool,
+    /// Whether it may open WebSockets; `None`: never.
+    pub websocket: Option<WebSockets>,
 }
 
 impl Route {
@@ -562,6 +573,7 @@ pub(crate) mod tests_support {
             activity: Activity::default(),
             revocation: Staleness::default(),
             keep_cache_control: false,
+            websocket: None,
         }
     }
 }

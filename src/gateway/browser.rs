@@ -15,6 +15,7 @@ use pingora::prelude::Result;
 use portvakt_core::cors::{self, Cors};
 use portvakt_core::request::NormalRequest;
 use portvakt_core::route::{Host, Route, SecurityHeaders};
+use portvakt_core::websocket;
 use serde_json::json;
 
 use crate::answer::Answer;
@@ -42,6 +43,10 @@ const STRICT: [(HeaderName, &str); 5] = [
 
 /// Refuses what a page of another origin asks for, where the route does not take it.
 pub(super) fn check_origin(route: &Route, host: &Host, head: &RequestHeader) -> Result<(), Refusal> {
+    // Where WebSockets are opened, their handshake judges the page: the route names those that may.
+    if route.websocket.is_some() && websocket::is_asked_for(head.version, &head.headers) {
+        return Ok(());
+    }
     if route.cross_site.refuses(&head.method, &head.headers, &host.origin, route.cors.origins()) {
         return Err(Refusal::CrossSite);
     }

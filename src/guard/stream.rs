@@ -135,6 +135,8 @@ pub struct GuardedStream {
     response: ResponseHead,
     body_clock: Option<BodyClock>,
     refusal: Option<Refusal>,
+    /// Something was written that may still stand in a buffer below.
+    unflushed: bool,
 }
 
 impl GuardedStream {
@@ -156,6 +158,7 @@ impl GuardedStream {
             response: ResponseHead::default(),
             body_clock: None,
             refusal: None,
+            unflushed: false,
         }
     }
 
@@ -374,6 +377,7 @@ impl GuardedStream {
             self.connection.0.cancel.watch_write(cx.waker());
             return if self.is_cancelled() { Poll::Ready(Err(aborted())) } else { written };
         };
+        self.unflushed = true;
         for slice in slices {
             let sent = &slice[..left.min(slice.len())];
             left -= sent.len();
@@ -383,6 +387,15 @@ impl GuardedStream {
             }
         }
         written
+    }
+
+    /// Sends what the proxy has written and not flushed, now that it waits: of a reply with a known length it flushes
+    /// nothing before the end, however slowly the app gives it.
+    fn flush_while_waiting(&mut self, cx: &mut Context<'_>) {
+        if self.unflushed && Pin::new(&mut self.inner).poll_flush(cx).is_ready() {
+            // A failure is the next write's.
+            self.unflushed = false;
+        }
     }
 
     /// Whether the proxy may still write.
@@ -412,6 +425,18 @@ enum BodyRead {
 impl AsyncRead for GuardedStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let read = this.poll_passed(cx, out);
+        if read.is_pending() {
+            this.flush_while_waiting(cx);
+        }
+        read
+    }
+}
+
+impl GuardedStream {
+    /// Gives the proxy what it may read.
+    fn poll_passed(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self;
         loop {
             if this.is_cancelled() {
                 return Poll::Ready(Err(aborted()));
@@ -470,7 +495,9 @@ impl AsyncWrite for GuardedStream {
         let this = self.get_mut();
         this.check_writable()?;
         let flushed = Pin::new(&mut this.inner).poll_flush(cx);
-        if flushed.is_pending() {
+        if flushed.is_ready() {
+            this.unflushed = false;
+        } else {
             this.connection.0.cancel.watch_write(cx.waker());
             this.check_writable()?;
         }

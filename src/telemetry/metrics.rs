@@ -42,6 +42,7 @@ pub struct Metrics {
     in_flight: IntGauge,
     connections: IntGauge,
     refused: IntCounterVec,
+    ended: IntCounterVec,
     logins_started: IntCounterVec,
     logins: IntCounterVec,
     logouts: IntCounterVec,
@@ -123,6 +124,11 @@ impl Metrics {
             in_flight: made.gauge("requests_in_flight", "Requests under way."),
             connections: made.gauge("connections", "Open connections of the public listeners."),
             refused: made.counters("refused_total", "Requests and connections refused before they were parsed.", &["reason"]),
+            ended: made.counters(
+                "requests_ended_total",
+                "Requests under way that were ended with their session.",
+                &["reason"],
+            ),
             logins_started: made.counters("logins_started_total", "Logins sent to the provider.", &["provider"]),
             logins: made.counters("logins_total", "Logins that came back, by outcome.", &["provider", "outcome"]),
             logouts: made.counters("logouts_total", "Logouts, by who asked for them.", &["kind"]),
@@ -249,6 +255,11 @@ impl Metrics {
     /// A request or a connection was refused before it was parsed.
     pub fn guard_refused(&self, code: &'static str) {
         self.refused.with_label_values(&[code]).inc();
+    }
+
+    /// A request under way was ended with its session.
+    pub fn request_ended(&self, reason: &'static str) {
+        self.ended.with_label_values(&[reason]).inc();
     }
 
     /// Somebody was sent to a provider.

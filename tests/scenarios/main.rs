@@ -22,6 +22,7 @@ mod provider_logout;
 mod routes;
 mod session;
 mod signature;
+mod streams;
 mod uncertain;
 mod upstreams;
 

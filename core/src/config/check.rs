@@ -16,6 +16,7 @@ mod provider;
 mod route;
 mod signature;
 mod upstream;
+mod websocket;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;

@@ -305,6 +305,12 @@ record! {
         optional revocation: RawStaleness,
         /// replies to logged-in requests: `private` (default) keeps them from caches, `app` leaves them as the app says
         optional cache: RawCache,
+        /// whether it may open WebSockets; false by default
+        optional websocket: bool,
+        /// how long a WebSocket may be silent in both directions; 10m by default
+        optional websocket_idle: Duration,
+        /// the origins whose pages may open a WebSocket, besides the host's own
+        optional websocket_origins: List<String>,
         /// for whom the session's handle and the assertion are made; the upstream's name by default
         optional audience: String,
         /// requests from pages of other origins: `allow`, `refuse_unsafe` (all but reading; default where people log in) or `refuse` (all but links)

@@ -18,6 +18,7 @@ use crate::token::SignatureAlgorithm;
 
 mod paths;
 mod replies;
+mod websocket;
 
 const EXAMPLE: &str = include_str!("../../../gateway.yaml");
 

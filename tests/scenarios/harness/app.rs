@@ -45,6 +45,9 @@ impl Received {
     }
 }
 
+/// What the app does with a connection after the head of a request; nothing of the body was read.
+type Stream = dyn Fn(TcpStream, &Received) + Send + Sync;
+
 /// The app. It ends with the value.
 pub(crate) struct App {
     address: SocketAddr,
@@ -59,6 +62,7 @@ struct State {
     connections: Mutex<Vec<TcpStream>>,
     held: Mutex<bool>,
     released: Condvar,
+    streams: Mutex<Vec<(String, Arc<Stream>)>>,
     over: AtomicBool,
 }
 
@@ -216,6 +220,12 @@ impl App {
     pub(crate) fn errands(&self) -> usize {
         self.received().iter().filter(|received| received.header("user-agent") == Some("portvakt")).count()
     }
+
+    /// Gives the connection of each request below a path to `stream`, and closes it afterwards.
+    pub(crate) fn stream(&self, path: &str, stream: impl Fn(TcpStream, &Received) + Send + Sync + 'static) {
+        let mut streams = self.state.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.push((path.to_owned(), Arc::new(stream)));
+    }
 }
 
 impl Drop for App {
@@ -228,6 +238,12 @@ impl Drop for App {
 }
 
 impl State {
+    fn stream_of(&self, target: &str) -> Option<Arc<Stream>> {
+        let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = streams.iter().find(|(path, _)| target.starts_with(path.as_str()));
+        found.map(|(_, stream)| Arc::clone(stream))
+    }
+
     fn serve(&self, mut stream: TcpStream) {
         let connection = stream.try_clone().unwrap();
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
@@ -236,6 +252,15 @@ impl State {
                 return;
             }
             let head = Head::parse(&raw);
+            if let Some(handle) = self.stream_of(head.start.split(' ').nth(1).unwrap_or_default()) {
+                let received = Received { raw, head, body: Vec::new() };
+                self.received.lock().unwrap_or_else(PoisonError::into_inner).push(received.clone());
+                // Others hold the same connection.
+                let closing = stream.try_clone().unwrap();
+                handle(stream, &received);
+                let _ = closing.shutdown(Shutdown::Both);
+                return;
+            }
             let body = read_body(&mut stream, &head, false);
             let received = Received { raw, head, body };
             let path = received.target().split('?').next().unwrap_or_default().to_owned();

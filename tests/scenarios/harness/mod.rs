@@ -368,11 +368,21 @@ impl World {
         let (arrived, logged) =
             (self.app.count() - self.app.errands() + others, forwarded(&self.access_log()));
         if self.kills == 0 {
-            assert_eq!(arrived, logged, "requests at the app, and requests that were forwarded");
+            // Some of those that the app never had, or answered with nothing that can be passed on.
+            let unanswered = broken_off(&self.access_log());
+            assert!(
+                (logged..=logged + unanswered).contains(&arrived),
+                "{arrived} requests at the app, {logged} that were forwarded, {unanswered} without an answer"
+            );
         } else {
             assert!(logged <= arrived, "{logged} requests were forwarded, and {arrived} arrived");
         }
     }
+}
+
+/// How many requests had no answer of the app that could be passed on.
+fn broken_off(log: &[Value]) -> usize {
+    log.iter().filter(|line| line["route"].is_string() && line["rule"] == "app_unreachable").count()
 }
 
 /// How many requests were forwarded, by an access log.

@@ -8,7 +8,9 @@ use http::Method;
 
 use super::host::Surroundings;
 use super::provider::{asserts, level, reaches};
-use super::{DAY, MINUTE, SECOND, Span, assertion, bounded, browser, distinct, header, path, signature};
+use super::{
+    DAY, MINUTE, SECOND, Span, assertion, bounded, browser, distinct, header, path, signature, websocket,
+};
 use crate::access::{Access, Requirement};
 use crate::app_session::AppSession;
 use crate::config::problem::nearest;
@@ -55,6 +57,7 @@ pub(super) fn route(
         AppSession::new(upstream.app_cookies.clone(), upstream.app_logout.clone(), headers.audience())
     });
     let (rewrite, limits) = (path::rewrite(raw, pattern.as_ref(), desk), path::limits(raw, desk));
+    let websocket = websocket::websockets(raw, methods.as_deref(), surroundings.circumstances, desk);
     let (path, given, pattern) = (raw.path.as_ref()?, raw.access.as_ref()?, pattern?);
     let placed = Placed {
         pattern: pattern.clone(),
@@ -87,6 +90,7 @@ pub(super) fn route(
             RawStaleness::Strict => Staleness::Strict,
             RawStaleness::Available => Staleness::Available,
         }),
+        websocket,
         keep_cache_control: raw.cache.as_ref().is_some_and(|cache| cache.value == RawCache::App),
     };
     Some((route, placed))

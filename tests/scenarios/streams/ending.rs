@@ -1,0 +1,152 @@
+//! The end of a session is the end of all that is under way for it, however it becomes known, and of nothing else.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use super::*;
+use crate::harness::free_port;
+use crate::harness::process::{Process, await_that, program};
+
+/// How many streams the loop ends at least; `make streams` asks for more.
+fn wanted() -> usize {
+    std::env::var("PORTVAKT_STREAMS").ok().and_then(|count| count.parse().ok()).unwrap_or(500)
+}
+
+fn all_end(lasting: Vec<Lasting>, known: Instant, how: &str) -> Duration {
+    let mut slowest = Duration::ZERO;
+    for stream in lasting {
+        let kind = stream.kind;
+        let took = stream.end(known);
+        assert!(took < SOON, "{how}: the {kind} ended after {took:?}");
+        slowest = slowest.max(took);
+    }
+    slowest
+}
+
+#[test]
+fn whatever_lasts_ends_with_its_session_however_that_ends() {
+    let mut world = world();
+    let second = Second::start(&world);
+    let neighbour = logged_in(&world, "bankid-high-2");
+    let others = Lasting::every_kind(&world, &neighbour);
+    for how in ["logout", "front channel", "back channel", "another process"] {
+        let mut browser = logged_in(&world, "bankid-high");
+        let streams = Lasting::every_kind(&world, &browser);
+        assert!(streams.iter().all(Lasting::lives), "{how}");
+        match how {
+            "logout" => {
+                // In another tab.
+                let mut tab = world.browser();
+                tab.jar = browser.jar.clone();
+                tab.step("/oauth2/logout");
+            }
+            "front channel" => {
+                register(&world, Some("/oauth2/logout/frontchannel"), None);
+                world.control(&json!({ "end_session": { "person": "bankid-high" } }));
+            }
+            "back channel" => {
+                register(&world, None, Some("/oauth2/logout/backchannel"));
+                world.control(&json!({ "end_session": { "person": "bankid-high" } }));
+            }
+            _ => {
+                browser.step(&format!("http://localhost:{}/oauth2/logout", second.port));
+            }
+        }
+        all_end(streams, Instant::now(), how);
+        assert!(others.iter().all(Lasting::lives), "after {how} a neighbour's stream has ended");
+    }
+    // Each has its line, and says that it was broken off.
+    let line = |line: &serde_json::Value| line["aborted"] == true && line["route"].is_string();
+    await_that("the streams' lines", || {
+        (world.access_log().iter().filter(|entry| line(entry)).count() >= 16).then_some(())
+    });
+    drop(second);
+    let _ = world.gateway();
+    drop(others);
+    world.finish();
+}
+
+/// The gateway's addresses at the provider, with one channel alone.
+fn register(world: &World, front: Option<&str>, back: Option<&str>) {
+    let origin = world.origin();
+    let jwks: serde_json::Value = serde_json::from_str(crate::harness::client_jwks()).unwrap();
+    let url = |path: Option<&str>| path.map(|path| format!("{origin}{path}"));
+    world.control(&json!({ "client": {
+        "client_id": world.settings.client_id,
+        "jwks": jwks,
+        "redirect_uris": [format!("{origin}/oauth2/callback")],
+        "post_logout_redirect_uris": [format!("{origin}/oauth2/logout/callback")],
+        "frontchannel_logout_uri": url(front),
+        "backchannel_logout_uri": url(back),
+    }}));
+}
+
+/// Another process with the same keys and the same file of ended sessions.
+struct Second {
+    port: u16,
+    _process: Process,
+}
+
+impl Second {
+    fn start(world: &World) -> Self {
+        let first = std::fs::read_to_string(world.configuration()).unwrap();
+        let (port, admin) = (free_port(), free_port());
+        let text = first.replace(&format!(":{}'", world.address().port()), &format!(":{port}'"));
+        let (head, rest) = text.split_once("admin: {address: '127.0.0.1:").unwrap();
+        let (_, tail) = rest.split_once('\'').unwrap();
+        let text = format!("{head}admin: {{address: '127.0.0.1:{admin}'{tail}");
+        let path = world.folder().join("second.yaml");
+        std::fs::write(&path, text.replace("audit.log", "second-audit.log")).unwrap();
+        let mut command = Command::new(program("portvakt"));
+        command.args(["run", "--config"]).arg(&path);
+        let process = Process::start(&mut command, world.folder(), "second");
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        await_that("the second gateway listens", || TcpStream::connect(address).ok());
+        Self { port, _process: process }
+    }
+}
+
+#[test]
+fn the_absolute_limit_ends_what_lasts_and_the_idle_limit_does_not() {
+    let world = world_with(Settings::default().session("{idle: 1s, absolute: 4s}"));
+    let browser = logged_in(&world, "bankid-high");
+    let began = Instant::now();
+    let streams = Lasting::every_kind(&world, &browser);
+    let idle_over = || began.elapsed() > Duration::from_millis(1500);
+    await_that("the idle limit has passed", || idle_over().then_some(()));
+    assert!(streams.iter().all(Lasting::lives));
+    for stream in streams {
+        let kind = stream.kind;
+        let lasted = stream.end(began);
+        assert!(lasted > Duration::from_secs(2) && lasted < Duration::from_secs(6), "{kind}: {lasted:?}");
+    }
+    world.finish();
+}
+
+/// Every kind, many at once, session after session: not one is missed.
+#[test]
+#[expect(clippy::print_stdout, reason = "the figures are what `make streams` is for")]
+fn of_five_hundred_streams_not_one_outlives_its_session() {
+    let world = world();
+    let stays = logged_in(&world, "bankid-high-2");
+    let others = Lasting::every_kind(&world, &stays);
+    let (mut ended, mut rounds, mut slowest) = (0, 0, Duration::ZERO);
+    while ended < wanted() {
+        let mut browser = logged_in(&world, "bankid-high");
+        let streams: Vec<_> = (0..5).flat_map(|_| Lasting::every_kind(&world, &browser)).collect();
+        let count = streams.len();
+        browser.step("/oauth2/logout");
+        slowest = slowest.max(all_end(streams, Instant::now(), "logout"));
+        ended += count;
+        rounds += 1;
+    }
+    assert!(others.iter().all(Lasting::lives));
+    println!(
+        "{ended} streams of {rounds} sessions ended, 0 missed, slowest {} ms, {} of another session went on",
+        slowest.as_millis(),
+        others.len()
+    );
+    drop(others);
+    world.finish();
+}
