@@ -3,6 +3,7 @@
 pub mod check;
 pub mod keys;
 pub mod run;
+pub mod verify;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -27,6 +28,8 @@ enum Command {
     Check(ConfigFile),
     /// Makes, rotates and lists keys.
     Keys(keys::Keys),
+    /// Says which proofs of a captured request hold, and why one fails.
+    Verify(verify::Verify),
 }
 
 /// Which configuration.
@@ -45,6 +48,7 @@ impl Cli {
             Command::Run(file) => run::execute(&file),
             Command::Check(file) => check::execute(&file),
             Command::Keys(keys) => keys.execute(),
+            Command::Verify(verify) => verify.execute(),
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod assertion;
 mod persistence;
 pub mod plain;
+pub mod proof;
 mod pseudonym;
 pub mod signature;
 pub mod strip;

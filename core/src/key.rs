@@ -155,6 +155,14 @@ impl MacKey {
     }
 }
 
+impl MacKey {
+    /// Whether this is [`mac`](Self::mac) of a message, in constant time.
+    #[must_use]
+    pub fn is_mac(&self, message: &[u8], mac: &[u8]) -> bool {
+        aws_lc_rs::hmac::verify(&self.0, message, mac).is_ok()
+    }
+}
+
 impl std::fmt::Debug for MacKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("MacKey([REDACTED])")

@@ -20,6 +20,7 @@ pub mod json;
 mod jws;
 mod key_set;
 mod logout_token;
+mod own;
 mod sign;
 mod signature_algorithm;
 
@@ -34,6 +35,7 @@ pub use self::id_token::{IdTokenExpectation, MAX_ID_TOKEN_AGE, MaxAge, VerifiedI
 pub use self::jws::{MAX_TOKEN_LENGTH, TokenError};
 pub use self::key_set::{KeySet, KeySetError, MAX_KEYS};
 pub use self::logout_token::{LogoutTokenExpectation, VerifiedLogoutToken, verify_logout_token};
+pub use self::own::verify_assertion;
 pub use self::sign::{KeyError, SigningError, SigningKey};
 pub use self::signature_algorithm::SignatureAlgorithm;
 

@@ -156,6 +156,33 @@ fn without_a_key_a_signed_route_does_not_load_and_with_a_retired_one_nothing_is_
     world.finish();
 }
 
+#[test]
+fn an_operator_learns_why_a_captured_request_is_refused() {
+    let world = signed_world();
+    let mut browser = world.browser();
+    browser.log_in("/ed/a?b", "bankid-high");
+    let captured = String::from_utf8(world.app.last().raw).unwrap() + "\r\n\r\n";
+    let verify = |text: &str| {
+        let file = world.folder().join("captured");
+        fs::write(&file, text).unwrap();
+        let mut command = Command::new(program("portvakt"));
+        let output =
+            command.arg("verify").arg(&file).arg("--config").arg(world.configuration()).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (sound, said) = verify(&captured);
+    assert!(sound && said.contains("signature  holds   ed25519"), "{said}");
+    assert!(!said.contains("24929935140"), "{said}");
+    let (sound, said) = verify(&captured.replace("24929935140", "17838534171"));
+    assert!(!sound && said.contains("signature  FAILS   the bytes do not fit"), "{said}");
+    let (sound, said) = verify(&captured.replace("\r\n\r\n", "\r\nX_Identity_Org: 1\r\n\r\n"));
+    assert!(
+        !sound && said.contains("covers     FAILS   not written by the gateway: X_Identity_Org"),
+        "{said}"
+    );
+    world.finish();
+}
+
 fn signed_world() -> World {
     let mut world = World::start();
     let mut settings = world.settings.clone();

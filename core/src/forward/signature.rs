@@ -166,7 +166,7 @@ fn parameters(
 }
 
 /// The signature base (RFC 9421, 2.5).
-fn base(covered: &Covered<'_>, parameters: &str) -> Result<String, Unsigned> {
+pub(super) fn base(covered: &Covered<'_>, parameters: &str) -> Result<String, Unsigned> {
     let values: usize = covered.fields.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
     let mut base = String::with_capacity(values + parameters.len() + covered.path.len() + 256);
     let mut line = |name: &str, value: &[&str]| {

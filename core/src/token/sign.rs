@@ -10,7 +10,8 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, VerificationAlgorithm,
 };
 use base64_simd::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
@@ -229,6 +230,19 @@ impl SigningKey {
             }
             Pair::Ed25519(pair) => Ok(pair.try_sign(message).map_err(|_| SigningError)?.as_ref().to_vec()),
         }
+    }
+}
+
+impl SigningKey {
+    /// Whether this key made a signature in the form of [`sign`](Self::sign).
+    #[must_use]
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        let (algorithm, public): (&dyn VerificationAlgorithm, &[u8]) = match &self.pair {
+            Pair::Rsa(pair) => (&RSA_PKCS1_2048_8192_SHA256, pair.public_key().as_ref()),
+            Pair::P256(pair) => (&ECDSA_P256_SHA256_FIXED, pair.public_key().as_ref()),
+            Pair::Ed25519(pair) => (&ED25519, pair.public_key().as_ref()),
+        };
+        algorithm.verify_sig(public, message, signature).is_ok()
     }
 }
 
