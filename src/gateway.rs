@@ -180,7 +180,7 @@ impl Gateway {
                 Ok(Verdict::KeepForm { keepable: endpoint::resume::can_be_kept(&visit) })
             }
             Judgement::MustLogIn(need) => Ok(Verdict::Answer(endpoint::login::invite(&visit, route, need)?)),
-            Judgement::Forbidden(_) => Err(Refusal::Forbidden),
+            Judgement::Forbidden(why) => Err(Refusal::Forbidden(why)),
         }
     }
 

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::prelude::{Error, ErrorType, Result};
 use pingora::proxy::Session;
+use portvakt_core::access::Shortfall;
 use portvakt_core::login::answer::{AnswerError, ProviderCode};
 use portvakt_core::login::wish::{Unfulfilled, Wish};
 use portvakt_core::redirect::Target;
@@ -25,6 +26,20 @@ use crate::endpoint::callback::CallbackError;
 use crate::endpoint::login_link;
 use crate::page::{self, KeptFormLinks, Language, Page, PageLinks, RenderedPage};
 use crate::provider::{EndSessionRequest, ProviderError, VerifyError};
+
+/// The word for the access log: which rule a login does not fulfil.
+fn forbidden(why: Shortfall) -> &'static str {
+    match why {
+        Shortfall::Kind => "forbidden_kind",
+        Shortfall::Provider => "forbidden_provider",
+        Shortfall::Country => "forbidden_country",
+        Shortfall::Method => "forbidden_method",
+        Shortfall::NoOrganisation => "represents_nobody",
+        Shortfall::Organisation => "forbidden_organisation",
+        // A new login mends these, so that nobody is refused for them.
+        Shortfall::Asked | Shortfall::Level | Shortfall::Age => "forbidden",
+    }
+}
 
 /// When a person may try a provider again that failed, in seconds.
 const PROVIDER_RETRY: u32 = 30;
@@ -62,14 +77,14 @@ pub(crate) enum Refusal {
     NotANavigation,
     /// A page of another origin asks for what the route does not take from there.
     CrossSite,
-    /// The route does not take this kind of identity.
-    Forbidden,
+    /// The route does not take who is logged in; the reason is what the page can say.
+    Forbidden(Shortfall),
     /// Logins end well and the browser comes back without a session.
     LoginLoop { target: Target },
     /// No login can be started.
     ProviderDown { cause: ProviderError, target: Target },
     /// The provider's answer logs nobody in.
-    Callback { cause: CallbackError, target: Option<Target>, wish: Option<Wish> },
+    Callback { cause: CallbackError, target: Option<Target>, wish: Option<Box<Wish>> },
     /// A form was sent by somebody who must log in first, and cannot be kept. `login` starts that.
     FormNotKept { login: String },
     /// A kept form is too old, or none of ours.
@@ -152,7 +167,7 @@ impl Refusal {
             Self::Handshake(BadHandshake::ForeignOrigin) => "foreign_origin",
             Self::NotANavigation => "not_a_navigation",
             Self::CrossSite => "cross_site",
-            Self::Forbidden => "forbidden_kind",
+            Self::Forbidden(why) => forbidden(*why),
             Self::LoginLoop { .. } => "login_loop",
             Self::ProviderDown { .. } => "provider_down",
             Self::Callback { cause, .. } => cause.code(),
@@ -192,7 +207,7 @@ impl Refusal {
             Self::NoRoute => Page::NotFound,
             Self::Method(_) => Page::MethodNotAllowed,
             Self::CrossSite => Page::CrossSite,
-            Self::Forbidden => Page::WrongKind,
+            Self::Forbidden(_) => Page::WrongKind,
             Self::LoginLoop { .. } => Page::LoginLoop,
             Self::ProviderDown { cause, .. } => page_of_provider(cause),
             Self::Callback { cause, .. } => page_of_callback(cause),
@@ -233,7 +248,7 @@ impl Refusal {
             | Self::Handshake(_)
             | Self::NotANavigation
             | Self::CrossSite
-            | Self::Forbidden
+            | Self::Forbidden(_)
             | Self::FormGone
             | Self::SessionsUncertain
             | Self::AppUnreachable
@@ -285,10 +300,12 @@ fn page_of_callback(cause: &CallbackError) -> Page {
         CallbackError::Redeem(ProviderError::Refused { code, .. }) if code.as_str() == "invalid_grant" => {
             Page::LoginExpired
         }
-        CallbackError::Redeem(cause) | CallbackError::IdToken(VerifyError::Provider(cause)) => {
-            page_of_provider(cause)
-        }
-        CallbackError::IdToken(VerifyError::Token(_)) | CallbackError::Identity(_) => Page::LoginRefused,
+        CallbackError::Redeem(cause)
+        | CallbackError::Userinfo(cause)
+        | CallbackError::IdToken(VerifyError::Provider(cause)) => page_of_provider(cause),
+        CallbackError::IdToken(VerifyError::Token(_))
+        | CallbackError::Identity(_)
+        | CallbackError::TooLarge => Page::LoginRefused,
         CallbackError::Unfulfilled(Unfulfilled::Level) => Page::LevelTooLow,
         CallbackError::Unfulfilled(Unfulfilled::Kind) => Page::WrongKind,
         CallbackError::Ended(_) => Page::LoginEnded,

@@ -51,6 +51,7 @@ const CORE: &[(&str, &[&str])] = &[
             "cors",
             "cross_site",
             "forward",
+            "identity",
             "provider",
             "redirect",
             "request",

@@ -14,6 +14,7 @@
 //! let nothing: Permit = Default::default();
 //! ```
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,9 @@ use http::Method;
 
 use crate::clock::Timestamp;
 use crate::cors::Cors;
-use crate::identity::{Kind, Kinds, VerifiedIdentity};
+use crate::identity::{
+    EidasIdentifier, Kinds, Organisation, OrganisationNumber, Representation, VerifiedIdentity,
+};
 use crate::level::Level;
 use crate::request::NormalRequest;
 use crate::route::Route;
@@ -47,6 +50,20 @@ pub struct Requirement {
     pub kinds: Kinds,
     /// The greatest age of the authentication (RFC 9470).
     pub max_age: Option<Duration>,
+    /// The providers at which the login may have been; empty: every one of the host.
+    pub providers: BTreeSet<String>,
+    /// The countries whose eIDs may pass; empty: every one. Norwegian eIDs are another kind.
+    pub countries: BTreeSet<String>,
+    /// Methods of authentication that do not count, in lower case.
+    pub not_amr: BTreeSet<String>,
+    /// For whom the login asks the person to act, if it does.
+    pub representation: Option<Arc<Representation>>,
+    /// Whether the person must represent an organisation.
+    pub organisation: bool,
+    /// The organisations that may be represented; empty: every one.
+    pub organisations: BTreeSet<OrganisationNumber>,
+    /// What is asked for with `acr_values` instead of the values that follow from level and kinds.
+    pub acr_values: Vec<String>,
 }
 
 /// What is wrong with a login for a route.
@@ -55,6 +72,24 @@ pub enum Shortfall {
     /// The kind of identity is not one that the route takes; logging in again does not help.
     #[error("the route does not take this kind of identity")]
     Kind,
+    /// The login was at a provider that the route does not take.
+    #[error("the route does not take logins at this provider")]
+    Provider,
+    /// The eID is of a country that the route does not take.
+    #[error("the route does not take eIDs of this country")]
+    Country,
+    /// The person authenticated by a method that does not count here.
+    #[error("the route does not take this method of authentication")]
+    Method,
+    /// The login was not asked for whom the person acts, as this route asks.
+    #[error("the login was not asked what this route asks for")]
+    Asked,
+    /// The person represents no organisation.
+    #[error("the person represents no organisation")]
+    NoOrganisation,
+    /// The person represents an organisation that the route does not take.
+    #[error("the route does not take this organisation")]
+    Organisation,
     /// The level of assurance is too low.
     #[error("the level of assurance is too low")]
     Level,
@@ -72,6 +107,8 @@ pub enum LoginNeed {
     Level,
     /// Somebody is, but too long ago.
     Age,
+    /// Somebody is, but was not asked for whom they act.
+    Asked,
 }
 
 /// The outcome for one request.
@@ -82,8 +119,8 @@ pub enum Judgement {
     Allowed(Permit),
     /// Not before somebody has logged in.
     MustLogIn(LoginNeed),
-    /// Not at all: who is logged in is of a kind that the route does not take.
-    Forbidden(Kind),
+    /// Not at all as who is logged in: the reason is what a page can say.
+    Forbidden(Shortfall),
 }
 
 /// The proof that a request may be sent to an app, and as whom.
@@ -137,9 +174,17 @@ impl Access {
             (Self::Login(requirement), Some(session)) => {
                 match requirement.shortfall(session.identity(), now) {
                     None => allow(Some(session)),
-                    Some(Shortfall::Kind) => Judgement::Forbidden(session.identity().kind()),
                     Some(Shortfall::Level) => Judgement::MustLogIn(LoginNeed::Level),
                     Some(Shortfall::Age) => Judgement::MustLogIn(LoginNeed::Age),
+                    Some(Shortfall::Asked) => Judgement::MustLogIn(LoginNeed::Asked),
+                    Some(
+                        why @ (Shortfall::Kind
+                        | Shortfall::Provider
+                        | Shortfall::Country
+                        | Shortfall::Method
+                        | Shortfall::NoOrganisation
+                        | Shortfall::Organisation),
+                    ) => Judgement::Forbidden(why),
                 }
             }
         }
@@ -186,19 +231,51 @@ impl Requirement {
         if !self.kinds.is_empty() && !self.kinds.contains(&who.kind()) {
             return Some(Shortfall::Kind);
         }
+        if !self.providers.is_empty() && !self.providers.contains(who.provider()) {
+            return Some(Shortfall::Provider);
+        }
+        let foreign = |identifier: &EidasIdentifier| !self.countries.contains(identifier.country());
+        if !self.countries.is_empty() && who.eidas().is_some_and(foreign) {
+            return Some(Shortfall::Country);
+        }
+        if who.amr().iter().any(|method| self.excludes(method)) {
+            return Some(Shortfall::Method);
+        }
         if self.level > who.level() && cfg!(not(planted_fault = "level")) {
             return Some(Shortfall::Level);
+        }
+        if let Some(shortfall) = self.shortfall_of_representation(who) {
+            return Some(shortfall);
         }
         let too_old = |max_age| who.auth_time().is_none_or(|auth_time| now.since(auth_time) > max_age);
         self.max_age.is_some_and(too_old).then_some(Shortfall::Age)
     }
 
+    fn excludes(&self, method: &str) -> bool {
+        self.not_amr.iter().any(|excluded| excluded.eq_ignore_ascii_case(method))
+    }
+
+    /// What was asked for elsewhere does not count: a right to act for somebody is for one resource.
+    fn shortfall_of_representation(&self, who: &VerifiedIdentity) -> Option<Shortfall> {
+        let asked = self.representation.as_ref()?;
+        if who.asked() != Some(asked.id()) {
+            return Some(Shortfall::Asked);
+        }
+        if self.organisation && who.organisations().is_empty() {
+            return Some(Shortfall::NoOrganisation);
+        }
+        let taken = |one: &Organisation| self.organisations.contains(&one.number);
+        let all_taken = self.organisations.is_empty() || who.organisations().iter().all(taken);
+        (!all_taken).then_some(Shortfall::Organisation)
+    }
+
     fn is_weaker_than(&self, other: &Self) -> bool {
-        let more_kinds = match (self.kinds.is_empty(), other.kinds.is_empty()) {
-            (_, true) => false,
-            (true, false) => true,
-            (false, false) => !self.kinds.is_subset(&other.kinds),
-        };
+        let more_kinds = takes_more(&self.kinds, &other.kinds)
+            || takes_more(&self.providers, &other.providers)
+            || takes_more(&self.countries, &other.countries)
+            || takes_more(&self.organisations, &other.organisations)
+            || !other.not_amr.is_subset(&self.not_amr)
+            || (other.organisation && !self.organisation);
         let older = match (self.max_age, other.max_age) {
             (_, None) => false,
             (None, Some(_)) => true,
@@ -208,10 +285,16 @@ impl Requirement {
     }
 }
 
+/// Whether a rule takes what another does not; an empty one takes everything.
+fn takes_more<T: Ord>(ours: &BTreeSet<T>, theirs: &BTreeSet<T>) -> bool {
+    !theirs.is_empty() && (ours.is_empty() || !ours.is_subset(theirs))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::resume::tests::{european, identity};
+    use crate::identity::Kind;
+    use crate::identity::resume::tests::{employee, european, identity};
     use crate::key::{KeyId, MacKey, Ring};
     use crate::request::RawHead;
     use crate::revocation::Tagger;
@@ -239,6 +322,7 @@ mod tests {
             level,
             kinds: kinds.iter().copied().collect(),
             max_age: max_age.map(Duration::from_secs),
+            ..Requirement::default()
         }
     }
 
@@ -250,6 +334,7 @@ mod tests {
             Judgement::MustLogIn(LoginNeed::NoSession) => "log in",
             Judgement::MustLogIn(LoginNeed::Level) => "higher level",
             Judgement::MustLogIn(LoginNeed::Age) => "newer login",
+            Judgement::MustLogIn(LoginNeed::Asked) => "ask for whom",
             Judgement::Forbidden(_) => "forbidden",
         }
     }
@@ -283,6 +368,75 @@ mod tests {
                 expected,
                 "{requirement:?}"
             );
+        }
+    }
+
+    #[test]
+    fn provider_country_and_method_are_judged_by_what_the_route_takes() {
+        let set = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<BTreeSet<_>>();
+        let countries = |texts| Requirement { countries: set(texts), ..Requirement::default() };
+        let providers = |texts| Requirement { providers: set(texts), ..Requirement::default() };
+        let not_amr = |texts| Requirement { not_amr: set(texts), ..Requirement::default() };
+        for (requirement, who, expected) in [
+            (countries(&["SE", "FI"]), european(), None),
+            (countries(&["DK"]), european(), Some(Shortfall::Country)),
+            // A Norwegian eID has no country to judge: `kinds` says whether it passes.
+            (countries(&["DK"]), identity(0), None),
+            (providers(&["idporten"]), identity(0), None),
+            (providers(&["ansattporten"]), identity(0), Some(Shortfall::Provider)),
+            (not_amr(&["minid-pin"]), identity(0), None),
+            (not_amr(&["bankid"]), identity(0), Some(Shortfall::Method)),
+        ] {
+            assert_eq!(requirement.shortfall(&who, NOW), expected, "{requirement:?}");
+        }
+    }
+
+    #[test]
+    fn whom_somebody_represents_counts_only_where_it_was_asked_for() {
+        let asking = |resource: &str| {
+            let entry = serde_json::json!({"type": "ansattporten:altinn:service", "resource": resource});
+            Some(Arc::new(Representation::of(&[entry.as_object().unwrap().clone()]).unwrap()))
+        };
+        let ours = asking("urn:altinn:resource:1:1");
+        let asked = |who: VerifiedIdentity, representation: &Option<Arc<Representation>>| {
+            who.asked_for(representation.as_ref().map(|asked| asked.id()))
+        };
+        let requirement = |representation, organisation, organisations: &[&str]| Requirement {
+            representation,
+            organisation,
+            organisations: organisations.iter().map(|one| OrganisationNumber::parse(one).unwrap()).collect(),
+            ..Requirement::default()
+        };
+        let number = employee(1).organisations()[0].number.to_string();
+        for (requirement, who, expected) in [
+            (requirement(ours.clone(), true, &[]), asked(employee(1), &ours), None),
+            (requirement(ours.clone(), true, &[&number]), asked(employee(1), &ours), None),
+            (
+                requirement(ours.clone(), true, &["991825827"]),
+                asked(employee(1), &ours),
+                Some(Shortfall::Organisation),
+            ),
+            // One of two is not enough: the app would be told of both.
+            (
+                requirement(ours.clone(), true, &[&number]),
+                asked(employee(2), &ours),
+                Some(Shortfall::Organisation),
+            ),
+            (
+                requirement(ours.clone(), true, &[]),
+                asked(employee(0), &ours),
+                Some(Shortfall::NoOrganisation),
+            ),
+            (requirement(ours.clone(), false, &[]), asked(employee(0), &ours), None),
+            (requirement(ours.clone(), true, &[]), asked(employee(1), &None), Some(Shortfall::Asked)),
+            (
+                requirement(asking("urn:altinn:resource:2:2"), true, &[]),
+                asked(employee(1), &ours),
+                Some(Shortfall::Asked),
+            ),
+            (requirement(None, false, &[]), asked(employee(1), &ours), None),
+        ] {
+            assert_eq!(requirement.shortfall(&who, NOW), expected, "{requirement:?}");
         }
     }
 

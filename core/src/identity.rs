@@ -234,6 +234,12 @@ impl VerifiedIdentity {
         self.asked
     }
 
+    /// The same as an answer to another question, for the tests of other modules.
+    #[cfg(test)]
+    pub(crate) fn asked_for(self, asked: Option<RepresentationId>) -> Self {
+        Self { asked, ..self }
+    }
+
     /// The customer of ours on whose behalf the person logged in (dossier 2.10).
     #[must_use]
     pub fn onbehalfof(&self) -> Option<&str> {

@@ -23,6 +23,7 @@ use crate::cross_site::CrossSite;
 use crate::forward::HeaderPlan;
 use crate::forward::assertion::AssertionPlan;
 use crate::forward::signature::SignaturePlan;
+use crate::identity::{Representation, RepresentationId};
 use crate::provider::ProviderSettings;
 use crate::redirect::Target;
 use crate::request::{HostName, NormalRequest, normal_path, request_path, without_parameters};
@@ -271,6 +272,8 @@ pub struct Host {
     pub hsts: Option<HeaderValue>,
     /// The provider that logs in for this host; `None` if no route needs one.
     pub provider: Option<Arc<ProviderSettings>>,
+    /// The customer of ours on whose behalf people log in here (dossier 2.10).
+    pub onbehalfof: Option<String>,
     /// The rules.
     pub routes: Routes,
 }
@@ -492,6 +495,14 @@ impl Routes {
     pub fn requirement_for(&self, method: &Method, target: &Target) -> Option<&Requirement> {
         let path = request_path(target.path().as_bytes()).ok()?;
         self.find_path(method, &path).ok()?.access.requirement()
+    }
+
+    /// What some route asks a login to bring, by its id.
+    #[must_use]
+    pub fn representation(&self, id: RepresentationId) -> Option<&Arc<Representation>> {
+        self.iter()
+            .filter_map(|route| route.access.requirement()?.representation.as_ref())
+            .find(|representation| representation.id() == id)
     }
 
     /// Every route.
@@ -749,7 +760,8 @@ mod tests {
     #[test]
     fn a_host_is_found_by_name_and_port_with_the_default_port_folded() {
         let origin = |secure, name: &str, port| Origin { secure, name: name.into(), port };
-        let host = |origin| Host { origin, hsts: None, provider: None, routes: Routes::default() };
+        let host =
+            |origin| Host { origin, hsts: None, provider: None, onbehalfof: None, routes: Routes::default() };
         let hosts = Hosts::new(vec![host(origin(true, "a.no", 443)), host(origin(false, "localhost", 8080))]);
         let find = |text| hosts.find(&HostName::parse(text).unwrap()).map(|host| host.origin.to_string());
         assert_eq!(find("A.no.:443").as_deref(), Some("https://a.no"));

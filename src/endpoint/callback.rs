@@ -31,6 +31,9 @@ pub(crate) enum CallbackError {
     /// The code could not be redeemed.
     #[error("the code was not redeemed")]
     Redeem(#[source] ProviderError),
+    /// Userinfo could not be had.
+    #[error("userinfo was not told")]
+    Userinfo(#[source] ProviderError),
     /// The ID token was refused.
     #[error("the ID token was rejected")]
     IdToken(#[source] VerifyError),
@@ -40,6 +43,9 @@ pub(crate) enum CallbackError {
     /// The login is not what was asked for.
     #[error("the login is not what was asked for")]
     Unfulfilled(#[source] Unfulfilled),
+    /// What the provider says of the person does not fit into a cookie.
+    #[error("the session is too large for a cookie")]
+    TooLarge,
     /// The provider's session has ended already.
     #[error("the session had ended before it began")]
     Ended(#[source] Ended),
@@ -63,9 +69,11 @@ impl CallbackError {
             Self::Answer(AnswerError::WrongIssuer(_)) => "wrong_issuer",
             Self::Answer(AnswerError::Provider { .. }) => "refused_by_provider",
             Self::Redeem(_) => "code_not_redeemed",
+            Self::Userinfo(_) => "userinfo_not_told",
             Self::IdToken(_) => "id_token_rejected",
             Self::Identity(_) => "identity_rejected",
             Self::Unfulfilled(_) => "not_as_asked",
+            Self::TooLarge => "too_large",
             Self::Ended(_) => "already_ended",
         }
     }
@@ -137,7 +145,24 @@ async fn log_in(
     let expected =
         LoginExpectation { nonce: &attempt.nonce(), max_age: max_age(attempt), code: answer.code() };
     let token = provider.verify_id_token(&tokens, &expected, now).await.map_err(CallbackError::IdToken)?;
-    let asked = Asked { production: visit.snapshot.is_production(), ..Asked::default() };
+    let representation = match attempt.wish.asked {
+        None => None,
+        // Asked by a configuration that is in force no more.
+        Some(id) => {
+            Some(visit.host.routes.representation(id).ok_or(CallbackError::Answer(AnswerError::NoAttempt))?)
+        }
+    };
+    let userinfo = if settings.profile.capabilities.userinfo && leaves_out_who_it_is(&token, provider) {
+        Some(provider.userinfo(&tokens, now).await.map_err(CallbackError::Userinfo)?)
+    } else {
+        None
+    };
+    let asked = Asked {
+        production: visit.snapshot.is_production(),
+        userinfo: userinfo.as_ref(),
+        representation: representation.map(AsRef::as_ref),
+        onbehalfof: visit.host.onbehalfof.as_deref(),
+    };
     let who = verify(&token, settings, &asked).map_err(CallbackError::Identity)?;
     if settings.synthetic_numbers == SyntheticNumbers::Warn && is_synthetic(&who) {
         tracing::warn!(
@@ -157,7 +182,17 @@ async fn log_in(
     }
     let session = begin(visit, provider, &token, who);
     visit.live.revocations.check(&session).map_err(CallbackError::Ended)?;
+    // A browser drops a cookie that is too long, and would log in for ever.
+    let value = ticket::seal(&session, cookies::SESSION, visit.scope(), visit.ring(), visit.live.clock.now());
+    if value.len() > cookies::MAX_SESSION {
+        return Err(CallbackError::TooLarge);
+    }
     Ok(Login { id_token: tokens.unverified_id_token().to_owned(), token, session, answer })
+}
+
+/// Whether an ID token has no number, so that userinfo is asked for one.
+fn leaves_out_who_it_is(token: &VerifiedIdToken, provider: &Provider) -> bool {
+    !provider.settings().profile.claims.pid.iter().any(|claim| token.claim(claim).is_some())
 }
 
 /// The age that the ID token must prove: that which was asked for (OP-6).
@@ -218,7 +253,7 @@ fn refuse(visit: &Visit<'_>, provider: &Provider, cause: CallbackError, attempt:
         visit.audit(Action::Login, AuditResult::Failure(code), provider, None, None);
     }
     visit.live.telemetry.metrics.login_ended(&provider.settings().name, code);
-    let wish = attempt.as_ref().map(|attempt| attempt.wish.clone());
+    let wish = attempt.as_ref().map(|attempt| Box::new(attempt.wish.clone()));
     let target = attempt.map(|attempt| attempt.target);
     respond::refuse(&Refusal::Callback { cause, target, wish }, &visit.asker())
 }

@@ -33,7 +33,7 @@ pub(crate) fn invite(visit: &Visit<'_>, route: &Route, need: LoginNeed) -> Resul
         return Ok(Answer::redirect(&Location::Own(link), "login_redirect"));
     }
     let challenge = match need {
-        LoginNeed::NoSession => format!("Bearer realm=\"{}\"", visit.host.origin),
+        LoginNeed::NoSession | LoginNeed::Asked => format!("Bearer realm=\"{}\"", visit.host.origin),
         // RFC 9470, 3.
         LoginNeed::Level | LoginNeed::Age => {
             let mut challenge = "Bearer error=\"insufficient_user_authentication\"".to_owned();
@@ -116,6 +116,14 @@ async fn start(
         });
     };
     let acr_values = attempt.wish.acr_values(provider.settings());
+    let asked = attempt.wish.asked.and_then(|id| visit.host.routes.representation(id));
+    let extra: Vec<(&str, String)> = [
+        ("onbehalfof", visit.host.onbehalfof.clone()),
+        ("authorization_details", asked.map(|asked| asked.parameter().to_owned())),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name, value?)))
+    .collect();
     let request = AuthorizationRequest {
         redirect_uri: &visit.own_url("/callback"),
         state: &attempt.state(slot),
@@ -125,7 +133,7 @@ async fn start(
         prompt: attempt.wish.fresh.then_some("login"),
         max_age: attempt.wish.max_age,
         ui_locales: locale.as_deref(),
-        extra: &[],
+        extra: &extra,
     };
     let url = match provider.authorize(&request, visit.now).await {
         Ok(url) => url,

@@ -89,7 +89,7 @@ fn resume(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answer, Refusal> {
         }
         // Nothing is lost: the same page once more.
         Judgement::MustLogIn(_) => Ok(page(&sealed, &login_link_for(Some(&form.target), visit), visit)),
-        Judgement::Forbidden(_) => Err(Refusal::Forbidden),
+        Judgement::Forbidden(why) => Err(Refusal::Forbidden(why)),
     }
 }
 

@@ -16,11 +16,13 @@ pub enum Call {
     Par,
     /// The redemption of a code (RFC 6749, 4.1.3).
     Token,
+    /// Claims that the ID token leaves out (OpenID Connect Core 1.0, 5.3).
+    Userinfo,
 }
 
 impl Call {
     /// Every call.
-    pub const ALL: [Self; 4] = [Self::Metadata, Self::Keys, Self::Par, Self::Token];
+    pub const ALL: [Self; 5] = [Self::Metadata, Self::Keys, Self::Par, Self::Token, Self::Userinfo];
 
     /// The name in metrics and logs.
     #[must_use]
@@ -30,6 +32,7 @@ impl Call {
             Self::Keys => "keys",
             Self::Par => "par",
             Self::Token => "token",
+            Self::Userinfo => "userinfo",
         }
     }
 }

@@ -160,7 +160,8 @@ impl Http {
         call: Call,
         request: RequestBuilder,
     ) -> Result<Reply, ProviderError> {
-        let places = if call == Call::Token { &self.ending } else { &self.beginning };
+        let places =
+            if matches!(call, Call::Token | Call::Userinfo) { &self.ending } else { &self.beginning };
         let place = tokio::time::timeout(self.limits.wait, places.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(ProviderError::Busy { call }) };
         self.send(call, request).await

@@ -57,6 +57,7 @@ pub struct Metadata {
     jwks_uri: Url,
     pushed_authorization_request_endpoint: Option<Url>,
     end_session_endpoint: Option<Url>,
+    userinfo_endpoint: Option<Url>,
     iss_in_response: bool,
     frontchannel_logout: bool,
     backchannel_logout: bool,
@@ -98,6 +99,10 @@ impl Metadata {
                 &extensions.pushed_authorization_request_endpoint,
             )?,
             end_session_endpoint: optional("end_session_endpoint", &extensions.end_session_endpoint)?,
+            userinfo_endpoint: optional(
+                "userinfo_endpoint",
+                &document.userinfo_endpoint().map(|url| url.as_str().to_owned()),
+            )?,
             iss_in_response: extensions.authorization_response_iss_parameter_supported,
             frontchannel_logout: extensions.frontchannel_logout_supported,
             backchannel_logout: extensions.backchannel_logout_supported,
@@ -136,6 +141,12 @@ impl Metadata {
     #[must_use]
     pub fn end_session_endpoint(&self) -> Option<&Url> {
         self.end_session_endpoint.as_ref()
+    }
+
+    /// Where claims are told that the ID token leaves out, if that is offered.
+    #[must_use]
+    pub fn userinfo_endpoint(&self) -> Option<&Url> {
+        self.userinfo_endpoint.as_ref()
     }
 
     /// Whether every authorization response carries `iss` (RFC 9207, 3): then one without is refused.

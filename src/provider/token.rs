@@ -1,12 +1,13 @@
 //! A code becomes an ID token (RFC 6749, 4.1.3; OpenID Connect Core 1.0, 3.1.3).
 //!
 //! **Invariant:** a code is sent once. A second attempt is made only if no connection stood, so that
-//! nothing was sent. No access token leaves this module except as what `at_hash` is checked against.
+//! nothing was sent. No access token leaves this module except as what `at_hash` is checked against, and
+//! to the provider's own userinfo.
 
 use portvakt_core::clock::Timestamp;
 use portvakt_core::token::json;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::Url;
 
 use super::authorization::accepted;
@@ -48,6 +49,30 @@ impl Provider {
             }
         };
         self.within_time(Call::Token, attempts).await
+    }
+
+    /// What userinfo says (OpenID Connect Core 1.0, 5.3), where the profile knows that ID tokens leave something
+    /// out. Nobody has compared its `sub` yet.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be had: then nobody logs in. A signed answer (5.3.2) is not read.
+    pub async fn userinfo(
+        &self,
+        tokens: &Tokens,
+        now: Timestamp,
+    ) -> Result<Map<String, Value>, ProviderError> {
+        let metadata = self.metadata(now).await?;
+        let endpoint = metadata.userinfo_endpoint().ok_or(ProviderError::Endpoint("userinfo_endpoint"))?;
+        let malformed = |what| ProviderError::Malformed { call: Call::Userinfo, what };
+        let access_token = tokens.access_token().ok_or_else(|| malformed("no access token came before"))?;
+        let asked = async {
+            let request = self.http.get(endpoint).bearer_auth(access_token);
+            let reply = self.http.send_in_turn(Call::Userinfo, request).await?;
+            let body = accepted(Call::Userinfo, reply)?;
+            json::parse_object(&body).map_err(|_| malformed("not one JSON object"))
+        };
+        self.within_time(Call::Userinfo, self.counted(Call::Userinfo, asked)).await
     }
 
     async fn redeem_once(

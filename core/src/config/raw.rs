@@ -267,6 +267,8 @@ record! {
         optional provider: String,
         /// `Strict-Transport-Security` on the apps' replies over https: a year by default, `off`, or `{max_age: 8760h, subdomains: true}`
         optional hsts: RawHsts,
+        /// the registered customer of yours on whose behalf people log in here (ID-porten)
+        optional onbehalfof: String,
         /// the rules; the most specific one governs, whatever the order
         required routes: List<RawRoute>,
     }
@@ -283,6 +285,10 @@ record! {
         required upstream: String,
         /// what a login must be worth
         optional require: RawRequire,
+        /// for whom the person is asked to act (RFC 9396): organisations at Ansattporten, a power of attorney at ID-porten
+        optional authorization_details: List<RawDetails>,
+        /// what is asked for in `acr_values` instead of the values that follow from `require`
+        optional acr_values: List<String>,
         /// the methods that it governs; by default GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS
         optional methods: List<String>,
         /// which `Host` the app sees: `keep` (default), `upstream` or a name
@@ -345,13 +351,53 @@ record! {
     RawRequire {
         /// the lowest level: `low`, `substantial`, `high` or `none`; `substantial` by default where the provider has levels
         optional level: RawLevel,
-        /// the kinds of identity that may pass; `national` by default where the provider asserts it
+        /// the kinds of identity that may pass; by default the provider's usual one: `national`, `employee` or `helper`
         optional kinds: List<RawKind>,
+        /// the providers at which the login may have been; by default every one of the host
+        optional providers: List<String>,
+        /// the countries whose eIDs may pass, such as `[SE, FI]`; by default every one
+        optional countries: List<String>,
+        /// methods of authentication (`amr`) that do not count here, in any letter case
+        optional not_amr: List<String>,
+        /// whether the person must represent an organisation: `required` (default where `authorization_details` ask for one) or `optional`
+        optional organisation: RawOrganisation,
+        /// the organisations that may be represented, by number; by default every one
+        optional organisations: List<String>,
         /// the greatest age of the authentication
         optional max_age: Duration,
     }
 }
 
+record! {
+    /// For whom a person is asked to act.
+    RawDetails {
+        /// `ansattporten:altinn:service`, `ansattporten:altinn:resource`, `ansattporten:orgno` or `idporten:fullmakt`
+        required r#type: String,
+        /// the service or resource in Altinn: `urn:altinn:resource:CODE:EDITION` or `urn:altinn:resource:ID`
+        optional resource: String,
+        /// what the person must be allowed to do with the resource
+        optional actions: List<String>,
+        /// which organisations are offered: `enterprise` or `business`
+        optional organizationform: RawOrganizationForm,
+        /// whether the person may represent several at once; false by default
+        optional allow_multiple_organizations: bool,
+        /// whether deleted organisations are offered; false by default
+        optional allow_deleted_organizations: bool,
+        /// whether the provider keeps who represents nobody; false by default: they get a page here
+        optional representation_is_required: bool,
+        /// the roles of a power of attorney
+        optional permission_roles: List<String>,
+    }
+}
+
+choice! {
+    /// Which organisations are offered.
+    RawOrganizationForm { "enterprise" => Enterprise, "business" => Business, }
+}
+choice! {
+    /// Whether the person must represent an organisation.
+    RawOrganisation { "required" => Required, "optional" => Optional, }
+}
 choice! {
     /// Whether people's data is behind it.
     RawEnvironment { "test" => Test, "production" => Production, }
@@ -472,6 +518,16 @@ choice! {
 choice! {
     /// A target without a file.
     RawPlainTarget { "stdout" => Stdout, "off" => Off, }
+}
+
+impl RawOrganizationForm {
+    /// The word that the provider knows.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Enterprise => "enterprise",
+            Self::Business => "business",
+        }
+    }
 }
 
 impl RawProfile {

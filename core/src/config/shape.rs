@@ -218,7 +218,7 @@ macro_rules! record {
         impl $crate::config::shape::Shape for $name {
             fn read(node: &$crate::config::tree::Node, desk: &mut $crate::config::shape::Desk<'_>) -> Option<Self> {
                 let fields = [$($crate::config::shape::Field {
-                    name: stringify!($field),
+                    name: $crate::config::shape::key(stringify!($field)),
                     required: $crate::config::shape::is_required(stringify!($need)),
                     document: $about.trim_ascii(),
                 }),*];
@@ -226,22 +226,22 @@ macro_rules! record {
                 desk.keys(node, entries, &fields);
                 let mut record = Self {
                     unread: Vec::new(),
-                    $($field: $crate::config::shape::field(entries, stringify!($field), desk),)*
+                    $($field: $crate::config::shape::field(entries, $crate::config::shape::key(stringify!($field)), desk),)*
                 };
-                $(if record.$field.is_none() && entries.iter().any(|entry| entry.key == stringify!($field)) {
-                    record.unread.push(stringify!($field));
+                $(if record.$field.is_none() && entries.iter().any(|entry| entry.key == $crate::config::shape::key(stringify!($field))) {
+                    record.unread.push($crate::config::shape::key(stringify!($field)));
                 })*
                 Some(record)
             }
 
             fn schema() -> serde_json::Value {
-                let required: Vec<&str> = [$(stringify!($field)),*].into_iter()
+                let required: Vec<&str> = [$($crate::config::shape::key(stringify!($field))),*].into_iter()
                     .zip([$($crate::config::shape::is_required(stringify!($need))),*])
                     .filter_map(|(name, required)| required.then_some(name))
                     .collect();
                 let mut properties = serde_json::Map::new();
                 $(properties.insert(
-                    stringify!($field).to_owned(),
+                    $crate::config::shape::key(stringify!($field)).to_owned(),
                     $crate::config::shape::described(<$type>::schema(), $about.trim_ascii()),
                 );)*
                 serde_json::json!({
@@ -277,6 +277,11 @@ macro_rules! choice {
 }
 
 pub(super) use {choice, record};
+
+/// The key of a field that is named by a word of Rust's: `type` is written `r#type`.
+pub(super) fn key(field: &'static str) -> &'static str {
+    field.strip_prefix("r#").unwrap_or(field)
+}
 
 pub(super) fn is_required(need: &str) -> bool {
     need == "required"

@@ -974,7 +974,12 @@ fn what_the_file_leaves_out_is_the_stricter_choice() {
     let configuration = &loaded.configuration;
     assert_eq!(
         requirement(&loaded),
-        Requirement { level: Some(Level::Substantial), kinds: [Kind::National].into(), max_age: None }
+        Requirement {
+            level: Some(Level::Substantial),
+            kinds: [Kind::National].into(),
+            max_age: None,
+            ..Requirement::default()
+        }
     );
     assert_eq!(configuration.session, crate::session::Limits::default());
     assert_eq!(configuration.prefix, "/oauth2");
@@ -1024,19 +1029,20 @@ fn levels_and_kinds_follow_what_is_asked_for() {
     };
     assert_eq!(
         require("{kinds: [email]}"),
-        Requirement { level: None, kinds: [Kind::Email].into(), max_age: None }
+        Requirement { level: None, kinds: [Kind::Email].into(), max_age: None, ..Requirement::default() }
     );
     assert_eq!(require("{kinds: [national, eidas]}").level, Some(Level::Substantial));
     assert_eq!(
         require("{level: none}"),
-        Requirement { level: None, kinds: [Kind::National].into(), max_age: None }
+        Requirement { level: None, kinds: [Kind::National].into(), max_age: None, ..Requirement::default() }
     );
     assert_eq!(
         require("{level: high, max_age: 10m}"),
         Requirement {
             level: Some(Level::High),
             kinds: [Kind::National].into(),
-            max_age: Some(Duration::from_secs(600))
+            max_age: Some(Duration::from_secs(600)),
+            ..Requirement::default()
         }
     );
     let plain =
@@ -1297,4 +1303,107 @@ proptest! {
             prop_assert_eq!(written, judged, "{}", text);
         }
     }
+}
+
+#[test]
+fn ambiguity_1_two_levels_of_foreign_eids_are_not_asked_for_at_once() {
+    let asking = |values: &str| {
+        format!(
+            "access: login\n        require: {{kinds: [national, eidas]}}\n        acr_values: [{values}]"
+        )
+    };
+    let both = asking("eidas-loa-substantial, eidas-loa-high");
+    let with_unknown = asking("idporten-loa-substantial, high");
+    let fine = asking("idporten-loa-substantial, eidas-loa-substantial");
+    let low = "access: login\n        require: {level: high}\n        acr_values: [idporten-loa-substantial]";
+    let kind = "access: login\n        acr_values: [eidas-loa-high]";
+    expect(&[
+        ("access: login", &both, &["24:45: ID-porten supports no request for two eIDAS levels"]),
+        ("access: login", &with_unknown, &["24:48: `high` cannot be asked for at the provider `idporten`"]),
+        ("access: login", &fine, &[]),
+        (
+            "access: login",
+            low,
+            &["24:22: who logs in by `idporten-loa-substantial` does not pass: its level"],
+        ),
+        ("access: login", kind, &["23:22: who logs in by `eidas-loa-high` does not pass: it is of no kind"]),
+    ]);
+}
+
+#[test]
+fn policy_says_what_it_takes_and_takes_somebody() {
+    let require = |require: &str| format!("access: login\n        require: {{{require}}}");
+    expect(&[
+        ("access: login", &require("kinds: [eidas], countries: [SE, FI]"), &[]),
+        ("access: login", &require("countries: [SE]"), &["23:30: no foreign eID passes here"]),
+        (
+            "access: login",
+            &require("kinds: [eidas], countries: [GR]"),
+            &["23:47: `GR` is no country here: Greece is `EL`"],
+        ),
+        (
+            "access: login",
+            &require("kinds: [eidas], countries: [Se]"),
+            &["23:47: `Se` is no country here: a country is two"],
+        ),
+        ("access: login", &require("not_amr: [Minid-PIN]"), &[]),
+        ("access: login", &require("not_amr: ['a,b']"), &["23:29: this is no method of authentication"]),
+        ("access: login", &require("providers: [idporten]"), &[]),
+        (
+            "access: login",
+            &require("providers: [other]"),
+            &["23:30: nobody passes: people log in at `idporten`", "23:31: there is no provider `other`"],
+        ),
+        ("access: login", &require("organisation: required"), &["23:33: `organisation` has no effect"]),
+    ]);
+}
+
+#[test]
+fn a_route_asks_for_whom_a_person_acts() {
+    let asking =
+        |details: &str| format!("access: login\n        authorization_details:\n          - {{{details}}}");
+    let at = |details: &str| {
+        heads(&with("profile: idporten", "profile: ansattporten").replace("access: login", &asking(details)))
+    };
+    for fine in [
+        "type: 'ansattporten:altinn:service', resource: 'urn:altinn:resource:2480:40', organizationform: enterprise",
+        "type: 'ansattporten:altinn:resource', resource: 'urn:altinn:resource:proeve', actions: [read], allow_multiple_organizations: true",
+        "type: 'ansattporten:orgno', representation_is_required: true",
+    ] {
+        assert_eq!(at(fine), Vec::<String>::new(), "{fine}");
+    }
+    for (details, expected) in [
+        ("type: 'ansattporten:altinn:service'", "`resource` is missing"),
+        (
+            "type: 'ansattporten:altinn:service', resource: 'urn:altinn:resource:proeve'",
+            "this is no resource of Altinn's",
+        ),
+        ("type: 'ansattporten:orgno', resource: 'urn:altinn:resource:proeve'", "`resource` means nothing"),
+        (
+            "type: 'idporten:fullmakt', permission_roles: [helse]",
+            "profile `ansattporten` does not know the type",
+        ),
+    ] {
+        let heads = at(details);
+        assert!(heads.iter().any(|head| head.contains(expected)), "{details}: {heads:?}");
+    }
+    let attorney = "access: login\n        authorization_details: [{type: 'idporten:fullmakt', permission_roles: [helse]}]";
+    expect(&[("access: login", attorney, &[])]);
+}
+
+#[test]
+fn nobody_logs_in_where_machines_get_their_tokens() {
+    let found = heads(&with("profile: idporten", "profile: maskinporten"));
+    assert!(
+        found.iter().any(|head| head.contains("nobody logs in at a provider of profile `maskinporten`")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn countries_are_a_table_of_the_operators() {
+    expect(&[
+        ("keys: keys", "keys: keys\neidas: {persistent: [SE, DK], not_persistent: [DE]}", &[]),
+        ("keys: keys", "keys: keys\neidas: {persistent: [SE, DK]}", &["7:26: `DK` is persistent and not"]),
+    ]);
 }

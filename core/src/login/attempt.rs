@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq as _;
 use super::wish::Wish;
 use crate::clock::Timestamp;
 use crate::cookie::{self, Jar};
+use crate::identity::RepresentationId;
 use crate::key::{MacKey, Ring};
 use crate::level::Level;
 use crate::redirect::Target;
@@ -87,6 +88,7 @@ enum Sealed<'a> {
         fresh: bool,
         target: &'a str,
         in_a_row: u8,
+        asked: Option<[u8; 8]>,
     },
     Done {
         at: u64,
@@ -185,6 +187,7 @@ fn encode(slot: &Slot, target: &Target) -> Vec<u8> {
             fresh: attempt.wish.fresh,
             target: target.as_str(),
             in_a_row: attempt.in_a_row,
+            asked: attempt.wish.asked.map(|asked| asked.0),
         },
         Slot::Done { at, in_a_row } => Sealed::Done { at: at.millis(), in_a_row: *in_a_row },
     };
@@ -204,21 +207,32 @@ pub fn open(
     let value = cookie::find(headers, &name)?;
     let plain = seal::open(ring, &Place::whole(PURPOSE, &name, host), value, now)?;
     let slot = match postcard::from_bytes(&plain).ok()? {
-        Sealed::Pending { seed, provider, started, level, kinds, max_age, fresh, target, in_a_row } => {
-            Slot::Pending(Attempt {
-                seed: Seed(seed),
-                provider: provider.to_owned(),
-                started: Timestamp::from_millis(started),
-                wish: Wish {
-                    level,
-                    kinds: Wish::kinds_of_bits(kinds),
-                    max_age: max_age.map(|age| Duration::from_secs(age.into())),
-                    fresh,
-                },
-                target: Target::sealed(target),
-                in_a_row,
-            })
-        }
+        Sealed::Pending {
+            seed,
+            provider,
+            started,
+            level,
+            kinds,
+            max_age,
+            fresh,
+            target,
+            in_a_row,
+            asked,
+        } => Slot::Pending(Attempt {
+            seed: Seed(seed),
+            provider: provider.to_owned(),
+            started: Timestamp::from_millis(started),
+            wish: Wish {
+                level,
+                kinds: Wish::kinds_of_bits(kinds),
+                max_age: max_age.map(|age| Duration::from_secs(age.into())),
+                fresh,
+                asked: asked.map(RepresentationId),
+                acr_values: Vec::new(),
+            },
+            target: Target::sealed(target),
+            in_a_row,
+        }),
         Sealed::Done { at, in_a_row } => Slot::Done { at: Timestamp::from_millis(at), in_a_row },
     };
     let alive = match &slot {

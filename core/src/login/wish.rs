@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::access::Requirement;
 use crate::clock::Timestamp;
-use crate::identity::{Kind, Kinds, VerifiedIdentity};
+use crate::identity::{Kind, Kinds, RepresentationId, VerifiedIdentity};
 use crate::level::{Framework, Level};
 use crate::provider::ProviderSettings;
 
@@ -19,6 +19,10 @@ pub struct Wish {
     pub max_age: Option<Duration>,
     /// Whether the person must authenticate anew, whatever the provider remembers: `prompt=login`.
     pub fresh: bool,
+    /// What the person is asked to bring in `authorization_details`.
+    pub asked: Option<RepresentationId>,
+    /// What is asked for instead of the values that follow from level and kinds. No cookie holds it.
+    pub acr_values: Vec<String>,
 }
 
 /// A login that was accepted is still not what was asked for.
@@ -41,6 +45,8 @@ impl Wish {
             kinds: requirement.kinds.clone(),
             max_age: requirement.max_age,
             fresh: false,
+            asked: requirement.representation.as_ref().map(|representation| representation.id()),
+            acr_values: requirement.acr_values.clone(),
         }
     }
 
@@ -63,7 +69,9 @@ impl Wish {
     /// The same, at this level at the least.
     #[must_use]
     pub fn raised(self, level: Option<Level>) -> Self {
-        Self { level: self.level.max(level), ..self }
+        // Values that were enough for less are not asked for.
+        let acr_values = if level > self.level { Vec::new() } else { self.acr_values };
+        Self { level: self.level.max(level), acr_values, ..self }
     }
 
     /// `acr_values` for a provider: for each kind the lowest value that will do; never both eIDAS levels
@@ -72,6 +80,9 @@ impl Wish {
     pub fn acr_values(&self, provider: &ProviderSettings) -> Option<String> {
         if provider.acr.rows().is_empty() {
             return None;
+        }
+        if !self.acr_values.is_empty() {
+            return Some(self.acr_values.join(" "));
         }
         let mut frameworks: Vec<Framework> = self.kinds.iter().filter_map(|kind| kind.framework()).collect();
         if frameworks.is_empty() {
@@ -104,8 +115,13 @@ impl Wish {
     /// Whether somebody who is logged in is what was asked for already.
     #[must_use]
     pub fn is_met_by(&self, who: &VerifiedIdentity, now: Timestamp) -> bool {
-        let requirement = Requirement { level: self.level, kinds: self.kinds.clone(), max_age: self.max_age };
-        requirement.shortfall(who, now).is_none()
+        let requirement = Requirement {
+            level: self.level,
+            kinds: self.kinds.clone(),
+            max_age: self.max_age,
+            ..Requirement::default()
+        };
+        self.asked.is_none_or(|asked| who.asked() == Some(asked)) && requirement.shortfall(who, now).is_none()
     }
 
     pub(super) fn kinds_as_bits(&self) -> u8 {

@@ -28,6 +28,10 @@ pub const CHUNKS: usize = 3;
 /// The most bytes in a part, so that the cookie with its attributes stays below 4 096.
 const CHUNK: usize = 2_850;
 
+/// The most bytes of a session's value, so that the cookie with its name and attributes stays within 4 096
+/// (`threats.md` CK-8).
+pub const MAX_SESSION: usize = 3_900;
+
 const HINT: &str = "logout-hint";
 const RETURN: &str = "logout-return";
 

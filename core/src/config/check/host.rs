@@ -12,6 +12,7 @@ use super::{Circumstances, Span};
 use crate::config::raw::{RawAccess, RawFile, RawHost, RawRoute};
 use crate::config::shape::{At, Desk};
 use crate::forward::Persistence;
+use crate::provider::ProviderSettings;
 use crate::route::{Host, Hosts, Origin, Pattern, Route, Routes};
 
 /// What is searched for ties and weak rules, pair by pair.
@@ -124,7 +125,30 @@ fn host(
     warn_of_weak_rewrites(&routes, &placed, desk);
     let origin = origin?;
     let hsts = browser::hsts(raw, &origin, desk);
-    Some(Host { origin, hsts, provider, routes })
+    let onbehalfof = onbehalfof(raw.onbehalfof.as_ref(), provider.as_deref(), desk);
+    Some(Host { origin, hsts, provider, onbehalfof, routes })
+}
+
+/// A registered id (dossier 2.10). Only who can be asked for it is.
+fn onbehalfof(
+    given: Option<&At<String>>,
+    provider: Option<&ProviderSettings>,
+    desk: &mut Desk<'_>,
+) -> Option<String> {
+    let given = given?;
+    let shaped = (1..=64).contains(&given.value.len())
+        && given.value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if !shaped {
+        desk.error(
+            &given.span,
+            "this is no registered id",
+            "write at most 64 letters, digits, `-`, `_` and `.`",
+        );
+    } else if let Some(provider) = provider.filter(|provider| !provider.profile.capabilities.onbehalfof) {
+        let message = format!("profile `{}` knows no `onbehalfof`", provider.profile.name);
+        desk.error(&given.span, message, "remove it");
+    }
+    Some(given.value.clone())
 }
 
 fn build(routes: Vec<Route>, placed: &[Placed], desk: &mut Desk<'_>) -> Option<Routes> {

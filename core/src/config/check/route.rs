@@ -9,7 +9,8 @@ use http::Method;
 use super::host::Surroundings;
 use super::provider::{asserts, level, reaches};
 use super::{
-    DAY, MINUTE, SECOND, Span, assertion, bounded, browser, distinct, header, path, signature, websocket,
+    DAY, MINUTE, SECOND, Span, assertion, bounded, browser, distinct, header, path, policy, signature,
+    websocket,
 };
 use crate::access::{Access, Requirement};
 use crate::app_session::AppSession;
@@ -43,12 +44,14 @@ pub(super) fn route(
 ) -> Option<(Route, Placed)> {
     // Everything is checked before anything is missed.
     let pattern = raw.path.as_ref().and_then(|path| pattern(path, surroundings.prefix, desk));
-    let access = raw.access.as_ref().map(|given| access(given, raw, provider, desk));
+    let access = raw.access.as_ref().map(|given| access(given, raw, provider, surroundings, desk));
     let upstream = raw.upstream.as_ref().and_then(|name| surroundings.upstreams.find(name, desk));
     let methods = raw.methods.as_ref().map(|methods| self::methods(&methods.value, desk));
     let upstream_host = raw.host.as_ref().map_or(UpstreamHost::Keep, |host| self::upstream_host(host, desk));
     let audience = audience(raw, desk);
-    let headers = header::plan(raw.headers.as_ref(), audience, surroundings.persistence, desk);
+    let asked = access.as_ref().and_then(|access: &Access| access.requirement()?.representation.as_ref());
+    let asked = asked.map(|representation| representation.id());
+    let headers = header::plan(raw.headers.as_ref(), audience, surroundings.persistence, desk).asking(asked);
     let origin = host.map(Origin::to_string).unwrap_or_default();
     let assertion = assertion::plan(raw, &headers, &origin, surroundings, desk);
     let signature = signature::plan(raw, &headers, desk);
@@ -125,6 +128,7 @@ fn access(
     given: &At<RawAccess>,
     raw: &RawRoute,
     provider: Option<&ProviderSettings>,
+    surroundings: &Surroundings<'_>,
     desk: &mut Desk<'_>,
 ) -> Access {
     match given.value {
@@ -132,8 +136,8 @@ fn access(
             refuse_on_public(given, raw, desk);
             Access::Public
         }
-        RawAccess::Optional => Access::Optional(requirement(given, raw, provider, desk)),
-        RawAccess::Login => Access::Login(requirement(given, raw, provider, desk)),
+        RawAccess::Optional => Access::Optional(requirement(given, raw, provider, surroundings, desk)),
+        RawAccess::Login => Access::Login(requirement(given, raw, provider, surroundings, desk)),
     }
 }
 
@@ -154,6 +158,8 @@ fn refuse_on_public(given: &At<RawAccess>, raw: &RawRoute, desk: &mut Desk<'_>) 
         ("audience", raw.audience.as_ref().map(|field| &field.span)),
         ("assertion", raw.assertion.as_ref().filter(|wanted| wanted.value).map(|field| &field.span)),
         ("headers", raw.headers.as_ref().map(|field| &field.span)),
+        ("authorization_details", raw.authorization_details.as_ref().map(|field| &field.span)),
+        ("acr_values", raw.acr_values.as_ref().map(|field| &field.span)),
     ];
     for (key, span) in keys.into_iter().filter_map(|(key, span)| Some((key, span?))) {
         desk.warn(
@@ -170,6 +176,7 @@ fn requirement(
     given: &At<RawAccess>,
     raw: &RawRoute,
     provider: Option<&ProviderSettings>,
+    surroundings: &Surroundings<'_>,
     desk: &mut Desk<'_>,
 ) -> Requirement {
     let none = RawRequire::default();
@@ -178,7 +185,12 @@ fn requirement(
     let named_kinds = require.kinds.as_ref().map(|kinds| self::kinds(&kinds.value, desk));
     let named_level = require.level.as_ref().map(|level| self::level(level.value));
     let Some(provider) = provider else {
-        return Requirement { level: named_level.flatten(), kinds: named_kinds.unwrap_or_default(), max_age };
+        return Requirement {
+            level: named_level.flatten(),
+            kinds: named_kinds.unwrap_or_default(),
+            max_age,
+            ..Requirement::default()
+        };
     };
     let kinds = named_kinds.unwrap_or_else(|| default_kinds(provider));
     let level = named_level.unwrap_or_else(|| default_level(provider, &kinds));
@@ -189,7 +201,8 @@ fn requirement(
         .or(require.kinds.as_ref().map(|kinds| &kinds.span))
         .unwrap_or(&given.span);
     check_reach(provider, require, &kinds, level, at, desk);
-    Requirement { level, kinds, max_age }
+    let requirement = Requirement { level, kinds, max_age, ..Requirement::default() };
+    policy::beyond(requirement, raw, require, provider, surroundings, desk)
 }
 
 fn default_kinds(provider: &ProviderSettings) -> Kinds {
