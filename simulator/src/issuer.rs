@@ -2,12 +2,15 @@
 //!
 //! Reading order: `metadata`, `par`, `authorize`, `redeem` (token endpoint), `logout`.
 
+pub(crate) mod ansattporten;
 mod authorize;
 pub(crate) mod idporten;
 pub(crate) mod logout;
 mod metadata;
 mod par;
 mod redeem;
+pub(crate) mod signicat;
+pub(crate) mod utland;
 
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -41,7 +44,32 @@ pub(crate) struct Profile {
     /// The level that a test's `login_hint` may name.
     pub(crate) test_level: fn(&str) -> Option<&'static str>,
     /// The claims that say who it is.
-    pub(crate) identity: fn(&Authentication, profile_scope: bool, EidasClaimNames) -> Map<String, Value>,
+    pub(crate) identity: fn(&Authentication, &Told<'_>) -> Map<String, Value>,
+    /// Scopes beside `openid` and `profile`.
+    pub(crate) scopes: &'static [&'static str],
+    /// Whether who it is stands in userinfo and not in the ID token (dossier 1.9).
+    pub(crate) in_userinfo: bool,
+}
+
+/// What of a request decides what is told.
+pub(crate) struct Told<'a> {
+    /// The scopes.
+    pub(crate) scope: &'a str,
+    /// Which spellings.
+    pub(crate) names: EidasClaimNames,
+    /// What was asked for in `authorization_details` (RFC 9396).
+    pub(crate) details: Option<&'a Value>,
+    /// Which of the organisations was chosen; `none` for nobody.
+    pub(crate) organisation: Option<&'a str>,
+    /// On whose behalf (dossier 2.10).
+    pub(crate) onbehalfof: Option<&'a str>,
+}
+
+impl Told<'_> {
+    /// Whether a scope was asked for.
+    pub(crate) fn has_scope(&self, wanted: &str) -> bool {
+        self.scope.split(' ').any(|scope| scope == wanted)
+    }
 }
 
 /// One running issuer.
@@ -80,6 +108,9 @@ struct AuthRequest {
     max_age: Option<u64>,
     locale: &'static str,
     login_hint: Option<String>,
+    details: Option<Value>,
+    onbehalfof: Option<String>,
+    organisation: Option<String>,
 }
 
 /// What a code stands for.

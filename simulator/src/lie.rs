@@ -45,6 +45,7 @@ lies! {
     IdTokenMissing = "id_token_missing", "the token response has no id_token";
     IdTokenNotJwt = "id_token_not_jwt", "the id_token is not a JWT";
     IdTokenBadPid = "id_token_bad_pid", "pid is not eleven digits";
+    UserinfoOtherSub = "userinfo_other_sub", "userinfo speaks of another subject";
     Token401 = "token_401", "the token endpoint answers 401 invalid_client";
     TokenInvalidGrant = "token_invalid_grant", "the token endpoint answers 400 invalid_grant";
     Token500 = "token_500", "the token endpoint answers 500";

@@ -38,7 +38,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::client::Client;
-use crate::issuer::{Op, idporten};
+use crate::issuer::{Op, ansattporten, idporten, signicat, utland};
 use crate::person::Person;
 use crate::world::World;
 
@@ -73,7 +73,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let origin = arguments.origin.clone().unwrap_or_else(|| format!("http://{address}"));
     let world = Arc::new(World::new(origin.trim_end_matches('/').to_owned())?);
     register(&world, &arguments)?;
-    let issuers = vec![Arc::new(Op::new(idporten::profile(), Arc::clone(&world)))];
+    let profiles = [idporten::profile(), ansattporten::profile(), utland::profile(), signicat::profile()];
+    let issuers = profiles.map(|profile| Arc::new(Op::new(profile, Arc::clone(&world)))).into();
     let simulator = Arc::new(Simulator { world, issuers });
     let service = simulator.router().into_make_service_with_connect_info::<SocketAddr>();
     writeln!(std::io::stdout(), "simulator ready http://{address}")?;

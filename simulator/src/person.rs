@@ -34,6 +34,10 @@ pub(crate) enum Eid {
     Eidas { acr: &'static str, identifier: &'static str, birthdate: &'static str },
     /// No level at all.
     Email(&'static str),
+    /// An employee at Ansattporten, who may represent these organisations: number and name.
+    Employee { acr: &'static str, amr: &'static str, organisations: &'static [(&'static str, &'static str)] },
+    /// Somebody at idporten-utland, with or without a helper number.
+    Abroad { number: Option<&'static str>, mobile: &'static str, email: &'static str },
 }
 
 /// What happens when the person is chosen.
@@ -55,6 +59,8 @@ impl Eid {
             Eid::MinId => "idporten-loa-substantial",
             Eid::TestId(acr) | Eid::Eidas { acr, .. } => acr,
             Eid::Email(_) => "selfregistered-email",
+            Eid::Employee { acr, .. } => acr,
+            Eid::Abroad { .. } => "low",
         }
     }
 
@@ -67,6 +73,8 @@ impl Eid {
             Eid::TestId(_) => TEST_ID,
             Eid::Eidas { .. } => "eIDAS",
             Eid::Email(_) => "Selfregistered-email",
+            Eid::Employee { amr, .. } => amr,
+            Eid::Abroad { .. } => "apple",
         }
     }
 
@@ -76,6 +84,9 @@ impl Eid {
             Eid::BankId | Eid::Buypass | Eid::MinId | Eid::TestId(_) => "national",
             Eid::Eidas { .. } => "eidas",
             Eid::Email(_) => "email",
+            Eid::Employee { .. } => "employee",
+            Eid::Abroad { number: Some(_), .. } => "helper",
+            Eid::Abroad { number: None, .. } => "pseudonymous",
         }
     }
 }
@@ -106,7 +117,9 @@ impl Person {
 
     /// The level that a login as this person brings, in the gateway's words.
     fn level(&self) -> &'static str {
-        let suffix = self.eid.acr().rsplit_once("-loa-").map(|(_, level)| level);
+        let acr = self.eid.acr();
+        let bare = ["low", "substantial", "high"].into_iter().find(|level| *level == acr);
+        let suffix = acr.rsplit_once("-loa-").map(|(_, level)| level).or(bare);
         match self.behaviour {
             Behaviour::LogsIn => suffix.unwrap_or("none"),
             Behaviour::Cancels => "none",
@@ -165,7 +178,39 @@ pub(crate) fn everybody() -> Vec<Person> {
         person("eidas-se", "Åsa", "Öberg", None, sweden),
         person("eidas-dk", "Søren", "Kjær", Some("68817832028"), denmark),
         person("email", "Eva", "Epost", None, Eid::Email("eva@example.com")),
+        person("employee", "Ola", "Ansatt", Some("10915596784"), employed(&[PROOF])),
+        person("employee-many", "Mona", "Mange", Some("45840375084"), employed(&[PROOF, OTHER])),
+        person("employee-none", "Ine", "Ingen", Some("47906701517"), employed(&[])),
+        person(
+            "employee-entra",
+            "Emil",
+            "Entra",
+            None,
+            Eid::Employee { acr: "entraid", amr: "entraid_mfa", organisations: &[PROOF] },
+        ),
+        person(
+            "helper",
+            "Hanna",
+            "Hjelpenummer",
+            None,
+            Eid::Abroad { number: Some("81234567802"), mobile: "+4799999999", email: "hanna@example.com" },
+        ),
+        person(
+            "abroad",
+            "Amir",
+            "Utland",
+            None,
+            Eid::Abroad { number: None, mobile: "+4788888888", email: "amir@example.com" },
+        ),
     ]
+}
+
+/// Invented organisations (dossier 4.3).
+const PROOF: (&str, &str) = ("310123455", "PRØVE AS");
+const OTHER: (&str, &str) = ("213987658", "ANNEN, OG SØNN");
+
+fn employed(organisations: &'static [(&'static str, &'static str)]) -> Eid {
+    Eid::Employee { acr: "high", amr: "BankID", organisations }
 }
 
 fn person(

@@ -111,9 +111,10 @@ pub(super) async fn choose(State(op): State<Arc<Op>>, headers: HeaderMap, body: 
         Err(error) => return refuse(&error.description),
     };
     let (handle, now) = (form.get("login").unwrap_or_default(), op.world.clock.now());
-    let Some(request) = locked(&op.state).logins.get(handle, now).cloned() else {
+    let Some(mut request) = locked(&op.state).logins.get(handle, now).cloned() else {
         return refuse("This login is over. Go back to the service and start again.");
     };
+    request.organisation = form.get("organisation").map(str::to_owned);
     let chosen = form.get("person").and_then(|id| op.world.person(id)).cloned();
     let offered = |person: &Person| (op.profile.reached)(&request.acr_values, person).is_some();
     let cancelled = form.get("cancel").is_some();
@@ -167,7 +168,7 @@ fn log_in(
         return request.callback().error(op, unmet, "The level cannot be reached.");
     };
     let amr = if test_acr.is_some() { TEST_ID } else { person.eid.amr() };
-    let shared = person.eid.kind() != "eidas";
+    let shared = !["eidas", "employee"].contains(&person.eid.kind());
     let auth_time = op.world.clock.now();
     let authentication = Authentication { person, acr, amr, auth_time, shared };
     let cookie = locked(&op.state).sso.authenticated(

@@ -2,18 +2,33 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Profile;
+use super::{Profile, Told};
 use crate::person::{Behaviour, Eid, Person, TEST_ID};
 use crate::sso::Authentication;
 use crate::world::EidasClaimNames;
 
 /// The issuer at `/idporten`.
 pub(crate) fn profile() -> Profile {
-    Profile { name: "idporten", metadata, check_acr_values, satisfied, reached, test_level, identity }
+    Profile {
+        name: "idporten",
+        metadata,
+        check_acr_values,
+        satisfied,
+        reached,
+        test_level,
+        identity,
+        scopes: &[],
+        in_userinfo: false,
+    }
 }
 
 /// The snapshot of the test environment's document, on this issuer; back-channel logout is newer than the snapshot.
 fn metadata(issuer: &str) -> Value {
+    metadata_with(issuer, &LEVELS.map(|(acr, ..)| acr))
+}
+
+/// The document that Digdir's issuers share.
+pub(super) fn metadata_with(issuer: &str, acr_values: &[&str]) -> Value {
     json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/authorize"),
@@ -30,7 +45,7 @@ fn metadata(issuer: &str) -> Value {
         "code_challenge_methods_supported": ["S256"],
         "subject_types_supported": ["public", "pairwise"],
         "scopes_supported": ["openid", "profile"],
-        "acr_values_supported": LEVELS.map(|(acr, ..)| acr),
+        "acr_values_supported": acr_values,
         "token_endpoint_auth_methods_supported":
             ["client_secret_basic", "client_secret_post", "none", "private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": ["RS256"],
@@ -110,7 +125,8 @@ fn reached(acr_values: &[String], person: &Person) -> Option<&'static str> {
 }
 
 /// `pid` only if known; names only from eIDs that tell them (dossier 2.6).
-fn identity(who: &Authentication, profile_scope: bool, names: EidasClaimNames) -> Map<String, Value> {
+fn identity(who: &Authentication, told: &Told<'_>) -> Map<String, Value> {
+    let profile_scope = told.has_scope("profile");
     let person = &who.person;
     let mut claims = Map::new();
     if let Some(fnr) = &person.fnr {
@@ -125,7 +141,7 @@ fn identity(who: &Authentication, profile_scope: bool, names: EidasClaimNames) -
             say("family_name", person.family_name);
         }
         Eid::Eidas { identifier, birthdate, .. } => {
-            let [id, given, family, birth] = match names {
+            let [id, given, family, birth] = match told.names {
                 EidasClaimNames::New => ["eidas_person_identifier", "given_name", "family_name", "birthdate"],
                 EidasClaimNames::Old => {
                     ["eidas_identifier", "eidas_firstname", "eidas_lastname", "eidas_date_of_birth"]
@@ -139,9 +155,30 @@ fn identity(who: &Authentication, profile_scope: bool, names: EidasClaimNames) -
         Eid::Email(email) => {
             say("email", email);
         }
-        Eid::BankId | Eid::Buypass | Eid::MinId | Eid::TestId(_) => {}
+        Eid::BankId
+        | Eid::Buypass
+        | Eid::MinId
+        | Eid::TestId(_)
+        | Eid::Employee { .. }
+        | Eid::Abroad { .. } => {}
+    }
+    if let Some(customer) = told.onbehalfof {
+        claims.insert("client_onbehalfof".into(), json!(customer));
+    }
+    if let (Some(details), Some(fnr)) = (told.details, &person.fnr) {
+        claims.insert("authorization_details".into(), power_of_attorney(details, fnr, person));
     }
     claims
+}
+
+/// Whoever is asked acts for an invented neighbour (dossier 1.13).
+fn power_of_attorney(asked: &Value, fnr: &str, person: &Person) -> Value {
+    json!([{
+        "type": "idporten:fullmakt",
+        "authorizer": {"name": "Per Prøve", "pid": "24929935140"},
+        "authorized_representative": {"name": person.name(), "pid": fnr},
+        "permissions": [{"owner": "991825827", "role": asked[0]["permission_roles"][0]}],
+    }])
 }
 
 /// The level named in `login_hint=testid:<fnr>_<acr>`: only national ones exist.

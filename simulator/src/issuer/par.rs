@@ -70,7 +70,7 @@ pub(super) fn check(op: &Op, params: &Params, client: &Client) -> Result<AuthReq
     let scope = params.get("scope").unwrap_or_default();
     let mut scopes = scope.split(' ');
     if !scopes.clone().any(|scope| scope == "openid")
-        || !scopes.all(|scope| ["openid", "profile"].contains(&scope))
+        || !scopes.all(|scope| ["openid", "profile"].contains(&scope) || op.profile.scopes.contains(&scope))
     {
         return Err(OAuthError::new("invalid_scope", "scope must be openid, and may have profile"));
     }
@@ -81,6 +81,8 @@ pub(super) fn check(op: &Op, params: &Params, client: &Client) -> Result<AuthReq
     if prompt.is_some_and(|prompt| !["login", "none", "consent"].contains(&prompt)) {
         return Err(OAuthError::invalid_request("prompt is not supported"));
     }
+    let details = params.get("authorization_details").map(serde_json::from_str).transpose();
+    let details = details.map_err(|_| OAuthError::new("invalid_authorization_details", "not JSON"))?;
     let max_age = params.get("max_age").map(str::parse).transpose();
     Ok(AuthRequest {
         client_id: client.client_id.clone(),
@@ -94,6 +96,9 @@ pub(super) fn check(op: &Op, params: &Params, client: &Client) -> Result<AuthReq
         max_age: max_age.map_err(|_| OAuthError::invalid_request("max_age is not a number"))?,
         locale: Language::choose(params.get("ui_locales")).code(),
         login_hint: params.get("login_hint").map(str::to_owned),
+        details,
+        onbehalfof: params.get("onbehalfof").map(str::to_owned),
+        organisation: None,
     })
 }
 

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::{Access, Grant, NO_STORE, OAuthError, Op, form};
+use super::{Access, Grant, NO_STORE, OAuthError, Op, Told, form};
 use crate::client::{AuthMethod, Client};
 use crate::lie::Lie;
 use crate::params::Params;
@@ -73,13 +73,24 @@ fn check_verifier(challenge: Option<&str>, verifier: Option<&str>) -> Result<(),
 
 fn tokens(op: &Op, client: &Client, grant: &Grant) -> Value {
     let now = op.world.clock.now();
-    let claims = id_token(op, client, grant).claims(now);
+    let mut id_token = id_token(op, client, grant);
+    let identity = id_token.identity.clone();
+    if op.profile.in_userinfo {
+        id_token.identity.clear();
+    }
+    let claims = id_token.claims(now);
     let access_token = random::token();
     let mut userinfo = json!({"sub": claims["sub"]});
     for name in ["pid", "locale"] {
         if let Some(value) = claims.get(name) {
             userinfo[name] = value.clone();
         }
+    }
+    if op.profile.in_userinfo {
+        identity.into_iter().for_each(|(name, value)| userinfo[name] = value);
+    }
+    if op.world.lies(Lie::UserinfoOtherSub) {
+        userinfo["sub"] = json!(random::token());
     }
     let access = Access { client_id: client.client_id.clone(), sid: grant.sid.clone(), userinfo };
     locked(&op.state).access_tokens.insert(access_token.clone(), access, now + 120, now);
@@ -111,7 +122,16 @@ fn id_token<'a>(op: &'a Op, client: &'a Client, grant: &'a Grant) -> IdToken<'a>
         nonce: grant.request.nonce.as_deref(),
         sid: client.wants_sid().then_some(&grant.sid),
         locale: profile_scope.then_some(grant.request.locale),
-        identity: (op.profile.identity)(who, profile_scope, names),
+        identity: (op.profile.identity)(
+            who,
+            &Told {
+                scope: &grant.request.scope,
+                names,
+                details: grant.request.details.as_ref(),
+                organisation: grant.request.organisation.as_deref(),
+                onbehalfof: grant.request.onbehalfof.as_deref(),
+            },
+        ),
     }
 }
 
