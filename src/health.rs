@@ -66,6 +66,7 @@ impl Health for LiveHealth {
             uptime: now.since(self.live.started),
             generation: snapshot.generation,
             loaded: snapshot.loaded,
+            needs_restart: snapshot.needs_restart.clone(),
             providers: snapshot.providers().map(provider).collect(),
             upstreams: snapshot.upstreams.status(),
             keys: [

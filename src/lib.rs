@@ -26,6 +26,7 @@ pub mod answer;
 mod cause;
 pub mod command;
 mod endpoint;
+mod fixed;
 pub mod gateway;
 pub mod guard;
 mod health;

@@ -38,6 +38,8 @@ pub enum Page {
     LoginEnded,
     /// The provider's answer, token or identity was rejected.
     LoginRefused,
+    /// The client is registered at the provider so that people could not be logged out: no fault of theirs.
+    LoginNotSetUp,
     /// Login after login and never a session: the browser keeps no cookies.
     LoginLoop,
     /// The login came back at too low a level.
@@ -271,13 +273,14 @@ pub fn render_json(page: &Page, reference: &str) -> String {
 
 impl Page {
     /// One of each, with some waiting time.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::LoginRequired,
         Self::FormGone,
         Self::LoginExpired,
         Self::LoginCancelled,
         Self::LoginEnded,
         Self::LoginRefused,
+        Self::LoginNotSetUp,
         Self::LoginLoop,
         Self::LevelTooLow,
         Self::LevelUnreachable,
@@ -342,6 +345,7 @@ impl Page {
             Self::LoginCancelled => ("login_cancelled", 403, RETRY),
             Self::LoginEnded => ("login_ended", 403, LOGIN),
             Self::LoginRefused => ("login_refused", 403, RETRY),
+            Self::LoginNotSetUp => ("login_not_set_up", 502, RETRY),
             Self::LoginLoop => ("login_loop", 400, RETRY),
             Self::LevelTooLow => ("level_too_low", 403, LOGIN),
             Self::LevelUnreachable => ("level_unreachable", 403, RETRY),

@@ -308,6 +308,7 @@ fn page_of_callback(cause: &CallbackError) -> Page {
         | CallbackError::TooLarge => Page::LoginRefused,
         CallbackError::Unfulfilled(Unfulfilled::Level) => Page::LevelTooLow,
         CallbackError::Unfulfilled(Unfulfilled::Kind) => Page::WrongKind,
+        CallbackError::NoSid => Page::LoginNotSetUp,
         CallbackError::Ended(_) => Page::LoginEnded,
     }
 }

@@ -21,6 +21,7 @@ use portvakt_core::once::Once;
 use portvakt_core::provider::{ClientAuth, ProviderSettings};
 use portvakt_core::revocation::{self, FileLog, Revocations};
 
+use crate::fixed::Fixed;
 use crate::provider::{Provider, ProviderError};
 use crate::share::{Lines, Shares};
 use crate::telemetry::Telemetry;
@@ -43,6 +44,8 @@ pub struct Snapshot {
     pub reserved: Reserved,
     /// Where requests go.
     pub upstreams: Upstreams,
+    /// Settings that the file has changed and that are taken up by a restart alone.
+    pub needs_restart: Vec<&'static str>,
     /// Counters by the route's name.
     pub metrics: HashMap<String, RouteMetrics>,
     providers: HashMap<String, Arc<Provider>>,
@@ -131,6 +134,7 @@ impl Snapshot {
             reserved,
             upstreams: Upstreams::of(&configuration.hosts, before.map(|before| &before.upstreams))?,
             metrics,
+            needs_restart: Vec::new(),
             providers,
             configuration,
         })
@@ -219,6 +223,7 @@ pub struct Live {
     /// Whether the process has been told to stop.
     pub stopping: AtomicBool,
     current: ArcSwap<Snapshot>,
+    fixed: Fixed,
 }
 
 impl std::fmt::Debug for Live {
@@ -260,6 +265,7 @@ impl Live {
             unproven_lines: Lines::default(),
             errands: Errands::default(),
             stopping: AtomicBool::new(false),
+            fixed: Fixed::of(&snapshot.configuration),
             current: ArcSwap::from_pointee(snapshot),
             clock: Arc::new(clock),
         }
@@ -278,10 +284,13 @@ impl Live {
     /// [`LoadError`]: everything stays as it was.
     pub async fn reload(&self) -> Result<Vec<Problem>, LoadError> {
         let (before, now) = (self.snapshot(), self.clock.now());
-        let (snapshot, warnings) = Snapshot::load(&self.path, Some(&before), &self.telemetry, now)?;
+        let (mut snapshot, warnings) = Snapshot::load(&self.path, Some(&before), &self.telemetry, now)?;
+        snapshot.needs_restart = self.fixed.impose(&mut snapshot.configuration);
         self.telemetry.configure(&snapshot.configuration.logs).map_err(LoadError::Log)?;
         snapshot.upstreams.resolve(true).await;
         let assertion_cache = snapshot.configuration.assertion_cache;
+        let revocation = &snapshot.configuration.revocation;
+        self.revocations.adjust(revocation.max_gap, revocation.max_lag);
         self.current.store(Arc::new(snapshot));
         self.assertions.renew(assertion_cache);
         Ok(warnings)

@@ -101,6 +101,12 @@ impl Upkeep {
                 for warning in &warnings {
                     tracing::warn!(%warning, "the configuration may not mean what is wanted");
                 }
+                for setting in &self.live.snapshot().needs_restart {
+                    tracing::warn!(
+                        setting,
+                        "a changed setting stays as it was until the process is restarted"
+                    );
+                }
                 true
             }
             Err(error) => {

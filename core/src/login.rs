@@ -7,4 +7,5 @@
 pub mod answer;
 pub mod attempt;
 pub mod form;
+pub mod usual;
 pub mod wish;

@@ -89,6 +89,9 @@ pub struct ProviderSettings {
     pub ca_file: Option<PathBuf>,
     /// Whether its endpoints may be plain http on loopback. Never in production.
     pub insecure_http: bool,
+    /// Whether a login counts whose ID token lacks the `sid` that the provider can send: the session does not end
+    /// when the person logs out elsewhere. Never in production.
+    pub insecure_login_without_sid: bool,
 }
 
 impl ProviderSettings {
@@ -128,6 +131,7 @@ pub(crate) mod tests_support {
             synthetic_numbers: SyntheticNumbers::Accept,
             ca_file: None,
             insecure_http: false,
+            insecure_login_without_sid: false,
         }
     }
 }

@@ -184,7 +184,11 @@ pub struct Alarms {
 /// What ended early, as this process knows it.
 pub struct Revocations {
     log: Box<dyn RevocationLog>,
-    settings: Settings,
+    longest: Duration,
+    unproven: usize,
+    /// In milliseconds, as the one below.
+    max_gap: AtomicU64,
+    max_lag: AtomicU64,
     boot: [u8; 16],
     /// Ours, among the writers of the log.
     id: [u8; 8],
@@ -279,7 +283,10 @@ impl Revocations {
     ) -> Self {
         let this = Self {
             log,
-            settings,
+            longest: settings.longest,
+            unproven: settings.unproven,
+            max_gap: AtomicU64::new(millis(settings.max_gap)),
+            max_lag: AtomicU64::new(millis(settings.max_lag)),
             boot,
             id: crate::seal::random(),
             view: RwLock::default(),
@@ -319,7 +326,7 @@ impl Revocations {
         {
             let mut reader = locked(&self.reader);
             let pass = self.follow(&mut reader, ring, now).ok().flatten();
-            let claim = pass.and_then(|pass| pass.claim(self.settings.max_gap, self.boot, now));
+            let claim = pass.and_then(|pass| pass.claim(self.max_gap(), self.boot, now));
             reader.broken = claim.is_none();
             reader.begun = true;
             self.known_since.store(claim.unwrap_or(now).millis(), Ordering::Release);
@@ -425,7 +432,7 @@ impl Revocations {
         if followed.is_err() {
             self.count(&self.counters.failures, 1);
         }
-        if now.since(reader.listened) > self.settings.max_gap {
+        if now.since(reader.listened) > self.max_gap() {
             self.know_nothing_before(now);
         }
         reader.listened = reader.listened.max(now);
@@ -452,6 +459,16 @@ impl Revocations {
         reader.listened = now;
     }
 
+    /// Another configuration is in force.
+    pub fn adjust(&self, max_gap: Duration, max_lag: Duration) {
+        self.max_gap.store(millis(max_gap), Ordering::Relaxed);
+        self.max_lag.store(millis(max_lag), Ordering::Relaxed);
+    }
+
+    fn max_gap(&self) -> Duration {
+        Duration::from_millis(self.max_gap.load(Ordering::Relaxed))
+    }
+
     /// From when on every end of a session is known.
     #[must_use]
     pub fn known_since(&self) -> Timestamp {
@@ -467,7 +484,7 @@ impl Revocations {
     /// Whether the view is so old that `strict` routes must not rely on it.
     #[must_use]
     pub fn is_stale(&self, now: Timestamp) -> bool {
-        self.staleness(now) > self.settings.max_lag
+        self.staleness(now) > Duration::from_millis(self.max_lag.load(Ordering::Relaxed))
     }
 
     /// Whether every end is in the log. If not, this process is not ready.
@@ -633,7 +650,7 @@ impl Revocations {
 
     fn take(&self, tag: Tag, entry: Entry) -> Taken {
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
-        let (taken, evicted) = view.take(tag, entry, self.settings.unproven);
+        let (taken, evicted) = view.take(tag, entry, self.unproven);
         self.count.store(view.len(), Ordering::Release);
         self.count(&self.counters.evicted, evicted.is_some().into());
         drop(view);
@@ -693,7 +710,7 @@ impl Revocations {
                 return;
             }
         }
-        let every = self.settings.max_gap / 4;
+        let every = self.max_gap() / 4;
         if is_due(writer.beat_after, every, now) || !self.is_writable() {
             let beat = self.heartbeat(self.id, writer.sequence, self.known_since(), now);
             if self.append(writer, &[beat.encode(key.0, key.1)], now).is_ok() {
@@ -849,7 +866,7 @@ impl Revocations {
     }
 
     fn life(&self) -> Duration {
-        self.settings.longest + MARGIN
+        self.longest + MARGIN
     }
 
     fn count(&self, counter: &AtomicU64, by: u64) {
@@ -904,6 +921,10 @@ fn encode(
 /// Also if the clock was set back meanwhile.
 fn is_due(after: Timestamp, every: Duration, now: Timestamp) -> bool {
     now >= after || after.since(now) > every
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

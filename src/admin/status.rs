@@ -32,6 +32,8 @@ pub struct Status {
     /// When the one in force was loaded.
     #[serde(serialize_with = "as_rfc3339")]
     pub loaded: Timestamp,
+    /// Settings that the file has changed and that are taken up by a restart alone.
+    pub needs_restart: Vec<&'static str>,
     /// The providers, by their order in the file.
     pub providers: Vec<ProviderStatus>,
     /// The upstreams.
@@ -260,7 +262,8 @@ fn reasons(readiness: &Readiness) -> &[String] {
 <tr><th scope="row">Time</th><td>{{ self.time(status.now) }}</td></tr>
 <tr><th scope="row">Running for</th><td>{{ status.uptime.as_secs() }} s</td></tr>
 <tr><th scope="row">Configuration</th><td>number {{ status.generation }}, since {{ self.time(status.loaded) }}</td></tr>
-<tr><th scope="row">System's clock</th><td>{{ status.clock.offset_milliseconds }} ms from ours{% if status.clock.stepped %}: it has stepped and is not followed{% endif %}</td></tr>
+{% if !status.needs_restart.is_empty() %}<tr><th scope="row">Changed, and not before a restart</th><td>{{ status.needs_restart.join(", ") }}</td></tr>
+{% endif %}<tr><th scope="row">System's clock</th><td>{{ status.clock.offset_milliseconds }} ms from ours{% if status.clock.stepped %}: it has stepped and is not followed{% endif %}</td></tr>
 <tr><th scope="row">Sessions last</th><td>{{ status.sessions.idle.as_secs() }} s without activity, at most {{ status.sessions.absolute.as_secs() }} s</td></tr>
 <tr><th scope="row">Ended sessions</th><td>{{ status.revocations.entries }}, complete since {{ self.time(status.revocations.known_since) }}</td></tr>
 </table>
@@ -340,6 +343,7 @@ pub(super) mod tests {
             uptime: Duration::from_secs(90),
             generation: 3,
             loaded: now - hour,
+            needs_restart: vec!["listeners"],
             providers: vec![ProviderStatus {
                 name: "<script>alert(1)</script>".to_owned(),
                 issuer: "https://op.example/\"&'".to_owned(),

@@ -85,7 +85,7 @@ fn serve(path: &Path) -> Result<(), StartError> {
     let configuration = &snapshot.configuration;
     probe(configuration)?;
     let conf = server_conf(configuration);
-    let (listeners, drain) = (configuration.listeners.clone(), configuration.drain);
+    let listeners = configuration.listeners.clone();
     let (admin_address, limits) = (configuration.admin, front_limits(configuration));
     let live = Arc::new(Live::new(path.to_owned(), clock, Arc::clone(&telemetry), snapshot));
 
@@ -119,7 +119,7 @@ fn serve(path: &Path) -> Result<(), StartError> {
     server.add_service(admin::service(admin_address, Arc::new(LiveHealth::new(Arc::clone(&live)))));
     let addresses: Vec<String> = listeners.iter().map(|listener| listener.address.to_string()).collect();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), ?addresses, admin = %admin_address, "starting");
-    server.run(RunArgs { shutdown_signal: Box::new(Signals { live, drain }) });
+    server.run(RunArgs { shutdown_signal: Box::new(Signals { live }) });
     tracing::info!("stopped");
     telemetry.close(LOG_PATIENCE);
     operational.log().close(LOG_PATIENCE);
@@ -163,7 +163,6 @@ fn front_limits(configuration: &Configuration) -> guard::Limits {
 /// What the process does on signals.
 struct Signals {
     live: Arc<Live>,
-    drain: Duration,
 }
 
 #[async_trait]
@@ -194,7 +193,7 @@ impl Signals {
                 tokio::time::sleep(DRAIN_STEP).await;
             }
         };
-        if tokio::time::timeout(self.drain, drained).await.is_err() {
+        if tokio::time::timeout(self.live.snapshot().configuration.drain, drained).await.is_err() {
             tracing::warn!("requests were still under way when the time to drain was over");
         }
     }

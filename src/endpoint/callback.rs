@@ -5,7 +5,7 @@ use portvakt_core::identity::VerifiedIdentity;
 use portvakt_core::identity::verify::{Asked, IdentityError, is_synthetic, verify};
 use portvakt_core::login::answer::{AnswerError, CallbackQuery, CheckedAnswer};
 use portvakt_core::login::attempt::{self, Attempt, Slot};
-use portvakt_core::login::wish::Unfulfilled;
+use portvakt_core::login::wish::{Unfulfilled, Wish};
 use portvakt_core::provider::SyntheticNumbers;
 use portvakt_core::redirect::Target;
 use portvakt_core::request::is_known_subrequest;
@@ -13,7 +13,7 @@ use portvakt_core::revocation::{Ended, Tagger};
 use portvakt_core::session::{Session, SessionId, cookies, ticket};
 use portvakt_core::token::{MaxAge, TokenError, VerifiedIdToken};
 
-use super::{Visit, apps, login_link};
+use super::{Visit, apps, login};
 use crate::answer::{Answer, Location};
 use crate::provider::{LoginExpectation, Provider, ProviderError, VerifyError};
 use crate::respond::{self, Refusal};
@@ -46,6 +46,9 @@ pub(crate) enum CallbackError {
     /// What the provider says of the person does not fit into a cookie.
     #[error("the session is too large for a cookie")]
     TooLarge,
+    /// The ID token lacks the `sid` by which the provider could end the session.
+    #[error("the ID token has no sid")]
+    NoSid,
     /// The provider's session has ended already.
     #[error("the session had ended before it began")]
     Ended(#[source] Ended),
@@ -74,6 +77,7 @@ impl CallbackError {
             Self::Identity(_) => "identity_rejected",
             Self::Unfulfilled(_) => "not_as_asked",
             Self::TooLarge => "too_large",
+            Self::NoSid => "no_sid",
             Self::Ended(_) => "already_ended",
         }
     }
@@ -95,17 +99,26 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
     let asked = attempt.clone();
     let answer = match log_in(query, slot, attempt, visit, provider).await {
         Ok(login) => return Ok(welcome(login, visit, provider)),
-        Err(cause) if cause.is_mended_by_a_new_login() && !asked.wish.fresh => again(visit, &asked),
+        Err(cause) if cause.is_mended_by_a_new_login() && !asked.wish.fresh => {
+            match again(slot, &asked, visit, provider).await {
+                Ok(answer) => return Ok(answer),
+                Err(refusal) => respond::refuse(&refusal, &visit.asker()),
+            }
+        }
         Err(cause) => refuse(visit, provider, cause, Some(asked)),
     };
     // Whatever came of it, the attempt is spent.
     Ok(answer.with_cookies([attempt::jar(slot).delete()]))
 }
 
-/// Once more with `prompt=login`, and no further (`design.md` D1).
-fn again(visit: &Visit<'_>, asked: &Attempt) -> Answer {
-    let link = login_link(visit.prefix(), &asked.target, asked.wish.level);
-    Answer::redirect(&Location::Own(format!("{link}&prompt=login")), "login_anew")
+/// Once more with `prompt=login`, and no further (`design.md` D1): the same wish, in the place of the attempt that is
+/// spent.
+async fn again(slot: u8, asked: &Attempt, visit: &Visit<'_>, provider: &Provider) -> Result<Answer, Refusal> {
+    let wish = Wish { fresh: true, ..asked.wish.clone() };
+    let name = &provider.settings().name;
+    let attempt = Attempt::start(name, wish, asked.target.clone(), asked.in_a_row, visit.live.clock.now());
+    let answer = login::start(visit, provider, slot, attempt, None).await?;
+    Ok(Answer { rule: "login_anew", ..answer })
 }
 
 /// A login that succeeded.
@@ -172,13 +185,8 @@ async fn log_in(
         );
     }
     attempt.wish.check(&who).map_err(CallbackError::Unfulfilled)?;
-    if token.sid().is_none() && (metadata.frontchannel_logout() || metadata.backchannel_logout()) {
-        // What the person ends elsewhere goes on here until its limits (dossier 0, 12).
-        tracing::error!(
-            provider = settings.name,
-            reference = visit.reference,
-            "an ID token has no sid, so the provider cannot end its session; register frontchannel_logout_session_required"
-        );
+    if token.sid().is_none() && (settings.profile.capabilities.sid || metadata.sid()) {
+        check_without_sid(visit, provider)?;
     }
     let session = begin(visit, provider, &token, who);
     visit.live.revocations.check(&session).map_err(CallbackError::Ended)?;
@@ -193,6 +201,21 @@ async fn log_in(
 /// Whether an ID token has no number, so that userinfo is asked for one.
 fn leaves_out_who_it_is(token: &VerifiedIdToken, provider: &Provider) -> bool {
     !provider.settings().profile.claims.pid.iter().any(|claim| token.claim(claim).is_some())
+}
+
+/// What the person ends elsewhere would go on here until its limits (dossier 0, fact 12; 7, question 10).
+fn check_without_sid(visit: &Visit<'_>, provider: &Provider) -> Result<(), CallbackError> {
+    let settings = provider.settings();
+    let accepted = settings.insecure_login_without_sid;
+    tracing::error!(
+        provider = settings.name,
+        client_id = settings.client_id,
+        reference = visit.reference,
+        accepted,
+        "an ID token has no sid, so the provider cannot end its session: set frontchannel_logout_session_required, \
+         or a backchannel_logout_uri, in the registration of this client"
+    );
+    if accepted { Ok(()) } else { Err(CallbackError::NoSid) }
 }
 
 /// The age that the ID token must prove: that which was asked for (OP-6).

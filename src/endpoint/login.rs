@@ -102,7 +102,8 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
     .await
 }
 
-async fn start(
+/// Sends the browser to the provider, with the attempt in the cookie of this slot.
+pub(super) async fn start(
     visit: &Visit<'_>,
     provider: &Provider,
     slot: u8,

@@ -30,6 +30,10 @@ struct Extensions {
     frontchannel_logout_supported: bool,
     #[serde(default)]
     backchannel_logout_supported: bool,
+    #[serde(default)]
+    frontchannel_logout_session_supported: bool,
+    #[serde(default)]
+    backchannel_logout_session_supported: bool,
 }
 
 impl AdditionalProviderMetadata for Extensions {}
@@ -61,6 +65,7 @@ pub struct Metadata {
     iss_in_response: bool,
     frontchannel_logout: bool,
     backchannel_logout: bool,
+    sid: bool,
     acr_values: Vec<String>,
 }
 
@@ -106,6 +111,8 @@ impl Metadata {
             iss_in_response: extensions.authorization_response_iss_parameter_supported,
             frontchannel_logout: extensions.frontchannel_logout_supported,
             backchannel_logout: extensions.backchannel_logout_supported,
+            sid: extensions.frontchannel_logout_session_supported
+                || extensions.backchannel_logout_session_supported,
             acr_values: document
                 .acr_values_supported()
                 .map(|values| values.iter().map(|value| value.as_str().to_owned()).collect())
@@ -165,6 +172,13 @@ impl Metadata {
     #[must_use]
     pub fn backchannel_logout(&self) -> bool {
         self.backchannel_logout
+    }
+
+    /// Whether it can tell which of its sessions an ID token is of: `sid` (Front-Channel Logout 1.0, 3; Back-Channel
+    /// Logout 1.0, 2.1).
+    #[must_use]
+    pub fn sid(&self) -> bool {
+        self.sid
     }
 
     /// `acr_values_supported`; empty if the provider does not say.

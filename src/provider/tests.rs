@@ -67,6 +67,7 @@ fn id_portens_metadata_is_understood() {
     assert_eq!(metadata.pushed_authorization_request_endpoint().unwrap().path(), "/par");
     assert_eq!(metadata.end_session_endpoint().unwrap().as_str(), "https://login.test.idporten.no/logout");
     assert!(metadata.iss_in_response() && metadata.frontchannel_logout() && !metadata.backchannel_logout());
+    assert!(metadata.sid());
     assert_eq!(metadata.acr_values(), ["idporten-loa-low", "idporten-loa-high", "a-new-one"]);
     assert_eq!(
         Metadata::url(&settings).unwrap().as_str(),

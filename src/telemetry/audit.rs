@@ -210,6 +210,7 @@ mod tests {
             synthetic_numbers: portvakt_core::provider::SyntheticNumbers::Accept,
             ca_file: None,
             insecure_http: false,
+            insecure_login_without_sid: false,
         })
     }
 

@@ -255,3 +255,28 @@ fn a_value_that_is_not_ours_sends_nothing() {
     assert_eq!(browser.step("/oauth2/resume").status(), 405);
     world.finish();
 }
+
+/// The provider's session has ended meanwhile, so that the person is asked once more: for the same as before, not for
+/// what the start page asks for.
+#[test]
+fn a_login_for_a_form_that_must_be_repeated_asks_for_the_same() {
+    let world = World::start();
+    let mut browser = world.browser();
+    let kept = send(&world, &mut browser, "/eu/letters", FORM, "a=1");
+    let page = browser.open(&kept.links()[0]);
+    let callback = browser.callback_from(&page, "eidas-se");
+    world.control(&serde_json::json!({ "end_session": { "person": "eidas-se" } }));
+    let pushed = world.calls("par");
+    let page = browser.open(callback.as_str());
+    assert_eq!(world.calls("par"), pushed + 1);
+    let page = browser.choose(&page, "eidas-se");
+    assert_eq!((page.status(), page.target()), (200, "/"), "{}", page.text());
+    let (action, fields) = kept.form().unwrap();
+    let body = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+        .finish();
+    let resumed = send(&world, &mut browser, &action, FORM, &body);
+    press_send(&mut browser, &resumed);
+    assert_eq!(world.app.last().body, b"a=1");
+    world.finish();
+}

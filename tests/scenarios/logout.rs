@@ -279,3 +279,17 @@ fn the_signed_out_page_is_no_place_for_a_foreign_site_to_frame() {
     }
     world.finish();
 }
+
+/// A logout that leaves one of two cookies alive is none (CK-12).
+#[test]
+fn a_logout_with_two_session_cookies_ends_both() {
+    let world = World::start();
+    let [one, other] = [(); 2].map(|()| logged_in(&world).session_cookie().unwrap());
+    let bystander = logged_in(&world).session_cookie().unwrap();
+    assert!(lives(&world, &one) && lives(&world, &other));
+    let cookies = format!("Cookie: __Host-portvakt={one}; a=b; __Host-portvakt={other}\r\n");
+    let response = world.curl("/oauth2/logout", &cookies);
+    assert!(matches!(response.status, 200 | 303), "{}", response.status);
+    assert_eq!([&one, &other, &bystander].map(|cookie| lives(&world, cookie)), [false, false, true]);
+    world.finish();
+}

@@ -182,3 +182,43 @@ fn sigterm_lets_requests_under_way_finish() {
     assert_eq!((answer.status, world.app.last().body.as_slice()), (200, &b"ok"[..]));
     world.finish();
 }
+
+/// OM-2: what a running process cannot take up stays in force, and whoever changed it is told.
+#[test]
+fn a_reload_takes_up_what_it_can_and_says_what_needs_a_restart() {
+    let mut world = World::start();
+    let cookie = {
+        let mut browser = world.browser();
+        browser.log_in("/app/", "bankid-high");
+        browser.session_cookie().unwrap()
+    };
+    let sound = std::fs::read_to_string(world.configuration()).unwrap();
+    let changed = sound
+        .replace(&format!(":{}'}}]", world.address().port()), ":1'}]")
+        .replace("threads: 2", "threads: 3")
+        .replace("drain: 5s", "drain: 7s\nrevocation: {file: other.log, max_lag: 2s}");
+    std::fs::write(world.configuration(), changed).unwrap();
+    world.gateway().signal("HUP");
+    let status = await_that("the configuration is in force", || {
+        Some(world.admin("/status.json").json()).filter(|status| status["generation"] == 2)
+    });
+    assert_eq!(status["needs_restart"], serde_json::json!(["listeners", "threads", "revocation.file"]));
+    assert!(world.admin("/status").text().contains("listeners, threads, revocation.file"));
+    let errors =
+        await_that("it is said", || Some(world.errors()).filter(|errors| errors.contains("revocation.file")));
+    for setting in ["listeners", "threads"] {
+        assert!(errors.contains(&format!("\"{setting}\"")), "{errors}");
+    }
+    // It serves where it did, and logouts go where they went.
+    let line = format!("Cookie: __Host-portvakt={cookie}\r\n");
+    assert_eq!(world.curl("/app/", &line).status, 200);
+    assert!(!world.folder().join("other.log").exists());
+
+    std::fs::write(world.configuration(), sound).unwrap();
+    world.gateway().signal("HUP");
+    let status = await_that("the configuration is in force", || {
+        Some(world.admin("/status.json").json()).filter(|status| status["generation"] == 3)
+    });
+    assert_eq!(status["needs_restart"], serde_json::json!([]));
+    world.finish();
+}

@@ -513,8 +513,38 @@ fn a_logout_leads_where_it_was_asked_to() {
 /// `sid` is what a provider can end a session by: without one the person is logged in all the same, the operator
 /// is told, and logging out here works.
 #[test]
-fn a_login_without_sid_can_be_ended_here() {
+fn a_login_that_the_provider_could_not_end_is_refused() {
     let world = World::start();
+    world.control(&json!({ "lies": [{ "name": "id_token_missing_sid" }] }));
+    let mut browser = world.browser();
+    let page = browser.log_in("/app/x", PERSON);
+    page.shows(502, "Innloggingen er ikke satt opp riktig");
+    assert_eq!((browser.session_cookie(), world.app.count()), (None, 0));
+    // Whoever may not enter can log out at the provider, and try again.
+    let links = page.links();
+    assert!(links.iter().any(|link| link.starts_with("/oauth2/logout")), "{links:?}");
+    let record = world.await_audit(1).pop().unwrap();
+    assert_eq!(
+        (record["action"].as_str(), record["result"].as_str()),
+        (Some("login"), Some("failure")),
+        "{record}"
+    );
+    assert!(record.to_string().contains("no_sid"), "{record}");
+    // The operator is told what to change, where, and for which client.
+    let errors = world.errors();
+    let line = errors.lines().find(|line| line.contains("an ID token has no sid")).unwrap();
+    assert!(
+        line.contains("frontchannel_logout_session_required") && line.contains("portvakt-demo"),
+        "{line}"
+    );
+    // The registration has been put right.
+    assert_eq!(browser.open(&links[0]).status(), 200);
+    world.finish();
+}
+
+#[test]
+fn a_login_without_sid_that_was_allowed_can_be_ended_here() {
+    let world = World::with(Settings::default().provider("insecure_login_without_sid: true"));
     world.control(&json!({ "lies": [{ "name": "id_token_missing_sid" }] }));
     let mut browser = logged_in(&world, PERSON);
     let mut copy = world.browser();

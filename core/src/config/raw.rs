@@ -179,6 +179,8 @@ record! {
         optional locale: String,
         /// a PEM file of the CAs to trust for calls to the provider, instead of the system's
         optional ca_file: PathBuf,
+        /// whether somebody may log in whose ID token has no `sid` although the provider can send one: such a session does not end with the provider's; never in production
+        optional insecure_login_without_sid: bool,
     }
 }
 

@@ -458,6 +458,14 @@ fn production_takes_nothing_that_is_for_tests() {
             "{issuer}: {heads:?}"
         );
     }
+    let without_sid = heads(
+        &production.replace("client_id: demo", "client_id: demo\n    insecure_login_without_sid: true"),
+    );
+    assert!(
+        without_sid.len() == 1
+            && without_sid[0].contains("`insecure_login_without_sid` is not for production"),
+        "{without_sid:?}"
+    );
     let other =
         heads(&production.replace("client_id: demo", "client_id: demo\n    issuer: https://login.example"));
     assert!(

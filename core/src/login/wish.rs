@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::usual;
 use crate::access::Requirement;
 use crate::clock::Timestamp;
 use crate::identity::{Kind, Kinds, RepresentationId, VerifiedIdentity};
@@ -50,20 +51,11 @@ impl Wish {
         }
     }
 
-    /// What is asked for where no route says: `substantial` where the provider has levels, `national` where
-    /// it asserts national numbers.
+    /// What is asked for where no route says.
     #[must_use]
     pub fn usual(provider: &ProviderSettings) -> Self {
-        let has = |framework| provider.acr.rows().iter().any(|row| row.framework == framework);
-        let usual = [Kind::National, Kind::Employee, Kind::Helper];
-        let kind = usual.into_iter().find(|kind| kind.framework().is_some_and(has));
-        // Where nobody reaches the usual level, any will do.
-        let levels = || provider.acr.rows().iter().filter_map(|row| row.level);
-        Self {
-            level: levels().any(|level| level >= Level::Substantial).then_some(Level::Substantial),
-            kinds: kind.into_iter().collect(),
-            ..Self::default()
-        }
+        let kinds = usual::kinds(provider);
+        Self { level: usual::level(provider, &kinds), kinds, ..Self::default() }
     }
 
     /// The same, at this level at the least.

@@ -77,6 +77,11 @@ pub(super) fn words(page: &Page) -> Words {
             "We could not check the answer from the login service. For your safety we stopped the login.",
             "Try again. If the same thing happens, contact those who run the service you want to use.",
         ),
+        Page::LoginNotSetUp => Words::new(
+            "Login is not set up correctly",
+            "We stopped the login, because you could not have been logged out everywhere again. The fault is ours, not yours.",
+            "Contact those who run the service you want to use, and give them the reference below. Try again when it has been put right.",
+        ),
         Page::LoginLoop => Words::new(
             "Your browser does not remember the login",
             "We tried several times, but your browser does not keep that you have logged in. \

@@ -77,6 +77,11 @@ pub(super) fn words(page: &Page) -> Words {
             "Vi kunne ikke kontrollere svaret fra innloggingstjenesten. For din sikkerhet stoppet vi innloggingen.",
             "Prøv igjen. Skjer det samme en gang til, kontakt dem som driver tjenesten du skal bruke.",
         ),
+        Page::LoginNotSetUp => Words::new(
+            "Innloggingen er ikke satt opp riktig",
+            "Vi stoppet innloggingen, for du kunne ikke ha blitt logget ut igjen overalt. Feilen er vår, ikke din.",
+            "Kontakt dem som driver tjenesten du skal bruke, og oppgi referansen nedenfor. Prøv igjen når det er rettet.",
+        ),
         Page::LoginLoop => Words::new(
             "Nettleseren husker ikke innloggingen",
             "Vi har prøvd flere ganger, men nettleseren tar ikke vare på at du har logget inn. \

@@ -77,6 +77,11 @@ pub(super) fn words(page: &Page) -> Words {
             "Vi kunne ikkje kontrollere svaret frå innloggingstenesta. For å verne deg stoppa vi innlogginga.",
             "Prøv igjen. Skjer det same ein gong til, kontakt dei som driv tenesta du skal bruke.",
         ),
+        Page::LoginNotSetUp => Words::new(
+            "Innlogginga er ikkje sett opp rett",
+            "Vi stoppa innlogginga, for du kunne ikkje ha blitt logga ut igjen overalt. Feilen er vår, ikkje din.",
+            "Kontakt dei som driv tenesta du skal bruke, og oppgi referansen nedanfor. Prøv igjen når det er retta.",
+        ),
         Page::LoginLoop => Words::new(
             "Nettlesaren hugsar ikkje innlogginga",
             "Vi har prøvd fleire gonger, men nettlesaren tek ikkje vare på at du har logga inn. \

@@ -226,6 +226,7 @@ pub(super) fn settings(issuer: &str) -> ProviderSettings {
         locale: None,
         synthetic_numbers: portvakt_core::provider::SyntheticNumbers::Accept,
         ca_file: None,
+        insecure_login_without_sid: false,
         insecure_http: true,
     }
 }

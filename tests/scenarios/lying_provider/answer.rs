@@ -68,3 +68,23 @@ fn an_answer_to_another_browser_logs_nobody_in() {
     assert_eq!(world.app.last().header("x-identity-fnr"), Some(FNR));
     world.finish();
 }
+
+/// The same answer once more, with the very cookies of the first time (OP-1): a copied request, or a browser that
+/// repeats it.
+#[test]
+fn an_answer_counts_once_whatever_the_browser_keeps() {
+    let world = World::start();
+    let mut browser = world.browser();
+    let callback = browser.callback(WANTED, PERSON);
+    let mut copy = world.browser();
+    copy.jar = browser.jar.clone();
+    let watch = Watch::new(&world);
+    assert_eq!(browser.open(callback.as_str()).target(), WANTED);
+    assert_eq!((watch.calls("token"), watch.app()), (1, 1));
+    let page = copy.open(callback.as_str());
+    ended(&world, &copy, &page, "an answer that comes twice", EXPIRED, "no_attempt");
+    assert_eq!((watch.calls("token"), watch.app()), (1, 1));
+    // Nor does it take the session of the first away.
+    assert_eq!(browser.open(WANTED).status(), 200);
+    world.finish();
+}

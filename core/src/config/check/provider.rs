@@ -11,7 +11,6 @@ use crate::config::raw::{
     RawAcr, RawClientAuth, RawFile, RawFramework, RawLevel, RawPar, RawProvider, RawSynthetic,
 };
 use crate::config::shape::{At, Desk, Named};
-use crate::identity::Kind;
 use crate::level::{AcrRow, AcrTable, Framework, Level};
 use crate::provider::{ClientAuth, PROFILES, Par, Profile, ProviderSettings, SyntheticNumbers};
 use crate::token::Algorithm;
@@ -142,7 +141,29 @@ fn provider(
         synthetic_numbers: synthetic_numbers(raw.synthetic_numbers.as_ref(), circumstances, desk),
         ca_file: raw.ca_file.as_ref().map(|file| file.value.clone()),
         insecure_http: circumstances.insecure_loopback,
+        insecure_login_without_sid: without_sid(raw, circumstances, desk),
     })
+}
+
+/// A session without `sid` lives on when the person logs out elsewhere (dossier 0, fact 12).
+fn without_sid(raw: &RawProvider, circumstances: Circumstances, desk: &mut Desk<'_>) -> bool {
+    let Some(given) = raw.insecure_login_without_sid.as_ref().filter(|given| given.value) else {
+        return false;
+    };
+    if circumstances.is_production() {
+        desk.error(
+            &given.span,
+            "`insecure_login_without_sid` is not for production",
+            "remove it, and register the client with `frontchannel_logout_session_required`",
+        );
+    } else {
+        desk.warn(
+            &given.span,
+            "a session without `sid` does not end when the person logs out at another service",
+            "remove it, and register the client with `frontchannel_logout_session_required`",
+        );
+    }
+    true
 }
 
 fn issuer(
@@ -413,27 +434,4 @@ fn locale(given: Option<&At<String>>, profile: &Profile, desk: &mut Desk<'_>) ->
         );
     }
     Some(given.value.clone())
-}
-
-/// Whether a login at the provider can end in this kind of identity.
-pub(super) fn asserts(provider: &ProviderSettings, kind: Kind) -> bool {
-    let claims = &provider.profile.claims;
-    let has = |framework| provider.acr.rows().iter().any(|row| row.framework == framework);
-    match kind {
-        Kind::National => !claims.pid.is_empty() && has(Framework::National),
-        Kind::Eidas => !claims.eidas_identifier.is_empty() && has(Framework::Eidas),
-        Kind::Email => has(Framework::Email),
-        Kind::Employee => has(Framework::Employee),
-        Kind::Helper => !claims.helper_number.is_empty() && has(Framework::Helper),
-        // Every employee is told as such.
-        Kind::Pseudonymous => claims.pid.is_empty() || has(Framework::National),
-        Kind::Machine => false,
-    }
-}
-
-/// Whether such a login can be asked for so that it reaches the level.
-pub(super) fn reaches(provider: &ProviderSettings, kind: Kind, level: Option<Level>) -> bool {
-    let fits = |row: &&AcrRow| kind.framework().is_none_or(|framework| row.framework == framework);
-    level.is_none()
-        || provider.acr.rows().iter().filter(fits).any(|row| row.requestable && row.level >= level)
 }

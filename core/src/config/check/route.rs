@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::host::Surroundings;
-use super::provider::{asserts, level, reaches};
+use super::provider::level;
 use super::{
     DAY, MINUTE, SECOND, Span, assertion, bounded, browser, distinct, header, path, policy, signature,
     websocket,
@@ -19,6 +19,7 @@ use crate::config::raw::{RawAccess, RawActivity, RawCache, RawKind, RawRequire, 
 use crate::config::shape::{At, Desk};
 use crate::identity::{Kind, Kinds};
 use crate::level::Level;
+use crate::login::usual::{self, asserts, reaches};
 use crate::provider::ProviderSettings;
 use crate::request::HostName;
 use crate::route::{Activity, Origin, Pattern, Route, Staleness, UpstreamHost};
@@ -192,8 +193,8 @@ fn requirement(
             ..Requirement::default()
         };
     };
-    let kinds = named_kinds.unwrap_or_else(|| default_kinds(provider));
-    let level = named_level.unwrap_or_else(|| default_level(provider, &kinds));
+    let kinds = named_kinds.unwrap_or_else(|| usual::kinds(provider));
+    let level = named_level.unwrap_or_else(|| usual::level(provider, &kinds));
     let at = require
         .level
         .as_ref()
@@ -203,19 +204,6 @@ fn requirement(
     check_reach(provider, require, &kinds, level, at, desk);
     let requirement = Requirement { level, kinds, max_age, ..Requirement::default() };
     policy::beyond(requirement, raw, require, provider, surroundings, desk)
-}
-
-fn default_kinds(provider: &ProviderSettings) -> Kinds {
-    let usual = [Kind::National, Kind::Employee, Kind::Helper];
-    usual.into_iter().find(|kind| asserts(provider, *kind)).into_iter().collect()
-}
-
-/// Kinds that never reach it do not ask for it: e-mail alone has no level.
-fn default_level(provider: &ProviderSettings, kinds: &Kinds) -> Option<Level> {
-    let default = Some(Level::Substantial);
-    let has_levels = provider.acr.rows().iter().any(|row| row.level.is_some());
-    let reachable = kinds.is_empty() || kinds.iter().any(|kind| reaches(provider, *kind, default));
-    if has_levels && reachable { default } else { None }
 }
 
 fn check_reach(

@@ -1,0 +1,122 @@
+//! What a running process cannot take up: addresses, threads and files that it has opened once.
+//!
+//! **Invariant:** after a reload these settings say what is in force, not what the file says; and whoever changed one
+//! is told that it needs a restart (`threats.md` OM-2).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use portvakt_core::config::{Configuration, FrontLimits, Listener, Transport};
+
+/// These settings, as the process was started.
+#[derive(Debug)]
+pub(crate) struct Fixed {
+    listeners: Vec<Listener>,
+    admin: SocketAddr,
+    threads: Option<usize>,
+    limits: FrontLimits,
+    revocation_file: PathBuf,
+}
+
+impl Fixed {
+    pub(crate) fn of(configuration: &Configuration) -> Self {
+        Self {
+            listeners: configuration.listeners.clone(),
+            admin: configuration.admin,
+            threads: configuration.threads,
+            limits: configuration.limits.clone(),
+            revocation_file: configuration.revocation.file.clone(),
+        }
+    }
+
+    /// Puts what is in force in the place of what the file says; the names of the settings where that differs.
+    pub(crate) fn impose(&self, configuration: &mut Configuration) -> Vec<&'static str> {
+        let Configuration { listeners, admin, threads, limits, revocation, .. } = configuration;
+        let mut differ = Vec::new();
+        let mut note = |name, differs: bool| {
+            if differs {
+                differ.push(name);
+            }
+        };
+        note("listeners", self.impose_listeners(listeners));
+        note("admin", replaced(admin, &self.admin));
+        note("threads", replaced(threads, &self.threads));
+        note("limits", replaced(limits, &self.limits));
+        note("revocation.file", replaced(&mut revocation.file, &self.revocation_file));
+        differ
+    }
+
+    /// Which load balancers are believed is judged by request, so that it is taken up.
+    fn impose_listeners(&self, given: &mut Vec<Listener>) -> bool {
+        let still = |ours: &Listener| given.iter().find(|given| is_same_place(given, ours));
+        let in_force: Vec<Listener> =
+            self.listeners.iter().map(|ours| still(ours).unwrap_or(ours).clone()).collect();
+        let differs =
+            given.len() != in_force.len() || self.listeners.iter().any(|ours| still(ours).is_none());
+        *given = in_force;
+        differs
+    }
+}
+
+fn replaced<T: Clone + PartialEq>(given: &mut T, in_force: &T) -> bool {
+    let differs = given != in_force;
+    given.clone_from(in_force);
+    differs
+}
+
+fn is_same_place(one: &Listener, other: &Listener) -> bool {
+    let transports = match (&one.transport, &other.transport) {
+        (Transport::BehindLoadBalancer(_), Transport::BehindLoadBalancer(_)) => true,
+        (one, other) => one == other,
+    };
+    one.address == other.address && transports
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use portvakt_core::config;
+
+    use super::*;
+
+    fn configuration(listeners: &str, rest: &str) -> Configuration {
+        let text = format!(
+            "version: 1\nenvironment: test\nlogs: {{audit: off}}\nlisteners: [{listeners}]\nkeys: keys\n{rest}\n\
+             providers: {{op: {{profile: idporten, client_id: c}}}}\nupstreams: {{app: {{url: 'http://127.0.0.1:9'}}}}\n\
+             hosts: [{{origin: 'https://a.example', provider: op, routes: [{{path: /, access: public, upstream: app}}]}}]\n"
+        );
+        let loaded = config::parse(&text, "gateway.yaml", Path::new(""), &|_| None);
+        loaded.unwrap_or_else(|problems| panic!("{problems}")).configuration
+    }
+
+    const BEHIND: &str = "{address: '0.0.0.0:80', load_balancers: [10.0.0.0/8]}";
+
+    #[test]
+    fn what_cannot_be_taken_up_stays_as_it_was_and_is_named() {
+        let fixed = Fixed::of(&configuration(BEHIND, ""));
+        for (listeners, rest, differ) in [
+            (BEHIND, "", &[][..]),
+            (BEHIND, "revocation: {max_lag: 2s, max_gap: 30s}\ndrain: 7s", &[]),
+            (BEHIND, "revocation: {file: other.log}", &["revocation.file"]),
+            (BEHIND, "threads: 3\nadmin: {address: '127.0.0.1:1'}", &["admin", "threads"]),
+            (BEHIND, "limits: {connections: 77}", &["limits"]),
+            ("{address: '0.0.0.0:81', load_balancers: [10.0.0.0/8]}", "", &["listeners"]),
+        ] {
+            let mut given = configuration(listeners, rest);
+            assert_eq!(fixed.impose(&mut given), differ, "{listeners} {rest}");
+            assert_eq!((&given.listeners, given.admin), (&fixed.listeners, fixed.admin));
+            assert_eq!((given.threads, &given.limits), (fixed.threads, &fixed.limits));
+            assert_eq!(given.revocation.file, fixed.revocation_file);
+        }
+    }
+
+    #[test]
+    fn another_load_balancer_is_believed_at_once() {
+        let fixed = Fixed::of(&configuration(BEHIND, ""));
+        let mut given = configuration("{address: '0.0.0.0:80', load_balancers: [192.0.2.0/24]}", "");
+        let wanted = given.listeners.clone();
+        assert_eq!(fixed.impose(&mut given), Vec::<&str>::new());
+        assert_eq!(given.listeners, wanted);
+    }
+}
