@@ -38,6 +38,7 @@ use portvakt_core::websocket::Handshake;
 use crate::answer::Answer;
 use crate::endpoint::{self, Visit};
 use crate::guard::{self, RequestEnd};
+use crate::limit;
 use crate::respond::{self, Asker, Refusal};
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{AccessRecord, InFlight, Reference};
@@ -150,12 +151,15 @@ impl Gateway {
             reference: passage.reference.as_str(),
             now,
         };
-        if let Some(own) = OwnEndpoint::of(&request, &snapshot.configuration.prefix) {
+        let own = OwnEndpoint::of(&request, &snapshot.configuration.prefix);
+        limit::check_load(own, &snapshot, &self.live)?; // what ends a session goes first
+        if let Some(own) = own {
             return Ok(Verdict::Answer(endpoint::serve(own, &request, &visit).await?)); // 4 ours, never forwarded
         }
         if let Some(route) = browser::preflight(&request, host, head) {
             passage.rule = rule_of(route); // what a browser asks before a script's request, never with a login
             passage.route = Some(Arc::clone(route));
+            limit::check_route(route, arrival.client(), &self.live)?;
             let Some(permit) = Access::judge_preflight(route, request) else {
                 return Ok(Verdict::Answer(browser::answer_preflight(route, head)));
             };
@@ -165,6 +169,7 @@ impl Gateway {
         let route = host.routes.find(&request).map_err(|why| Refusal::unrouted(why, host, &request))?; // 5 no rule, no entry
         passage.rule = rule_of(route);
         passage.route = Some(Arc::clone(route));
+        limit::check_route(route, arrival.client(), &self.live)?; // open, and not asked too often
         browser::check_origin(route, host, head)?; // not from another origin's page, where that is refused
         body::check_length(head, route)?;
         let session = self.session(route, &visit)?; // 6 opened, aged, known not to have ended

@@ -9,6 +9,7 @@
 //! | [`endpoint`] | our own endpoints: login, callback, logout, session |
 //! | [`answer`], [`respond`], [`page`] | what we say ourselves: data, cause to status, pages |
 //! | [`provider`] | talking to an identity provider |
+//! | `limit` | how much one client, and all together, may ask |
 //! | `share` | what one client may use of what everybody needs |
 //! | [`upstream`] | where requests go |
 //! | [`snapshot`] | one generation of the configuration, and what outlives it |
@@ -30,6 +31,7 @@ mod fixed;
 pub mod gateway;
 pub mod guard;
 mod health;
+mod limit;
 pub mod page;
 pub mod provider;
 mod respond;

@@ -70,6 +70,16 @@ pub enum Page {
     },
     /// A page of another origin asked for what this place does not take from there.
     CrossSite,
+    /// The operators have closed the place for now.
+    Maintenance {
+        /// When another try makes sense.
+        retry_after_seconds: u32,
+    },
+    /// More requests are under way than the gateway carries.
+    Overloaded {
+        /// When another try makes sense.
+        retry_after_seconds: u32,
+    },
     /// No route, or nothing of ours at this path.
     NotFound,
     /// One of our endpoints does not take the method.
@@ -273,7 +283,7 @@ pub fn render_json(page: &Page, reference: &str) -> String {
 
 impl Page {
     /// One of each, with some waiting time.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::LoginRequired,
         Self::FormGone,
         Self::LoginExpired,
@@ -290,6 +300,8 @@ impl Page {
         Self::TooManyRequests { retry_after_seconds: 300 },
         Self::SessionsUncertain { retry_after_seconds: 5 },
         Self::CrossSite,
+        Self::Maintenance { retry_after_seconds: 600 },
+        Self::Overloaded { retry_after_seconds: 2 },
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::BadRequest,
@@ -325,6 +337,8 @@ impl Page {
             | Self::ProviderBusy { retry_after_seconds }
             | Self::TooManyRequests { retry_after_seconds }
             | Self::SessionsUncertain { retry_after_seconds }
+            | Self::Maintenance { retry_after_seconds }
+            | Self::Overloaded { retry_after_seconds }
             | Self::AppBusy { retry_after_seconds } => Some(retry_after_seconds),
             _ => None,
         }
@@ -365,6 +379,8 @@ impl Page {
             Self::InsecureTransport => ("insecure_transport", 403, &[]),
             Self::AppUnreachable => ("app_unreachable", 502, RETRY),
             Self::AppTooSlow => ("app_too_slow", 504, RETRY),
+            Self::Maintenance { .. } => ("maintenance", 503, RETRY),
+            Self::Overloaded { .. } => ("overloaded", 503, RETRY),
             Self::AppBusy { .. } => ("app_busy", 503, RETRY),
             Self::TooLarge => ("too_large", 413, FIND_THE_WAY),
             Self::InternalError => ("internal_error", 500, RETRY),

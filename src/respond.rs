@@ -47,6 +47,12 @@ const PROVIDER_RETRY: u32 = 30;
 /// When an app may have room again, in seconds.
 const APP_RETRY: u32 = 2;
 
+/// When a route that the operators have closed is worth another look, in seconds.
+const MAINTENANCE_RETRY: u32 = 600;
+
+/// When there may be room again, in seconds.
+const OVERLOAD_RETRY: u32 = 2;
+
 /// When the view of ended sessions may have recovered, in seconds.
 const SESSIONS_RETRY: u32 = 5;
 
@@ -95,6 +101,12 @@ pub(crate) enum Refusal {
     AppUnreachable,
     /// The app took too long.
     AppTooSlow,
+    /// The operators have closed the route for now.
+    Maintenance,
+    /// The client asks more often than the route allows; in so many seconds it may again.
+    TooManyRequests { retry: u32 },
+    /// More requests are under way than we carry.
+    Overloaded,
     /// The app has as many requests under way as it may.
     AppBusy,
     /// The body is larger than the route takes.
@@ -176,6 +188,9 @@ impl Refusal {
             Self::SessionsUncertain => "sessions_uncertain",
             Self::AppUnreachable => "app_unreachable",
             Self::AppTooSlow => "app_too_slow",
+            Self::Maintenance => "maintenance",
+            Self::TooManyRequests { .. } => "too_many_requests",
+            Self::Overloaded => "overloaded",
             Self::AppBusy => "app_busy",
             Self::TooLarge => "too_large",
             Self::Internal => "internal",
@@ -216,6 +231,9 @@ impl Refusal {
             Self::SessionsUncertain => Page::SessionsUncertain { retry_after_seconds: SESSIONS_RETRY },
             Self::AppUnreachable => Page::AppUnreachable,
             Self::AppTooSlow => Page::AppTooSlow,
+            Self::Maintenance => Page::Maintenance { retry_after_seconds: MAINTENANCE_RETRY },
+            Self::TooManyRequests { retry } => Page::TooManyRequests { retry_after_seconds: *retry },
+            Self::Overloaded => Page::Overloaded { retry_after_seconds: OVERLOAD_RETRY },
             Self::AppBusy => Page::AppBusy { retry_after_seconds: APP_RETRY },
             Self::TooLarge => Page::TooLarge,
             Self::Internal => Page::InternalError,
@@ -253,6 +271,9 @@ impl Refusal {
             | Self::SessionsUncertain
             | Self::AppUnreachable
             | Self::AppTooSlow
+            | Self::Maintenance
+            | Self::TooManyRequests { .. }
+            | Self::Overloaded
             | Self::AppBusy
             | Self::TooLarge
             | Self::Internal

@@ -56,7 +56,7 @@ impl Drop for Share<'_> {
 }
 
 /// One household has a whole network of IPv6 addresses (RFC 4291, 2.5.4).
-fn network(client: IpAddr) -> IpAddr {
+pub(crate) fn network(client: IpAddr) -> IpAddr {
     match client {
         IpAddr::V4(_) => client,
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

@@ -22,6 +22,7 @@ use portvakt_core::provider::{ClientAuth, ProviderSettings};
 use portvakt_core::revocation::{self, FileLog, Revocations};
 
 use crate::fixed::Fixed;
+use crate::limit::Rates;
 use crate::provider::{Provider, ProviderError};
 use crate::share::{Lines, Shares};
 use crate::telemetry::Telemetry;
@@ -218,6 +219,8 @@ pub struct Live {
     pub(crate) login_shares: Shares,
     /// Who has caused how many lines by calls that nobody can prove.
     pub(crate) unproven_lines: Lines,
+    /// How often clients ask.
+    pub(crate) rates: Rates,
     /// Requests of our own to apps.
     pub(crate) errands: Errands,
     /// Whether the process has been told to stop.
@@ -263,6 +266,7 @@ impl Live {
             telemetry,
             login_shares: Shares::default(),
             unproven_lines: Lines::default(),
+            rates: Rates::default(),
             errands: Errands::default(),
             stopping: AtomicBool::new(false),
             fixed: Fixed::of(&snapshot.configuration),

@@ -200,6 +200,8 @@ pub struct FrontLimits {
     pub keep_alive: Duration,
     /// Open connections of all listeners together.
     pub connections: usize,
+    /// Requests under way on all of them.
+    pub requests: usize,
 }
 
 /// Where the logs go (`design.md` D16).

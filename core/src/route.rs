@@ -11,7 +11,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-
 use std::time::Duration;
 
 use http::{HeaderValue, Method};
@@ -166,6 +165,17 @@ pub enum Staleness {
     Available,
 }
 
+/// How often one client may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// So many requests,
+    pub requests: u32,
+    /// in this time;
+    pub per: Duration,
+    /// and so many at once.
+    pub burst: u32,
+}
+
 /// What browsers are told of a route's replies where the app says nothing of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SecurityHeaders {
@@ -239,6 +249,10 @@ pub struct Route {
     pub signature: Option<Arc<SignaturePlan>>,
     /// The session that the app keeps itself, if it keeps one.
     pub app_session: Option<Arc<AppSession>>,
+    /// How often one client may ask; `None`: as often as it likes.
+    pub rate: Option<Rate>,
+    /// Whether the operators have closed it for now.
+    pub maintenance: bool,
     /// Which requests of other origins' pages it takes.
     pub cross_site: CrossSite,
     /// Which scripts of other origins may read its replies.
@@ -578,6 +592,8 @@ pub(crate) mod tests_support {
             assertion: None,
             signature: None,
             app_session: None,
+            rate: None,
+            maintenance: false,
             cross_site: CrossSite::default(),
             cors: Cors::default(),
             security_headers: SecurityHeaders::default(),

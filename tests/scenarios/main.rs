@@ -13,6 +13,7 @@ mod harness;
 mod headers;
 mod kept_form;
 mod kills;
+mod limits;
 mod login;
 mod logout;
 mod lying_provider;

@@ -354,6 +354,7 @@ fn limits(raw: Option<&At<RawLimits>>, desk: &mut Desk<'_>) -> FrontLimits {
         keep_alive: bounded(raw.and_then(|raw| raw.keep_alive.as_ref()), MINUTE, SECOND..=60 * MINUTE, desk),
         connections: count(raw.and_then(|raw| raw.connections.as_ref()), 1..=1_000_000, desk)
             .unwrap_or(10_000),
+        requests: count(raw.and_then(|raw| raw.requests.as_ref()), 1..=10_000_000, desk).unwrap_or(20_000),
     }
 }
 

@@ -135,6 +135,8 @@ record! {
         optional keep_alive: Duration,
         /// open connections of all listeners together; 10000 by default
         optional connections: usize,
+        /// requests under way on all of them; what comes beyond gets 503, but for logouts; 20000 by default
+        optional requests: usize,
     }
 }
 
@@ -321,6 +323,10 @@ record! {
         optional websocket_origins: List<String>,
         /// for whom the session's handle and the assertion are made; the upstream's name by default
         optional audience: String,
+        /// how often one client may ask, such as `{requests: 100, per: 1s, burst: 200}`; 429 beyond that
+        optional rate: RawRate,
+        /// whether the route is closed for now: everybody gets a page that says so, with 503
+        optional maintenance: bool,
         /// requests from pages of other origins: `allow`, `refuse_unsafe` (all but reading; default where people log in) or `refuse` (all but links)
         optional cross_site: RawCrossSite,
         /// scripts of other origins: `pass` leaves preflights to the app, `{origins: [...], ...}` answers them here
@@ -345,6 +351,18 @@ record! {
         required from: String,
         /// the app's prefix instead
         required to: String,
+    }
+}
+
+record! {
+    /// How often one client may ask.
+    RawRate {
+        /// so many requests
+        required requests: usize,
+        /// in this time; 1s by default
+        optional per: Duration,
+        /// so many at once; as many as `requests` by default
+        optional burst: usize,
     }
 }
 

@@ -997,7 +997,8 @@ fn what_the_file_leaves_out_is_the_stricter_choice() {
         FrontLimits {
             header_deadline: Duration::from_secs(10),
             keep_alive: Duration::from_secs(60),
-            connections: 10_000
+            connections: 10_000,
+            requests: 20_000,
         }
     );
     assert_eq!((configuration.threads, configuration.drain), (None, Duration::from_secs(30)));

@@ -133,6 +133,16 @@ pub(super) fn words(page: &Page) -> Words {
              Nothing has been sent.",
             "Go to the front page, and do what you wanted to do from there.",
         ),
+        Page::Maintenance { retry_after_seconds } => Words::new(
+            "The service is closed for a while",
+            "We are working on the service you want to use. Nothing is wrong on your side. If you sent something just now, it did not arrive.",
+            try_again_in(retry_after_seconds),
+        ),
+        Page::Overloaded { retry_after_seconds } => Words::new(
+            "Many people are here right now",
+            "There are so many visitors that we cannot serve more at the moment. Nothing is wrong on your side.",
+            try_again_in(retry_after_seconds),
+        ),
         Page::NotFound => Words::new(
             "We cannot find the page",
             "The page may have been moved or removed, or there may be a mistake in the address.",

@@ -132,6 +132,16 @@ pub(super) fn words(page: &Page) -> Words {
              imot det. Ingenting er sendt inn.",
             "Gå til forsiden, og gjør det du skulle, derfra.",
         ),
+        Page::Maintenance { retry_after_seconds } => Words::new(
+            "Tjenesten er stengt en stund",
+            "Vi arbeider med tjenesten du skal bruke. Det er ikke noe galt hos deg. Det du eventuelt sendte nå, kom ikke fram.",
+            try_again_in(retry_after_seconds),
+        ),
+        Page::Overloaded { retry_after_seconds } => Words::new(
+            "Mange er innom akkurat nå",
+            "Det er så stor pågang at vi ikke kan ta imot flere i øyeblikket. Det er ikke noe galt hos deg.",
+            try_again_in(retry_after_seconds),
+        ),
         Page::NotFound => Words::new(
             "Vi finner ikke siden",
             "Siden kan være flyttet eller fjernet, eller det kan være en feil i adressen.",

@@ -132,6 +132,16 @@ pub(super) fn words(page: &Page) -> Words {
              imot det. Ingenting er sendt inn.",
             "Gå til framsida, og gjer det du skulle, derifrå.",
         ),
+        Page::Maintenance { retry_after_seconds } => Words::new(
+            "Tenesta er stengd ei stund",
+            "Vi arbeider med tenesta du skal bruke. Det er ikkje noko gale hos deg. Det du eventuelt sende no, kom ikkje fram.",
+            try_again_in(retry_after_seconds),
+        ),
+        Page::Overloaded { retry_after_seconds } => Words::new(
+            "Mange er innom akkurat no",
+            "Det er så stor pågang at vi ikkje kan ta imot fleire i augneblinken. Det er ikkje noko gale hos deg.",
+            try_again_in(retry_after_seconds),
+        ),
         Page::NotFound => Words::new(
             "Vi finn ikkje sida",
             "Sida kan vere flytta eller fjerna, eller det kan vere ein feil i adressa.",

@@ -9,20 +9,22 @@ use http::Method;
 use super::host::Surroundings;
 use super::provider::level;
 use super::{
-    DAY, MINUTE, SECOND, Span, assertion, bounded, browser, distinct, header, path, policy, signature,
+    DAY, MINUTE, SECOND, Span, assertion, bounded, browser, count, distinct, header, path, policy, signature,
     websocket,
 };
 use crate::access::{Access, Requirement};
 use crate::app_session::AppSession;
 use crate::config::problem::nearest;
-use crate::config::raw::{RawAccess, RawActivity, RawCache, RawKind, RawRequire, RawRoute, RawStaleness};
+use crate::config::raw::{
+    RawAccess, RawActivity, RawCache, RawKind, RawRate, RawRequire, RawRoute, RawStaleness,
+};
 use crate::config::shape::{At, Desk};
 use crate::identity::{Kind, Kinds};
 use crate::level::Level;
 use crate::login::usual::{self, asserts, reaches};
 use crate::provider::ProviderSettings;
 use crate::request::HostName;
-use crate::route::{Activity, Origin, Pattern, Route, Staleness, UpstreamHost};
+use crate::route::{Activity, Origin, Pattern, Rate, Route, Staleness, UpstreamHost};
 
 /// Ours besides the prefix (`design.md` 2).
 const WELL_KNOWN: &str = "/.well-known/portvakt";
@@ -83,6 +85,8 @@ pub(super) fn route(
         assertion: assertion.map(Arc::new),
         signature: signature.map(Arc::new),
         app_session: app_session.map(Arc::new),
+        rate: raw.rate.as_ref().and_then(|rate| self::rate(&rate.value, desk)),
+        maintenance: raw.maintenance.as_ref().is_some_and(|maintenance| maintenance.value),
         cross_site: browser::cross_site(raw, &cors),
         cors,
         security_headers: browser::security_headers(raw),
@@ -98,6 +102,15 @@ pub(super) fn route(
         keep_cache_control: raw.cache.as_ref().is_some_and(|cache| cache.value == RawCache::App),
     };
     Some((route, placed))
+}
+
+fn rate(raw: &RawRate, desk: &mut Desk<'_>) -> Option<Rate> {
+    let most = 1..=1_000_000;
+    let requests = count(raw.requests.as_ref(), most.clone(), desk);
+    let burst = count(raw.burst.as_ref(), most, desk).or(requests)?;
+    let per = bounded(raw.per.as_ref(), SECOND, SECOND..=DAY, desk);
+    let small = |number| u32::try_from(number).ok();
+    Some(Rate { requests: small(requests?)?, per, burst: small(burst)? })
 }
 
 fn pattern(path: &At<String>, prefix: &str, desk: &mut Desk<'_>) -> Option<Pattern> {
