@@ -21,11 +21,13 @@ use portvakt_core::clock::Timestamp;
 use portvakt_core::endpoint::OwnEndpoint;
 use portvakt_core::identity::VerifiedIdentity;
 use portvakt_core::key::{KeyId, MacKey, Ring};
+use portvakt_core::level::Level;
 use portvakt_core::redirect::Target;
 use portvakt_core::request::NormalRequest;
 use portvakt_core::revocation::{Ended, Kind, Proof, Tag, Tagger};
 use portvakt_core::route::Host;
 use portvakt_core::seal::SealKey;
+use portvakt_core::session::plan::SessionPlan;
 use portvakt_core::session::{Limits, Session, cookies};
 use url::form_urlencoded;
 
@@ -71,12 +73,12 @@ pub(crate) async fn serve(
     let query = request.query().unwrap_or_default();
     match endpoint {
         OwnEndpoint::Login => login::serve(query, visit).await,
-        OwnEndpoint::Callback => callback::serve(query, visit).await,
+        OwnEndpoint::Callback => callback::serve(request.path(), query, visit).await,
         OwnEndpoint::Logout => logout::serve(query, visit).await,
-        OwnEndpoint::LogoutCallback => logout_callback::serve(query, visit),
+        OwnEndpoint::LogoutCallback => logout_callback::serve(query, visit).await,
         OwnEndpoint::FrontChannelLogout => frontchannel_logout::serve(query, visit).await,
         OwnEndpoint::BackChannelLogout => backchannel_logout::serve(visit.body, visit).await,
-        OwnEndpoint::Session => Ok(session::serve(visit)),
+        OwnEndpoint::Session => session::serve(query, visit),
         OwnEndpoint::Resume => resume::serve(visit.body, visit),
         OwnEndpoint::Jwks => jwks::serve(visit),
         OwnEndpoint::Unknown => Err(Refusal::NoRoute),
@@ -118,7 +120,7 @@ impl Visit<'_> {
         &self.snapshot.configuration.prefix
     }
 
-    /// The name to which this host's cookies are bound.
+    /// The name to which this host's own cookies are bound.
     pub(crate) fn scope(&self) -> &str {
         &self.host.origin.name
     }
@@ -131,10 +133,79 @@ impl Visit<'_> {
         self.arrival.client()
     }
 
-    /// The provider that logs in for this host.
-    pub(crate) fn provider(&self) -> Result<&Arc<Provider>, Refusal> {
-        let settings = self.host.provider.as_ref().ok_or(Refusal::NoRoute)?;
-        self.snapshot.provider(&settings.name).ok_or(Refusal::NoRoute)
+    /// The host's own session, or the first that its routes name.
+    pub(crate) fn usual_plan(&self) -> Result<&Arc<SessionPlan>, Refusal> {
+        self.host.sessions.first().ok_or(Refusal::NoRoute)
+    }
+
+    /// The session of this host that a request names, by itself or by its provider; `None` if it names none.
+    /// Of several of one provider it is the host's own, or nobody knows which.
+    pub(crate) fn named_plan(
+        &self,
+        session: Option<&str>,
+        provider: Option<&str>,
+    ) -> Result<Option<&Arc<SessionPlan>>, Refusal> {
+        let usual = self.usual_plan()?;
+        if session.is_none() && provider.is_none() {
+            return Ok(None);
+        }
+        let fits = |plan: &&Arc<SessionPlan>| {
+            session.is_none_or(|name| name == plan.name)
+                && provider.is_none_or(|name| name == plan.provider.name)
+        };
+        let mut found = self.host.sessions.iter().filter(fits);
+        match (found.next(), found.next()) {
+            (Some(plan), None) => Ok(Some(plan)),
+            (Some(plan), Some(_)) if Arc::ptr_eq(plan, usual) => Ok(Some(plan)),
+            _ => Err(Refusal::Parameters),
+        }
+    }
+
+    /// How a link of ours names a session: not at all where the host has no other.
+    pub(crate) fn name_in_links<'p>(&self, plan: &'p SessionPlan) -> Option<&'p str> {
+        (self.host.sessions.len() > 1).then_some(plan.name.as_str())
+    }
+
+    /// The customer on whose behalf people log in here, for a provider that can be told (dossier 2.10).
+    pub(crate) fn onbehalfof(&self, plan: &SessionPlan) -> Option<&str> {
+        let knows = plan.provider.profile.capabilities.onbehalfof;
+        self.host.onbehalfof.as_deref().filter(|_| knows)
+    }
+
+    /// A link to start a login for a place on this host.
+    pub(crate) fn login_link(&self, plan: &SessionPlan, target: &Target, level: Option<Level>) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("redirect", target.as_str());
+        let level = level.map(Level::as_str);
+        for (name, value) in [("session", self.name_in_links(plan)), ("level", level)] {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        format!("{}/login?{}", self.prefix(), query.finish())
+    }
+
+    /// A link to end a session, also at its provider.
+    pub(crate) fn logout_link(&self, plan: &SessionPlan) -> String {
+        let name = self.name_in_links(plan).map(|name| format!("?session={name}"));
+        format!("{}/logout{}", self.prefix(), name.unwrap_or_default())
+    }
+
+    /// The provider that logs in for a session.
+    pub(crate) fn provider(&self, plan: &SessionPlan) -> Result<&Arc<Provider>, Refusal> {
+        self.snapshot.provider(&plan.provider.name).ok_or(Refusal::NoRoute)
+    }
+
+    /// The providers that log in for this host, each once.
+    pub(crate) fn providers(&self) -> Result<Vec<&Arc<Provider>>, Refusal> {
+        let mut providers: Vec<&Arc<Provider>> = Vec::new();
+        for plan in &self.host.sessions {
+            let provider = self.provider(plan)?;
+            if !providers.iter().any(|known| Arc::ptr_eq(known, provider)) {
+                providers.push(provider);
+            }
+        }
+        if providers.is_empty() { Err(Refusal::NoRoute) } else { Ok(providers) }
     }
 
     /// Who asks, where only a person can have come: a redirect brought the browser here.
@@ -158,37 +229,36 @@ impl Visit<'_> {
         Target::parse(text?, &self.host.origin, self.prefix())
     }
 
-    /// The live session of this request: its cookie is ours and whole, its limits hold, it has not ended
-    /// and can be ended, and it is of the provider that logs in for this host.
-    pub(crate) fn session(&self) -> Option<Session> {
-        let found = self.find_session();
+    /// The live session of this request: its cookie is ours and whole and of this plan, its limits hold, it
+    /// has not ended and can be ended, by us and by the issuer that its provider has now.
+    pub(crate) fn session(&self, plan: &SessionPlan) -> Option<Session> {
+        let found = self.find_session(plan);
         if let Err(reason) = &found
-            && cookies::has_session_cookie(self.headers())
+            && cookies::has_session_cookie(self.headers(), plan)
         {
             self.live.telemetry.metrics.session_refused(reason);
         }
         found.ok()
     }
 
-    /// Whose session this browser had last, as far as its cookie tells: also one that is over or has ended.
-    /// For comparing alone: it lets nobody in.
-    pub(crate) fn last_subject(&self) -> Option<(KeyId, Tag)> {
+    /// The session that this browser had last, as far as its cookie tells: also one that is over or has
+    /// ended. For comparing alone: it lets nobody in.
+    pub(crate) fn last_session(&self, plan: &SessionPlan) -> Option<Session> {
         let unlimited = Limits { idle: Duration::MAX, absolute: Duration::MAX };
-        let session = cookies::open_session(self.headers(), self.scope(), self.ring(), &unlimited, self.now)?;
-        Some((session.tags().key, session.tags().subject))
+        cookies::open_session(self.headers(), plan, self.ring(), &unlimited, self.now)
     }
 
     /// The session, or the word for the metrics why there is none. The client is not told (CK-1).
-    fn find_session(&self) -> Result<Session, &'static str> {
+    fn find_session(&self, plan: &SessionPlan) -> Result<Session, &'static str> {
         let limits = &self.snapshot.configuration.session;
-        let session = cookies::open_session(self.headers(), self.scope(), self.ring(), limits, self.now)
+        let session = cookies::open_session(self.headers(), plan, self.ring(), limits, self.now)
             .ok_or("not_ours_or_over")?;
-        if self.host.provider.as_ref().is_none_or(|provider| provider.name != session.identity().provider()) {
-            return Err("other_provider");
-        }
         // What could not be ended is not accepted.
-        if self.snapshot.keys.revocation.by_id(session.tags().key, self.now).is_none() {
-            return Err("retired_key");
+        let tags = session.tags();
+        let key = self.snapshot.keys.revocation.by_id(tags.key, self.now).ok_or("retired_key")?;
+        if !session.is_marked() && !session.is_of_issuer(&plan.provider.issuer, &Tagger::with(tags.key, key))
+        {
+            return Err("other_issuer");
         }
         match self.live.revocations.check(&session) {
             Ok(()) => Ok(session),
@@ -197,12 +267,12 @@ impl Visit<'_> {
         }
     }
 
-    /// Ends every session that the request presents, in whatever spelling: a logout that leaves one of two
-    /// cookies alive is none (CK-12). Also one that has been idle for too long: another configuration may allow
-    /// for more.
-    pub(crate) fn end_presented(&self) -> Written {
+    /// Ends every session of a plan that the request presents, in whatever spelling: a logout that leaves one of
+    /// two cookies alive is none (CK-12). Also one that has been idle for too long: another configuration may
+    /// allow for more.
+    pub(crate) fn end_presented(&self, plan: &SessionPlan) -> Written {
         let any = Limits { idle: Duration::MAX, absolute: LONGEST_SESSION };
-        cookies::open_each(self.headers(), self.scope(), self.ring(), &any, self.now)
+        cookies::open_each(self.headers(), plan, self.ring(), &any, self.now)
             .fold(Written::Yes, |written, session| written.and(self.end(&session)))
     }
 
@@ -295,20 +365,6 @@ pub(crate) fn parameters<const N: usize>(
         }
     }
     Ok(values)
-}
-
-/// A link to start a login for a place on this host.
-pub(crate) fn login_link(
-    prefix: &str,
-    target: &Target,
-    level: Option<portvakt_core::level::Level>,
-) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair("redirect", target.as_str());
-    if let Some(level) = level {
-        query.append_pair("level", level.as_str());
-    }
-    format!("{prefix}/login?{}", query.finish())
 }
 
 #[cfg(test)]

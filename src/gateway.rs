@@ -201,7 +201,7 @@ impl Gateway {
                 Access::Optional(_) | Access::Public => Ok(None),
             };
         }
-        Ok(visit.session())
+        Ok(route.session.as_ref().and_then(|plan| visit.session(plan)))
     }
 
     /// Answers a form that somebody must log in for. Its body is read only now: what passes is not read here.
@@ -212,7 +212,8 @@ impl Gateway {
             body::throw_away(session).await;
             None
         };
-        let (Some(host), Some(arrival)) = (&passage.host, &passage.arrival) else {
+        let plan = passage.route.as_ref().and_then(|route| route.session.as_ref());
+        let (Some(host), Some(arrival), Some(plan)) = (&passage.host, &passage.arrival, plan) else {
             return respond::refuse(&Refusal::Internal, &passage.asker(session));
         };
         let visit = Visit {
@@ -225,7 +226,7 @@ impl Gateway {
             reference: passage.reference.as_str(),
             now: passage.began,
         };
-        endpoint::resume::keep(form, &visit)
+        endpoint::resume::keep(form, plan, &visit)
     }
 }
 

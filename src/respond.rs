@@ -14,7 +14,7 @@ use pingora::prelude::{Error, ErrorType, Result};
 use pingora::proxy::Session;
 use portvakt_core::access::Shortfall;
 use portvakt_core::login::answer::{AnswerError, ProviderCode};
-use portvakt_core::login::wish::{Unfulfilled, Wish};
+use portvakt_core::login::wish::Unfulfilled;
 use portvakt_core::redirect::Target;
 use portvakt_core::request::{Malformed, NormalRequest};
 use portvakt_core::route::{Host, Unrouted};
@@ -23,7 +23,6 @@ use portvakt_core::websocket::BadHandshake;
 use crate::answer::Answer;
 use crate::cause;
 use crate::endpoint::callback::CallbackError;
-use crate::endpoint::login_link;
 use crate::page::{self, KeptFormLinks, Language, Page, PageLinks, RenderedPage};
 use crate::provider::{EndSessionRequest, ProviderError, VerifyError};
 
@@ -86,11 +85,11 @@ pub(crate) enum Refusal {
     /// The route does not take who is logged in; the reason is what the page can say.
     Forbidden(Shortfall),
     /// Logins end well and the browser comes back without a session.
-    LoginLoop { target: Target },
+    LoginLoop { login: String },
     /// No login can be started.
-    ProviderDown { cause: ProviderError, target: Target },
-    /// The provider's answer logs nobody in.
-    Callback { cause: CallbackError, target: Option<Target>, wish: Option<Box<Wish>> },
+    ProviderDown { cause: ProviderError, login: String },
+    /// The provider's answer logs nobody in. `logout` ends what the provider remembers.
+    Callback { cause: CallbackError, login: String, logout: String },
     /// A form was sent by somebody who must log in first, and cannot be kept. `login` starts that.
     FormNotKept { login: String },
     /// A kept form is too old, or none of ours.
@@ -243,17 +242,12 @@ impl Refusal {
     }
 
     /// Where the same is tried again.
-    fn restart(&self, prefix: &str) -> Option<String> {
+    fn restart(&self) -> Option<String> {
         match self {
-            Self::LoginLoop { target } | Self::ProviderDown { target, .. } => {
-                Some(login_link(prefix, target, None))
-            }
-            Self::FormNotKept { login } => Some(login.clone()),
-            Self::Callback { target, wish, .. } => {
-                let start = Target::start();
-                let level = wish.as_ref().and_then(|wish| wish.level);
-                Some(login_link(prefix, target.as_ref().unwrap_or(&start), level))
-            }
+            Self::LoginLoop { login }
+            | Self::ProviderDown { login, .. }
+            | Self::FormNotKept { login }
+            | Self::Callback { login, .. } => Some(login.clone()),
             Self::UnknownListener
             | Self::Peer
             | Self::InsecureTransport { .. }
@@ -309,7 +303,9 @@ fn page_of_provider(cause: &ProviderError) -> Page {
 fn page_of_callback(cause: &CallbackError) -> Page {
     match cause {
         CallbackError::Answer(AnswerError::Malformed | AnswerError::NoAttempt) => Page::LoginExpired,
-        CallbackError::Answer(AnswerError::WrongIssuer(_)) => Page::LoginRefused,
+        CallbackError::Answer(AnswerError::WrongIssuer(_) | AnswerError::WrongCallback(_)) => {
+            Page::LoginRefused
+        }
         CallbackError::Answer(AnswerError::Provider { code, .. }) => match code {
             ProviderCode::Cancelled => Page::LoginCancelled,
             ProviderCode::LevelUnreachable => Page::LevelUnreachable,
@@ -375,9 +371,12 @@ pub(crate) fn refuse(refusal: &Refusal, asker: &Asker<'_>) -> Answer {
     // A browser that sent a form waits for a page, although it cannot be redirected.
     let answer = if asker.waits_for_a_page() || matches!(refusal, Refusal::FormNotKept { .. }) {
         let links = PageLinks {
-            restart: refusal.restart(asker.prefix),
+            restart: refusal.restart(),
             start: Some("/".to_owned()),
-            logout: Some(format!("{}/logout", asker.prefix)),
+            logout: Some(match refusal {
+                Refusal::Callback { logout, .. } => logout.clone(),
+                _ => format!("{}/logout", asker.prefix),
+            }),
         };
         rendered(page::render(&page, asker.language(), &links, asker.reference), refusal.rule(), asker)
     } else {

@@ -1,13 +1,16 @@
 //! Sessions as logins make them: an ID token of an issuer of our own is verified, and the ticket sealed with the keys
 //! of the run.
 
+use std::sync::Arc;
+
 use base64_simd::URL_SAFE_NO_PAD;
 use portvakt_core::clock::{Clock, Timestamp};
 use portvakt_core::identity::{VerifiedIdentity, verify};
 use portvakt_core::key::Keys;
 use portvakt_core::provider::ProviderSettings;
 use portvakt_core::revocation::Tagger;
-use portvakt_core::session::{Session, SessionId, cookies, ticket};
+use portvakt_core::session::plan::SessionPlan;
+use portvakt_core::session::{Session, SessionId, ticket};
 use portvakt_core::token::{Algorithm, IdTokenExpectation, KeySet, SigningKey, verify_id_token};
 use serde_json::json;
 
@@ -21,7 +24,7 @@ const PERSONS: usize = 1_000;
 
 /// Many sessions, sealed.
 pub(crate) struct Sessions {
-    host: String,
+    plan: SessionPlan,
     began: Timestamp,
     one: Session,
     cookies: Vec<String>,
@@ -31,6 +34,7 @@ impl Sessions {
     /// Sessions that begin now.
     pub(crate) fn begin(provider: &ProviderSettings, host: &str, keys: &Keys) -> Result<Self> {
         let began = Clock::start().now();
+        let plan = SessionPlan::usual(Arc::new(provider.clone()), host);
         let issuer = Issuer::new(provider)?;
         let persons = (0..PERSONS).map(|person| issuer.login(person, began)).collect::<Result<Vec<_>>>()?;
         let tagger = Tagger::active(&keys.revocation, began);
@@ -40,14 +44,14 @@ impl Sessions {
             let tags = tagger.tags(&id, &provider.name, &provider.issuer, Some(&sid), who.subject());
             Session::begin(id, tags, who.clone(), began)
         };
-        let seal = |session: &Session| ticket::seal(session, cookies::SESSION, host, &keys.cookie, began);
+        let seal = |session: &Session| ticket::seal(session, &plan, &keys.cookie, began);
         let cookies = (0..SESSIONS).map(|at| seal(&session(at))).collect();
-        Ok(Self { host: host.to_owned(), began, one: session(0), cookies })
+        Ok(Self { plan, began, one: session(0), cookies })
     }
 
-    /// The host to which the cookies are bound.
-    pub(crate) fn host(&self) -> &str {
-        &self.host
+    /// The session and the host to which the cookies are bound.
+    pub(crate) fn plan(&self) -> &SessionPlan {
+        &self.plan
     }
 
     /// When they began.

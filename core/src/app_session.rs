@@ -184,10 +184,25 @@ struct Sealed<'a> {
 }
 
 impl AppSession {
-    /// The session that the app `audience` keeps in cookies of these names.
+    /// The session that the app `audience` keeps in cookies of these names. `within`: the named session of
+    /// ours inside which it lives; an app keeps one in each, and they do not touch each other (`design.md`
+    /// D13).
     #[must_use]
-    pub fn new(names: Vec<CookieName>, logout: Option<AppLogout>, audience: &str) -> Self {
-        Self { names, logout, of_person: AppId::of(audience, true), of_nobody: AppId::of(audience, false) }
+    pub fn new(
+        names: Vec<CookieName>,
+        logout: Option<AppLogout>,
+        audience: &str,
+        within: Option<&str>,
+    ) -> Self {
+        // No audience holds a line break.
+        let audience = within.map_or(audience.to_owned(), |within| format!("{audience}\n{within}"));
+        Self { names, logout, of_person: AppId::of(&audience, true), of_nobody: AppId::of(&audience, false) }
+    }
+
+    /// Whether a cookie of ours, by its name, holds one of this app's.
+    #[must_use]
+    pub fn holds(&self, name: &str) -> bool {
+        split(name).is_some_and(|(tag, _)| tag == self.of_person.tag || tag == self.of_nobody.tag)
     }
 
     /// How the app is told of the end of our session.
@@ -355,10 +370,10 @@ enum Verdict {
 }
 
 /// The deletion of each cookie that holds an app's, whatever it is worth: at a login and at a logout none
-/// goes on.
-pub fn forget_all(headers: &HeaderMap) -> impl Iterator<Item = HeaderValue> {
+/// goes on, but those that another session of ours keeps.
+pub fn forget_all(headers: &HeaderMap, keeps: impl Fn(&str) -> bool) -> impl Iterator<Item = HeaderValue> {
     let names: std::collections::BTreeSet<&str> =
-        cookie::pairs(headers).filter_map(|(name, _)| held_name(name)).collect();
+        cookie::pairs(headers).filter_map(|(name, _)| held_name(name)).filter(|name| !keeps(name)).collect();
     names.into_iter().map(forget)
 }
 
@@ -369,7 +384,7 @@ pub fn forget_all(headers: &HeaderMap) -> impl Iterator<Item = HeaderValue> {
 /// Never: such names are tokens.
 #[must_use]
 pub fn forget(name: &str) -> HeaderValue {
-    Jar { name: name.to_owned(), path: "/".to_owned() }.delete()
+    Jar { name: name.to_owned(), path: "/".to_owned(), domain: None }.delete()
 }
 
 /// The name, if it is of a cookie that holds an app's.

@@ -125,6 +125,8 @@ pub struct Jar {
     pub name: String,
     /// `Path`; `/` wherever the name begins with `__Host-`.
     pub path: String,
+    /// `Domain`; `None`, as wherever the name begins with `__Host-`: the host that sets it alone.
+    pub domain: Option<String>,
 }
 
 impl Jar {
@@ -149,11 +151,15 @@ impl Jar {
     }
 
     fn builder(&self, value: String) -> CookieBuilder<'_> {
-        cookie::Cookie::build((self.name.as_str(), value))
+        let cookie = cookie::Cookie::build((self.name.as_str(), value))
             .path(self.path.as_str())
             .secure(true)
             .http_only(true)
-            .same_site(SameSite::Lax)
+            .same_site(SameSite::Lax);
+        match &self.domain {
+            Some(domain) => cookie.domain(domain.as_str()),
+            None => cookie,
+        }
     }
 
     fn written(cookie: CookieBuilder<'_>) -> HeaderValue {
@@ -204,6 +210,7 @@ mod tests {
             (vec![b"__HOST-Portvakt-login-3=x;a=1"], line(b"a=1")),
             (vec![b"__Secure-portvakt-logout=x; portvakt=y; a= z"], line(b"a= z")),
             (vec![b" __Host-portvakt =x; a=1"], line(b"a=1")),
+            (vec![b"__Secure-portvakt-staff=x; a=1", b"__Host-portvakt-citizen=y"], line(b"a=1")),
             (vec![b"__Host-portvakt; a=1"], line(b"a=1")),
             (vec![b"a=portvakt"], line(b"a=portvakt")),
             (vec![], ForUpstream::None),
@@ -219,6 +226,8 @@ mod tests {
             b"__host-PORTVAKT-login-1=",
             b" portvakt=1",
             b"__Secure-portvakt-logout=; Max-Age=0",
+            b"__Secure-portvakt-staff=; Domain=example.no; Max-Age=0",
+            b"__Host-portvakt-staff=x; Secure; Path=/",
         ] {
             assert!(set_cookie_is_ours(ours), "{ours:?}");
         }
@@ -229,7 +238,7 @@ mod tests {
 
     #[test]
     fn what_is_set_and_what_is_deleted_have_the_same_attributes() {
-        let jar = Jar { name: "__Host-portvakt".into(), path: "/".into() };
+        let jar = Jar { name: "__Host-portvakt".into(), path: "/".into(), domain: None };
         assert_eq!(jar.set("x"), "__Host-portvakt=x; HttpOnly; SameSite=Lax; Secure; Path=/");
         assert_eq!(
             jar.set_for("x", 900),
@@ -241,5 +250,12 @@ mod tests {
             deleted.starts_with("__Host-portvakt=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0"),
             "{deleted}"
         );
+        let shared =
+            Jar { name: "__Secure-portvakt-a".into(), path: "/".into(), domain: Some("example.no".into()) };
+        let set = "__Secure-portvakt-a=x; HttpOnly; SameSite=Lax; Secure; Path=/; Domain=example.no";
+        assert_eq!(shared.set("x"), set);
+        let deleted = shared.delete();
+        let deleted = deleted.to_str().unwrap();
+        assert!(deleted.contains("; Path=/; Domain=example.no; Max-Age=0"), "{deleted}");
     }
 }

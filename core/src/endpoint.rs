@@ -17,7 +17,7 @@ const JWKS: &str = "/.well-known/portvakt/jwks.json";
 pub enum OwnEndpoint {
     /// `GET <prefix>/login`.
     Login,
-    /// `GET <prefix>/callback`.
+    /// `GET <prefix>/callback`, and `/callback/<provider>` for one that has its own.
     Callback,
     /// `GET|POST <prefix>/logout`.
     Logout,
@@ -57,6 +57,7 @@ impl OwnEndpoint {
             "/logout/backchannel" => Self::BackChannelLogout,
             "/session" => Self::Session,
             "/resume" => Self::Resume,
+            path if path.strip_prefix("/callback/").is_some_and(|name| !name.contains('/')) => Self::Callback,
             _ => Self::Unknown,
         })
     }
@@ -108,6 +109,7 @@ mod tests {
         assert_eq!(of("/.well-known/portvakt/jwks.json"), Some(OwnEndpoint::Jwks));
         assert_eq!(of("/oauth2/login?redirect=/"), Some(OwnEndpoint::Login));
         assert_eq!(of("/%6fauth2/callback"), Some(OwnEndpoint::Callback));
+        assert_eq!(of("/oauth2/callback/staff?code=x"), Some(OwnEndpoint::Callback));
         assert_eq!(of("/oauth2/logout/callback"), Some(OwnEndpoint::LogoutCallback));
     }
 
@@ -121,6 +123,8 @@ mod tests {
             "/oauth2;a/login",
             "/oauth2%3Ba/login",
             "/oauth2/login/",
+            "/oauth2/callback/staff/",
+            "/oauth2/callback/staff/x",
             "/oauth2/login;a",
             "/oauth2/LOGIN",
             "/.well-known/portvakt/jwks.json/",

@@ -92,9 +92,19 @@ pub struct ProviderSettings {
     /// Whether a login counts whose ID token lacks the `sid` that the provider can send: the session does not end
     /// when the person logs out elsewhere. Never in production.
     pub insecure_login_without_sid: bool,
+    /// Whether an answer without `iss` is none of its answers (RFC 9207), whatever its metadata says.
+    pub sends_iss: bool,
+    /// Whether its answers come to a callback that no other provider's come to (RFC 9700, 4.4.2.2).
+    pub own_callback: bool,
 }
 
 impl ProviderSettings {
+    /// Where its answers come to, below the prefix.
+    #[must_use]
+    pub fn callback(&self) -> String {
+        if self.own_callback { format!("/callback/{}", self.name) } else { "/callback".to_owned() }
+    }
+
     /// Whether both say the same, secrets included.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
@@ -132,6 +142,8 @@ pub(crate) mod tests_support {
             ca_file: None,
             insecure_http: false,
             insecure_login_without_sid: false,
+            sends_iss: profile.capabilities.iss_in_response,
+            own_callback: false,
         }
     }
 }

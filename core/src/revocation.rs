@@ -68,6 +68,12 @@ impl<'a> Tagger<'a> {
         Self { id: key.id, key: &key.key }
     }
 
+    /// Of a key that a session names.
+    #[must_use]
+    pub fn with(id: KeyId, key: &'a MacKey) -> Self {
+        Self { id, key }
+    }
+
     /// Of a session of ours.
     #[must_use]
     pub fn session(&self, id: &SessionId) -> Tag {

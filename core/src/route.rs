@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Method};
 
-use crate::access::{Access, Requirement};
+use crate::access::Access;
 use crate::app_session::AppSession;
 use crate::cors::Cors;
 use crate::cross_site::CrossSite;
@@ -23,10 +23,10 @@ use crate::forward::HeaderPlan;
 use crate::forward::assertion::AssertionPlan;
 use crate::forward::signature::SignaturePlan;
 use crate::identity::{Representation, RepresentationId};
-use crate::provider::ProviderSettings;
 use crate::redirect::Target;
 use crate::request::{HostName, NormalRequest, normal_path, request_path, without_parameters};
 use crate::rewrite::Rewrite;
+use crate::session::plan::SessionPlan;
 use crate::upstream::Upstream;
 
 /// The methods of a route that names none (RFC 9110, 9; `threats.md` HTTP-9).
@@ -231,6 +231,8 @@ pub struct Route {
     pub methods: Option<Vec<Method>>,
     /// Who may pass.
     pub access: Access,
+    /// As whose session a request is judged; on a public route, where nobody is, the host's own.
+    pub session: Option<Arc<SessionPlan>>,
     /// Where it goes.
     pub upstream: Arc<Upstream>,
     /// Which `Host` the app sees.
@@ -277,15 +279,15 @@ impl Route {
     }
 }
 
-/// A public host: its origin, its provider, its routes.
+/// A public host: its origin, its sessions, its routes.
 #[derive(Debug)]
 pub struct Host {
     /// `scheme://host[:port]`, as browsers write it: the base of every URL that we make.
     pub origin: Origin,
     /// `Strict-Transport-Security` for the apps' replies (RFC 6797); `None` for plain http, or by choice.
     pub hsts: Option<HeaderValue>,
-    /// The provider that logs in for this host; `None` if no route needs one.
-    pub provider: Option<Arc<ProviderSettings>>,
+    /// The sessions that its routes ask for, the host's own first; empty if no route needs one.
+    pub sessions: Vec<Arc<SessionPlan>>,
     /// The customer of ours on whose behalf people log in here (dossier 2.10).
     pub onbehalfof: Option<String>,
     /// The rules.
@@ -497,18 +499,12 @@ impl Routes {
         routes.iter().flat_map(|route| route.methods().iter().cloned()).collect()
     }
 
-    /// What a login for a place on this host must be worth: what the place demands. A place that demands
-    /// nothing leaves it to the login.
+    /// The route of a place on this host, if a request with this method has one there: its session and its
+    /// requirement are what a login for the place must bring.
     #[must_use]
-    pub fn requirement_at(&self, target: &Target) -> Option<&Requirement> {
-        self.requirement_for(&Method::GET, target)
-    }
-
-    /// The same for a request that is not a GET.
-    #[must_use]
-    pub fn requirement_for(&self, method: &Method, target: &Target) -> Option<&Requirement> {
+    pub fn route_at(&self, method: &Method, target: &Target) -> Option<&Arc<Route>> {
         let path = request_path(target.path().as_bytes()).ok()?;
-        self.find_path(method, &path).ok()?.access.requirement()
+        self.find_path(method, &path).ok()
     }
 
     /// What some route asks a login to bring, by its id.
@@ -583,6 +579,7 @@ pub(crate) mod tests_support {
             pattern: Pattern::parse(pattern).unwrap(),
             methods,
             access,
+            session: None,
             upstream: Arc::new(crate::upstream::tests_support::upstream()),
             host: UpstreamHost::Keep,
             rewrite: None,
@@ -609,6 +606,7 @@ pub(crate) mod tests_support {
 mod tests {
     use super::tests_support::route;
     use super::*;
+    use crate::access::Requirement;
 
     fn routes(patterns: &[&str]) -> Routes {
         Routes::build(patterns.iter().map(|pattern| route(pattern, Access::Public, None)).collect()).unwrap()
@@ -776,8 +774,13 @@ mod tests {
     #[test]
     fn a_host_is_found_by_name_and_port_with_the_default_port_folded() {
         let origin = |secure, name: &str, port| Origin { secure, name: name.into(), port };
-        let host =
-            |origin| Host { origin, hsts: None, provider: None, onbehalfof: None, routes: Routes::default() };
+        let host = |origin| Host {
+            origin,
+            hsts: None,
+            sessions: Vec::new(),
+            onbehalfof: None,
+            routes: Routes::default(),
+        };
         let hosts = Hosts::new(vec![host(origin(true, "a.no", 443)), host(origin(false, "localhost", 8080))]);
         let find = |text| hosts.find(&HostName::parse(text).unwrap()).map(|host| host.origin.to_string());
         assert_eq!(find("A.no.:443").as_deref(), Some("https://a.no"));

@@ -1,6 +1,7 @@
 //! Remembering a login: the session lives in its cookie (`design.md` D1, D2, D12).
 
 pub mod cookies;
+pub mod plan;
 pub mod ticket;
 
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::identity::VerifiedIdentity;
 use crate::key::KeyId;
-use crate::revocation::Tag;
+use crate::revocation::{Tag, Tagger};
 
 /// How long a session lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,13 +72,14 @@ pub struct Session {
     active: Timestamp,
     tags: Tags,
     identity: VerifiedIdentity,
+    marked: bool,
 }
 
 impl Session {
     /// A session that begins now, from a login that was verified just now and from nothing else (CK-10).
     #[must_use]
     pub fn begin(id: SessionId, tags: Tags, identity: VerifiedIdentity, now: Timestamp) -> Self {
-        Self { id, began: now, active: now, tags, identity }
+        Self { id, began: now, active: now, tags, identity, marked: true }
     }
 
     /// The session's own id. Not for logs.
@@ -108,6 +110,22 @@ impl Session {
     #[must_use]
     pub fn identity(&self) -> &VerifiedIdentity {
         &self.identity
+    }
+
+    /// Whether its cookie says which session it is, and of which issuer. If not, it is of a version that knew
+    /// one session for each host, and its issuer is known by its tags alone ([`is_of_issuer`]).
+    ///
+    /// [`is_of_issuer`]: Self::is_of_issuer
+    #[must_use]
+    pub fn is_marked(&self) -> bool {
+        self.marked
+    }
+
+    /// Whether its tags were made for this issuer; `key`: the one that made them.
+    #[must_use]
+    pub fn is_of_issuer(&self, issuer: &str, key: &Tagger<'_>) -> bool {
+        let who = &self.identity;
+        self.tags.subject == key.subject(who.provider(), issuer, who.subject())
     }
 
     /// The point from which on the session is over without anybody ending it.

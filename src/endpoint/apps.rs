@@ -5,26 +5,41 @@
 //! own browser tells an app. An end that comes from the provider brings none: the app's cookies are worth
 //! nothing from then on, and the app is told when this browser logs in again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
 use portvakt_core::app_session::{self, AppSession, Sealing};
 use portvakt_core::route::{Route, UpstreamHost};
+use portvakt_core::session::plan::SessionPlan;
 use portvakt_core::session::{Limits, Session, cookies};
 
 use super::Visit;
 use crate::upstream::Errand;
 
-/// Tells apps that the sessions which this request presents are over, and makes the browser forget all that
-/// apps hold in it: what is set from here on belongs to another session.
-pub(super) fn leave(visit: &Visit<'_>) -> Vec<HeaderValue> {
-    let deletions: Vec<HeaderValue> = app_session::forget_all(visit.headers()).collect();
+/// Tells apps that the sessions of these plans which this request presents are over, and makes the browser
+/// forget all that apps hold in them: what is set from here on belongs to another session.
+pub(super) fn leave(plans: &[&SessionPlan], visit: &Visit<'_>) -> Vec<HeaderValue> {
+    let of_another = |route: &&Arc<Route>| {
+        let plan = route.session.as_ref();
+        plan.is_some_and(|plan| !plans.iter().any(|left| left.realm() == plan.realm()))
+    };
+    let kept: Vec<&AppSession> = visit
+        .host
+        .routes
+        .iter()
+        .filter(of_another)
+        .filter_map(|route| route.app_session.as_deref())
+        .collect();
+    let keeps = |name: &str| kept.iter().any(|app| app.holds(name));
+    let deletions: Vec<HeaderValue> = app_session::forget_all(visit.headers(), keeps).collect();
     if !deletions.is_empty() {
         // Also of a session that was idle for too long: its app does not know that yet.
         let unlimited = Limits { idle: Duration::MAX, absolute: Duration::MAX };
-        for session in cookies::open_each(visit.headers(), visit.scope(), visit.ring(), &unlimited, visit.now)
-        {
-            tell(visit, &session);
+        for plan in plans {
+            for session in cookies::open_each(visit.headers(), plan, visit.ring(), &unlimited, visit.now) {
+                tell(visit, &session);
+            }
         }
     }
     deletions

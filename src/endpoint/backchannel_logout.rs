@@ -4,10 +4,13 @@
 //! **Invariant:** a logout token counts once, and only after its signature and every claim were verified.
 //! Its `sub` is not used where it has a `sid`: ID-porten puts another kind of `sub` there than in ID tokens.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use portvakt_core::revocation::Kind;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::logout::unverified_payload;
 use super::{Visit, Written, parameters};
 use crate::answer::Answer;
 use crate::provider::{Provider, VerifyError};
@@ -18,10 +21,11 @@ use crate::telemetry::{Action, AuditResult};
 pub(crate) const MAX_BODY: usize = 64 * 1024;
 
 pub(super) async fn serve(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let provider = visit.provider()?;
+    let providers = visit.providers()?;
     let form = body.and_then(|body| std::str::from_utf8(body).ok()).ok_or(Refusal::Parameters)?;
     let [token] = parameters(form, ["logout_token"])?;
     let token = token.ok_or(Refusal::Parameters)?;
+    let provider = said_by(&token, &providers).ok_or(Refusal::NoRoute)?;
     let verified = match provider.verify_logout_token(&token, visit.now).await {
         Ok(verified) => verified,
         Err(cause) => {
@@ -55,6 +59,22 @@ pub(super) async fn serve(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answ
     audit(visit, provider, AuditResult::Success, verified.sid());
     visit.live.telemetry.metrics.logout("backchannel");
     Ok(Answer::new(StatusCode::OK, "backchannel_logout"))
+}
+
+/// The provider that a token says it is of, by which it is verified then; the first if it says none.
+fn said_by<'p>(token: &str, providers: &[&'p Arc<Provider>]) -> Option<&'p Arc<Provider>> {
+    if let [only] = providers {
+        return Some(only);
+    }
+    let claims = unverified_payload(token).unwrap_or_default();
+    let says = |name: &str, value: &str| match claims.get(name) {
+        Some(Value::Array(several)) => several.iter().any(|one| one == value),
+        one => one.is_some_and(|one| one == value),
+    };
+    let of_issuer = |provider: &&&&'p Arc<Provider>| says("iss", &provider.settings().issuer);
+    let of_client = |provider: &&&'p Arc<Provider>| says("aud", &provider.settings().client_id);
+    let by_issuer = || providers.iter().filter(|provider| of_issuer(&provider));
+    by_issuer().find(of_client).or_else(|| by_issuer().next()).or(providers.first()).copied()
 }
 
 /// A token that we cannot judge for lack of keys is not called wrong: the provider tries once only, so it is

@@ -1,15 +1,17 @@
-//! `GET <prefix>/callback`: the provider's answer. The code is spent only after the attempt, `state` and
-//! `iss` agree (RFC 9700, 2.1; RFC 9207).
+//! `GET <prefix>/callback`, or `<prefix>/callback/<provider>` for one that has its own: the provider's answer.
+//! The code is spent only after the attempt, the callback, `state` and `iss` agree (RFC 9700, 2.1 and 4.4;
+//! RFC 9207).
 
 use portvakt_core::identity::VerifiedIdentity;
 use portvakt_core::identity::verify::{Asked, IdentityError, is_synthetic, verify};
 use portvakt_core::login::answer::{AnswerError, CallbackQuery, CheckedAnswer};
 use portvakt_core::login::attempt::{self, Attempt, Slot};
 use portvakt_core::login::wish::{Unfulfilled, Wish};
-use portvakt_core::provider::SyntheticNumbers;
+use portvakt_core::provider::{ProviderSettings, SyntheticNumbers};
 use portvakt_core::redirect::Target;
 use portvakt_core::request::is_known_subrequest;
 use portvakt_core::revocation::{Ended, Tagger};
+use portvakt_core::session::plan::SessionPlan;
 use portvakt_core::session::{Session, SessionId, cookies, ticket};
 use portvakt_core::token::{MaxAge, TokenError, VerifiedIdToken};
 
@@ -70,6 +72,7 @@ impl CallbackError {
             Self::Answer(AnswerError::Malformed) => "malformed_callback",
             Self::Answer(AnswerError::NoAttempt) => "no_attempt",
             Self::Answer(AnswerError::WrongIssuer(_)) => "wrong_issuer",
+            Self::Answer(AnswerError::WrongCallback(_)) => "wrong_callback",
             Self::Answer(AnswerError::Provider { .. }) => "refused_by_provider",
             Self::Redeem(_) => "code_not_redeemed",
             Self::Userinfo(_) => "userinfo_not_told",
@@ -83,29 +86,42 @@ impl CallbackError {
     }
 }
 
-pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
+pub(super) async fn serve(path: &str, query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
     if is_known_subrequest(visit.headers()) {
         return Err(Refusal::NotANavigation);
     }
-    let provider = visit.provider()?;
+    let callback = path.strip_prefix(visit.prefix()).ok_or(Refusal::NoRoute)?;
+    let comes_here = |plan: &SessionPlan| plan.provider.callback() == callback;
+    // Whose answer it is if no attempt says so.
+    let here = visit.host.sessions.iter().find(|plan| comes_here(plan)).ok_or(Refusal::NoRoute)?;
+    let unasked = |error| refuse(visit, here, CallbackError::Answer(error), None);
     let query = match CallbackQuery::parse(query) {
         Ok(query) => query,
-        Err(error) => return Ok(refuse(visit, provider, CallbackError::Answer(error), None)),
+        Err(error) => return unasked(error),
     };
     let (slot, attempt) = match query.attempt(visit.headers(), visit.scope(), visit.ring(), visit.now) {
         Ok(found) => found,
-        Err(error) => return Ok(refuse(visit, provider, CallbackError::Answer(error), None)),
+        Err(error) => return unasked(error),
+    };
+    // An attempt at a provider that the file has no more, or as another issuer, is none.
+    let Some(plan) = visit.host.sessions.iter().find(|plan| plan.realm() == attempt.realm) else {
+        return unasked(AnswerError::NoAttempt);
     };
     let asked = attempt.clone();
-    let answer = match log_in(query, slot, attempt, visit, provider).await {
-        Ok(login) => return Ok(welcome(login, visit, provider)),
+    let login = if comes_here(plan) {
+        log_in(query, slot, attempt, visit, plan).await
+    } else {
+        Err(CallbackError::Answer(AnswerError::WrongCallback(Box::new(attempt))))
+    };
+    let answer = match login {
+        Ok(login) => return welcome(login, visit, plan),
         Err(cause) if cause.is_mended_by_a_new_login() && !asked.wish.fresh => {
-            match again(slot, &asked, visit, provider).await {
+            match again(slot, &asked, visit, plan).await {
                 Ok(answer) => return Ok(answer),
                 Err(refusal) => respond::refuse(&refusal, &visit.asker()),
             }
         }
-        Err(cause) => refuse(visit, provider, cause, Some(asked)),
+        Err(cause) => refuse(visit, plan, cause, Some(asked))?,
     };
     // Whatever came of it, the attempt is spent.
     Ok(answer.with_cookies([attempt::jar(slot).delete()]))
@@ -113,11 +129,11 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
 
 /// Once more with `prompt=login`, and no further (`design.md` D1): the same wish, in the place of the attempt that is
 /// spent.
-async fn again(slot: u8, asked: &Attempt, visit: &Visit<'_>, provider: &Provider) -> Result<Answer, Refusal> {
+async fn again(slot: u8, asked: &Attempt, visit: &Visit<'_>, plan: &SessionPlan) -> Result<Answer, Refusal> {
     let wish = Wish { fresh: true, ..asked.wish.clone() };
-    let name = &provider.settings().name;
-    let attempt = Attempt::start(name, wish, asked.target.clone(), asked.in_a_row, visit.live.clock.now());
-    let answer = login::start(visit, provider, slot, attempt, None).await?;
+    let now = visit.live.clock.now();
+    let attempt = Attempt::start(plan.realm(), wish, asked.target.clone(), asked.in_a_row, now);
+    let answer = login::start(visit, plan, slot, attempt, None).await?;
     Ok(Answer { rule: "login_anew", ..answer })
 }
 
@@ -134,22 +150,21 @@ async fn log_in(
     slot: u8,
     attempt: Attempt,
     visit: &Visit<'_>,
-    provider: &Provider,
+    plan: &SessionPlan,
 ) -> Result<Login, CallbackError> {
-    let settings = provider.settings();
+    let settings = &*plan.provider;
+    // The plan is of this very configuration, so its provider is there.
+    let provider = visit.provider(plan).map_err(|_| CallbackError::Answer(AnswerError::NoAttempt))?;
     let metadata = provider.metadata(visit.now).await.map_err(CallbackError::Redeem)?;
-    let iss_in_response = metadata.iss_in_response() || settings.profile.capabilities.iss_in_response;
-    let foreign = attempt.provider != settings.name;
     let answer = query
-        .accept((slot, attempt), &settings.issuer, iss_in_response)
-        .and_then(|answer| if foreign { Err(AnswerError::NoAttempt) } else { Ok(answer) })
+        .accept((slot, attempt), &settings.issuer, settings.sends_iss || metadata.iss_in_response())
         .map_err(CallbackError::Answer)?;
     let attempt = answer.attempt();
     // One use, whatever the provider makes of a code that comes twice (OP-1).
     if !visit.live.answers.is_new(&(&settings.name, &attempt.state(slot)), visit.now) {
         return Err(CallbackError::Answer(AnswerError::NoAttempt));
     }
-    let redirect_uri = visit.own_url("/callback");
+    let redirect_uri = visit.own_url(&settings.callback());
     let tokens = provider
         .redeem(answer.code(), &redirect_uri, &attempt.verifier(), visit.live.clock.now())
         .await
@@ -174,7 +189,7 @@ async fn log_in(
         production: visit.snapshot.is_production(),
         userinfo: userinfo.as_ref(),
         representation: representation.map(AsRef::as_ref),
-        onbehalfof: visit.host.onbehalfof.as_deref(),
+        onbehalfof: visit.onbehalfof(plan),
     };
     let who = verify(&token, settings, &asked).map_err(CallbackError::Identity)?;
     if settings.synthetic_numbers == SyntheticNumbers::Warn && is_synthetic(&who) {
@@ -188,10 +203,10 @@ async fn log_in(
     if token.sid().is_none() && (settings.profile.capabilities.sid || metadata.sid()) {
         check_without_sid(visit, provider)?;
     }
-    let session = begin(visit, provider, &token, who);
+    let session = begin(visit, settings, &token, who);
     visit.live.revocations.check(&session).map_err(CallbackError::Ended)?;
     // A browser drops a cookie that is too long, and would log in for ever.
-    let value = ticket::seal(&session, cookies::SESSION, visit.scope(), visit.ring(), visit.live.clock.now());
+    let value = ticket::seal(&session, plan, visit.ring(), visit.live.clock.now());
     if value.len() > cookies::MAX_SESSION {
         return Err(CallbackError::TooLarge);
     }
@@ -224,10 +239,14 @@ fn max_age(attempt: &Attempt) -> Option<MaxAge> {
     age.map(|age| MaxAge { age, requested_at: attempt.started })
 }
 
-fn begin(visit: &Visit<'_>, provider: &Provider, token: &VerifiedIdToken, who: VerifiedIdentity) -> Session {
+fn begin(
+    visit: &Visit<'_>,
+    settings: &ProviderSettings,
+    token: &VerifiedIdToken,
+    who: VerifiedIdentity,
+) -> Session {
     let now = visit.live.clock.now();
     let id = SessionId::random();
-    let settings = provider.settings();
     let tags = Tagger::active(&visit.snapshot.keys.revocation, now).tags(
         &id,
         &settings.name,
@@ -238,37 +257,46 @@ fn begin(visit: &Visit<'_>, provider: &Provider, token: &VerifiedIdToken, who: V
     Session::begin(id, tags, who, now)
 }
 
-/// A new session from the new token alone; the one before it ends (CK-10). Another person than before
-/// starts at the start page (`design.md` D13).
-fn welcome(login: Login, visit: &Visit<'_>, provider: &Provider) -> Answer {
+/// A new session from the new token alone; the one before it ends (CK-10), and those of other names stay as
+/// they are. Another person than before, be that session over or not, starts at the start page (`design.md`
+/// D13).
+fn welcome(login: Login, visit: &Visit<'_>, plan: &SessionPlan) -> Result<Answer, Refusal> {
     let Login { answer, token, id_token, session } = login;
+    let provider = visit.provider(plan)?;
     let mut target = answer.attempt().target.clone();
-    let previous = visit.session();
+    let previous = visit.last_session(plan);
     // Its cookie is replaced by this answer. If its end was not written, that is tried again.
-    let _ = visit.end_presented();
+    let _ = visit.end_presented(plan);
     if previous.is_some_and(|previous| !previous.identity().is_same_person(session.identity())) {
         target = Target::start();
     }
     let now = visit.live.clock.now();
     let (scope, ring, prefix) = (visit.scope(), visit.ring(), visit.prefix());
-    let value = ticket::seal(&session, cookies::SESSION, scope, ring, now);
-    let done = Slot::Done { at: now, in_a_row: answer.attempt().in_a_row.saturating_add(1) };
+    let value = ticket::seal(&session, plan, ring, now);
+    let in_a_row = answer.attempt().in_a_row.saturating_add(1);
+    let done = Slot::Done { at: now, in_a_row, realm: plan.realm() };
     let done = attempt::seal(answer.slot(), &done, scope, ring, now);
     let mut set =
-        vec![cookies::session_jar().set(&value), attempt::jar(answer.slot()).set_for(&done, DONE_LIFE)];
-    set.extend(apps::leave(visit));
-    let hint = cookies::seal_hint(&id_token, prefix, scope, ring, now).unwrap_or_default();
+        vec![cookies::session_jar(plan).set(&value), attempt::jar(answer.slot()).set_for(&done, DONE_LIFE)];
+    set.extend(apps::leave(&[plan], visit));
+    let hint = cookies::seal_hint(&id_token, plan, ring, now).unwrap_or_default();
     for part in 0..cookies::CHUNKS {
-        let jar = cookies::logout_jar(prefix, part);
+        let jar = cookies::logout_jar(plan, prefix, part);
         set.push(hint.get(part).map_or_else(|| jar.delete(), |value| jar.set(value)));
     }
     visit.audit(Action::Login, AuditResult::Success, provider, token.sid(), Some(&session));
     visit.live.telemetry.metrics.login_ended(&provider.settings().name, "success");
     visit.live.telemetry.metrics.session_opened();
-    Answer::redirect(&Location::Target(target), "login_done").with_cookies(set)
+    Ok(Answer::redirect(&Location::Target(target), "login_done").with_cookies(set))
 }
 
-fn refuse(visit: &Visit<'_>, provider: &Provider, cause: CallbackError, attempt: Option<Attempt>) -> Answer {
+fn refuse(
+    visit: &Visit<'_>,
+    plan: &SessionPlan,
+    cause: CallbackError,
+    attempt: Option<Attempt>,
+) -> Result<Answer, Refusal> {
+    let provider = visit.provider(plan)?;
     let code = cause.code();
     // Anybody can send what no login of ours began: it is no login, and must not push those that are out of
     // the log.
@@ -276,7 +304,12 @@ fn refuse(visit: &Visit<'_>, provider: &Provider, cause: CallbackError, attempt:
         visit.audit(Action::Login, AuditResult::Failure(code), provider, None, None);
     }
     visit.live.telemetry.metrics.login_ended(&provider.settings().name, code);
-    let wish = attempt.as_ref().map(|attempt| Box::new(attempt.wish.clone()));
-    let target = attempt.map(|attempt| attempt.target);
-    respond::refuse(&Refusal::Callback { cause, target, wish }, &visit.asker())
+    let (target, level) =
+        attempt.map_or((Target::start(), None), |attempt| (attempt.target, attempt.wish.level));
+    let refusal = Refusal::Callback {
+        cause,
+        login: visit.login_link(plan, &target, level),
+        logout: visit.logout_link(plan),
+    };
+    Ok(respond::refuse(&refusal, &visit.asker()))
 }

@@ -4,6 +4,8 @@
 //! **Invariant:** nobody can be proven to have called, so the entry is unproven; the answer is the same for
 //! every call that is well-formed, whoever is logged in. And the lines that one source causes are bounded.
 
+use std::sync::Arc;
+
 use http::HeaderValue;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use portvakt_core::revocation::Kind;
@@ -18,22 +20,28 @@ use crate::telemetry::{Action, AuditResult};
 const MAX_SID: usize = 256;
 
 pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let provider = visit.provider()?;
+    let providers = visit.providers()?;
     let [iss, sid] = parameters(query, ["iss", "sid"])?;
     let (Some(iss), Some(sid)) = (iss, sid) else {
         // The client is registered without `frontchannel_logout_session_required`: nobody can be logged out.
         if visit.may_cause_line("frontchannel") {
             tracing::error!(
-                provider = provider.settings().name,
+                host = visit.host.origin.name,
                 "a front-channel logout came without iss or sid; register frontchannel_logout_session_required"
             );
         }
         return Err(Refusal::Parameters);
     };
     let sound = !sid.is_empty() && sid.len() <= MAX_SID && sid.bytes().all(|byte| byte.is_ascii_graphic());
-    let ours = sound && is_issuer(&iss, &provider.settings().issuer);
-    let written = if ours { end(visit, provider, &sid) } else { Written::Yes };
-    Ok(neutral(written, framed_by(visit, provider).await))
+    // Of two providers that are one issuer nobody knows which is meant: their sessions have other ids.
+    let named = |provider: &&&Arc<Provider>| is_issuer(&iss, &provider.settings().issuer);
+    let written = providers
+        .iter()
+        .filter(named)
+        .filter(|_| sound)
+        .fold(Written::Yes, |written, provider| written.and(end(visit, provider, &sid)));
+    let asker = providers.iter().find(named).or(providers.first()).ok_or(Refusal::NoRoute)?;
+    Ok(neutral(written, framed_by(visit, asker).await))
 }
 
 /// Exact, but for one slash at the end, which Digdir's own sample has (dossier 7, question 4).

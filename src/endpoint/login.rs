@@ -1,4 +1,5 @@
-//! `GET <prefix>/login`: starts a login, at the level that the place demands or above, never below.
+//! `GET <prefix>/login`: starts a login, at the level that the place demands or above, never below, and for a
+//! session that routes of this host ask for: the one that is named, or that of the place.
 
 use std::str::FromStr as _;
 
@@ -11,11 +12,12 @@ use portvakt_core::login::wish::Wish;
 use portvakt_core::redirect::Target;
 use portvakt_core::request::is_known_subrequest;
 use portvakt_core::route::Route;
+use portvakt_core::session::plan::SessionPlan;
 use serde_json::json;
 
-use super::{Visit, login_link, parameters};
+use super::{Visit, parameters};
 use crate::answer::{Answer, Location};
-use crate::provider::{AuthorizationRequest, Call, Provider, ProviderError};
+use crate::provider::{AuthorizationRequest, Call, ProviderError};
 use crate::respond::Refusal;
 
 /// Languages of ID-porten's pages (dossier 2.1).
@@ -28,7 +30,8 @@ pub(crate) fn invite(visit: &Visit<'_>, route: &Route, need: LoginNeed) -> Resul
     let target = visit.target(asked).unwrap_or_else(Target::start);
     let requirement = route.access.requirement();
     let level = requirement.and_then(|requirement| requirement.level);
-    let link = login_link(visit.prefix(), &target, level);
+    let plan = route.session.as_ref().ok_or(Refusal::Internal)?;
+    let link = visit.login_link(plan, &target, level);
     if portvakt_core::request::is_navigation(&visit.head.method, visit.headers()) {
         return Ok(Answer::redirect(&Location::Own(link), "login_redirect"));
     }
@@ -38,8 +41,7 @@ pub(crate) fn invite(visit: &Visit<'_>, route: &Route, need: LoginNeed) -> Resul
         LoginNeed::Level | LoginNeed::Age => {
             let mut challenge = "Bearer error=\"insufficient_user_authentication\"".to_owned();
             let wish = requirement.map(Wish::of).unwrap_or_default();
-            let values = visit.host.provider.as_ref().and_then(|provider| wish.acr_values(provider));
-            if let Some(values) = values {
+            if let Some(values) = wish.acr_values(&plan.provider) {
                 challenge.push_str(&format!(", acr_values=\"{values}\""));
             }
             if let Some(age) = wish.max_age {
@@ -57,15 +59,12 @@ pub(crate) fn invite(visit: &Visit<'_>, route: &Route, need: LoginNeed) -> Resul
 }
 
 pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let [redirect, level, locale, prompt, named, form] =
-        parameters(query, ["redirect", "level", "locale", "prompt", "provider", "form"])?;
+    let [redirect, level, locale, prompt, session, provider, form] =
+        parameters(query, ["redirect", "level", "locale", "prompt", "session", "provider", "form"])?;
     if is_known_subrequest(visit.headers()) {
         return Err(Refusal::NotANavigation);
     }
-    let provider = visit.provider()?;
-    if named.is_some_and(|named| named != provider.settings().name) {
-        return Err(Refusal::Parameters);
-    }
+    let named = visit.named_plan(session.as_deref(), provider.as_deref())?;
     let level = level.map(|level| Level::from_str(&level)).transpose().map_err(|_| Refusal::Parameters)?;
     let fresh = match prompt.as_deref() {
         None => false,
@@ -74,59 +73,62 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
     };
     let target = visit.target(redirect.as_deref()).unwrap_or_else(Target::start);
     let form = visit.target(form.as_deref());
-    let demanded = match &form {
+    let place = match &form {
         // Somebody logs in to send a form there, and ends at `redirect` (`resume.rs`).
-        Some(form) => visit.host.routes.requirement_for(&Method::POST, form),
-        None => visit.host.routes.requirement_at(&target),
+        Some(form) => visit.host.routes.route_at(&Method::POST, form),
+        None => visit.host.routes.route_at(&Method::GET, &target),
     };
+    let of_place = place.and_then(|route| route.session.as_ref());
+    let plan = match named.or(of_place) {
+        Some(plan) => plan,
+        None => visit.usual_plan()?,
+    };
+    let provider = visit.provider(plan)?;
+    // What a place demands of one session says nothing of another.
+    let demanded = place.filter(|_| of_place.is_some_and(|of_place| of_place.realm() == plan.realm()));
+    let demanded = demanded.and_then(|route| route.access.requirement());
     let wish = demanded.map_or_else(|| Wish::usual(provider.settings()), Wish::of).raised(level);
     let wish = Wish { fresh, ..wish };
-    if let Some(session) = visit.session()
+    if let Some(session) = visit.session(plan)
         && !fresh
         && wish.is_met_by(session.identity(), visit.now)
     {
         return Ok(Answer::redirect(&Location::Target(target), "login_already"));
     }
-    let (slot, in_a_row) = attempt::choose(visit.headers(), visit.scope(), visit.ring(), visit.now);
+    let (slot, in_a_row) =
+        attempt::choose(visit.headers(), visit.scope(), plan.realm(), visit.ring(), visit.now);
     if in_a_row >= MAX_IN_A_ROW {
-        return Err(Refusal::LoginLoop { target });
+        return Err(Refusal::LoginLoop { login: visit.login_link(plan, &target, None) });
     }
     let locale = locale.filter(|locale| LOCALES.contains(&locale.as_str()));
-    start(
-        visit,
-        provider,
-        slot,
-        Attempt::start(&provider.settings().name, wish, target, in_a_row, visit.now),
-        locale,
-    )
-    .await
+    let attempt = Attempt::start(plan.realm(), wish, target, in_a_row, visit.now);
+    start(visit, plan, slot, attempt, locale).await
 }
 
 /// Sends the browser to the provider, with the attempt in the cookie of this slot.
 pub(super) async fn start(
     visit: &Visit<'_>,
-    provider: &Provider,
+    plan: &SessionPlan,
     slot: u8,
     attempt: Attempt,
     locale: Option<String>,
 ) -> Result<Answer, Refusal> {
+    let provider = visit.provider(plan)?;
+    let login = visit.login_link(plan, &attempt.target, None);
     let Some(_share) = visit.live.login_shares.take(visit.client()) else {
-        return Err(Refusal::ProviderDown {
-            cause: ProviderError::Busy { call: Call::Par },
-            target: attempt.target,
-        });
+        return Err(Refusal::ProviderDown { cause: ProviderError::Busy { call: Call::Par }, login });
     };
     let acr_values = attempt.wish.acr_values(provider.settings());
     let asked = attempt.wish.asked.and_then(|id| visit.host.routes.representation(id));
     let extra: Vec<(&str, String)> = [
-        ("onbehalfof", visit.host.onbehalfof.clone()),
+        ("onbehalfof", visit.onbehalfof(plan).map(str::to_owned)),
         ("authorization_details", asked.map(|asked| asked.parameter().to_owned())),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name, value?)))
     .collect();
     let request = AuthorizationRequest {
-        redirect_uri: &visit.own_url("/callback"),
+        redirect_uri: &visit.own_url(&plan.provider.callback()),
         state: &attempt.state(slot),
         nonce: &attempt.nonce(),
         code_challenge: &attempt.challenge(),
@@ -138,7 +140,7 @@ pub(super) async fn start(
     };
     let url = match provider.authorize(&request, visit.now).await {
         Ok(url) => url,
-        Err(cause) => return Err(Refusal::ProviderDown { cause, target: attempt.target }),
+        Err(cause) => return Err(Refusal::ProviderDown { cause, login }),
     };
     visit.live.telemetry.metrics.login_started(&provider.settings().name);
     let value = attempt::seal(slot, &Slot::Pending(attempt), visit.scope(), visit.ring(), visit.now);

@@ -1,11 +1,19 @@
 //! `GET|POST <prefix>/logout`: ends the session here first and always, then at the provider (LO-4).
 //!
+//! Without `session` or `provider` it ends every session that the browser has on this host, all of them here
+//! before the first is ended at its provider. The way leads from provider to provider: whoever forgot one at
+//! a computer that others use would have logged out of none of it.
+//!
 //! The hint goes by a form that the browser posts, so that no token stands in a URL (OM-4). Without a hint
 //! a redirect with `client_id` does.
 
-use http::StatusCode;
+use std::sync::Arc;
+
+use http::{HeaderValue, StatusCode};
 use portvakt_core::session::cookies::{self, LogoutReturn, RETURN_LIFE};
+use portvakt_core::session::plan::SessionPlan;
 use portvakt_core::token::json;
+use serde_json::{Map, Value};
 
 use super::{Visit, Written, apps, parameters};
 use crate::answer::{Answer, Location};
@@ -14,24 +22,38 @@ use crate::respond::{self, Refusal};
 use crate::telemetry::{Action, AuditResult};
 
 pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let [redirect] = parameters(query, ["redirect"])?;
-    let provider = visit.provider()?;
-    let hint = cookies::open_hint(visit.headers(), visit.prefix(), visit.scope(), visit.ring(), visit.now);
-    let written = end_here(visit, provider, hint.as_deref());
-    let back = LogoutReturn::begin(visit.target(redirect.as_deref()), visit.now);
-    let answer = match end_there(visit, provider, hint.as_deref(), &back.state).await {
-        Some(request) => leave(&request, written, visit),
-        // Without a way to the provider the person is told that its session may live on.
-        None => respond::refuse(&Refusal::SignedOutHereOnly, &visit.asker()),
+    let [redirect, session, provider] = parameters(query, ["redirect", "session", "provider"])?;
+    let plans: Vec<&Arc<SessionPlan>> = match visit.named_plan(session.as_deref(), provider.as_deref())? {
+        Some(plan) => vec![plan],
+        None => visit.host.sessions.iter().collect(),
     };
+    let mut to_leave: Vec<&Arc<SessionPlan>> = Vec::new();
+    let mut written = Written::Yes;
+    for plan in &plans {
+        let known = |other: &&Arc<SessionPlan>| other.provider.name == plan.provider.name;
+        let (was_there, ended) = end_here(visit, plan)?;
+        written = written.and(ended);
+        // One provider is left once.
+        if was_there && !to_leave.iter().any(known) {
+            to_leave.push(plan);
+        }
+    }
+    // Who is logged in nowhere here may still be at the provider.
+    let first = to_leave.first().or(plans.first()).copied().ok_or(Refusal::NoRoute)?;
+    let next: Vec<&Arc<SessionPlan>> = to_leave.into_iter().skip(1).collect();
+    let mut set: Vec<HeaderValue> = Vec::new();
+    for plan in &plans {
+        set.push(cookies::session_jar(plan).delete());
+        // Those that come next need their hints until then; the first one's carry the way back.
+        if !Arc::ptr_eq(plan, first) && !next.iter().any(|next| Arc::ptr_eq(plan, next)) {
+            set.extend(without_hint(visit, plan, 0));
+        }
+    }
+    set.extend(apps::leave(&plans.iter().map(|plan| &***plan).collect::<Vec<_>>(), visit));
+    let names = next.iter().map(|plan| plan.name.clone()).collect();
+    let back = LogoutReturn::begin(visit.target(redirect.as_deref()), names, visit.now);
+    let answer = end_there(visit, first, &back, written).await?;
     let answer = if written == Written::NotYet { not_done(answer) } else { answer };
-    let value = back.seal(visit.prefix(), visit.scope(), visit.ring(), visit.now);
-    let mut set = vec![
-        cookies::session_jar().delete(),
-        cookies::logout_jar(visit.prefix(), 0).set_for(&value, RETURN_LIFE),
-    ];
-    set.extend(apps::leave(visit));
-    set.extend((1..cookies::CHUNKS).map(|part| cookies::logout_jar(visit.prefix(), part).delete()));
     Ok(answer.with_cookies(set))
 }
 
@@ -41,14 +63,17 @@ fn not_done(answer: Answer) -> Answer {
     Answer { status: Written::NotYet.status(), rule: "logout_not_written", ..answer }
 }
 
-fn end_here(visit: &Visit<'_>, provider: &Provider, hint: Option<&str>) -> Written {
-    let session = visit.session();
-    let written = visit.end_presented();
+/// Whether there was a session to end, or what is left of one; and whether its end is written.
+fn end_here(visit: &Visit<'_>, plan: &SessionPlan) -> Result<(bool, Written), Refusal> {
+    let provider = visit.provider(plan)?;
+    let session = visit.session(plan);
+    let written = visit.end_presented(plan);
+    let hint = cookies::open_hint(visit.headers(), plan, visit.ring(), visit.now);
     if session.is_none() && hint.is_none() {
         // Nobody was logged in: nothing for the audit log, which anybody could fill otherwise.
-        return written;
+        return Ok((false, written));
     }
-    let sid = hint.and_then(sid_of);
+    let sid = hint.as_deref().and_then(sid_of);
     let result = match (&session, written) {
         (Some(_), Written::Yes) => AuditResult::Success,
         (Some(_), Written::NotYet) => AuditResult::Failure("not_written"),
@@ -56,17 +81,46 @@ fn end_here(visit: &Visit<'_>, provider: &Provider, hint: Option<&str>) -> Writt
     };
     visit.audit(Action::Logout, result, provider, sid.as_deref(), session.as_ref());
     visit.live.telemetry.metrics.logout("own");
-    written
+    Ok((true, written))
 }
 
 /// The `sid` of a token that we verified when we sealed it.
 fn sid_of(id_token: &str) -> Option<String> {
-    let payload = id_token.split('.').nth(1)?;
-    let payload = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(payload.as_bytes()).ok()?;
-    json::parse_object(&payload).ok()?.get("sid")?.as_str().map(str::to_owned)
+    unverified_payload(id_token)?.get("sid")?.as_str().map(str::to_owned)
 }
 
-async fn end_there(
+/// What a token says. It proves nothing.
+pub(super) fn unverified_payload(token: &str) -> Option<Map<String, Value>> {
+    let payload = token.split('.').nth(1)?;
+    let payload = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(payload.as_bytes()).ok()?;
+    json::parse_object(&payload).ok()
+}
+
+/// Sends the browser to a session's provider, to come back by `back`.
+pub(super) async fn end_there(
+    visit: &Visit<'_>,
+    plan: &SessionPlan,
+    back: &LogoutReturn,
+    written: Written,
+) -> Result<Answer, Refusal> {
+    let provider = visit.provider(plan)?;
+    let hint = cookies::open_hint(visit.headers(), plan, visit.ring(), visit.now);
+    let answer = match request(visit, provider, hint.as_deref(), &back.state).await {
+        Some(request) => leave(&request, written, visit),
+        // Without a way to the provider the person is told that its session may live on.
+        None => respond::refuse(&Refusal::SignedOutHereOnly, &visit.asker()),
+    };
+    let value = back.seal(plan, visit.scope(), visit.ring(), visit.now);
+    let way_back = cookies::logout_jar(plan, visit.prefix(), 0).set_for(&value, RETURN_LIFE);
+    Ok(answer.with_cookies([way_back]).with_cookies(without_hint(visit, plan, 1)))
+}
+
+/// Deletes a hint's parts from this one on.
+fn without_hint(visit: &Visit<'_>, plan: &SessionPlan, from: usize) -> Vec<HeaderValue> {
+    (from..cookies::CHUNKS).map(|part| cookies::logout_jar(plan, visit.prefix(), part).delete()).collect()
+}
+
+async fn request(
     visit: &Visit<'_>,
     provider: &Provider,
     hint: Option<&str>,

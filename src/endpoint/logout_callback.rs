@@ -1,20 +1,39 @@
-//! `GET <prefix>/logout/callback`: back from the provider, or never there. Shows that the person is signed
-//! out, or goes where the logout was asked to lead; starts no login.
+//! `GET <prefix>/logout/callback`: back from the provider, or never there. Goes on to the next provider that the
+//! logout leaves, or shows that the person is signed out, or goes where the logout was asked to lead; starts no
+//! login.
 
 use portvakt_core::session::cookies::{self, LogoutReturn};
 
-use super::{Visit, parameters};
+use super::{Visit, Written, logout, parameters};
 use crate::answer::{Answer, Location};
 use crate::respond::{self, Refusal};
 
-pub(super) fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
+pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let [state] = parameters(query, ["state"])?;
-    let back = LogoutReturn::open(visit.headers(), visit.prefix(), visit.scope(), visit.ring(), visit.now);
-    // A logout that somebody else began leads nowhere but to the page.
-    let target = back.filter(|back| state.as_deref() == Some(&back.state)).and_then(|back| back.target);
+    let mut spent = Vec::new();
+    let mut right = None;
+    for plan in &visit.host.sessions {
+        let back = LogoutReturn::open(visit.headers(), plan, visit.scope(), visit.ring(), visit.now);
+        let Some(back) = back else { continue };
+        spent.push(cookies::logout_jar(plan, visit.prefix(), 0).delete());
+        // A logout that somebody else began leads nowhere but to the page.
+        if state.as_deref() == Some(&back.state) {
+            right = Some(back);
+        }
+    }
+    let Some(LogoutReturn { target, next, .. }) = right else {
+        return Ok(respond::refuse(&Refusal::SignedOut, &visit.asker()).with_cookies(spent));
+    };
+    let mut names = next.into_iter();
+    while let Some(name) = names.next() {
+        // A session that the file has no more is left as it is.
+        let Some(plan) = visit.host.sessions.iter().find(|plan| plan.name == name) else { continue };
+        let back = LogoutReturn::begin(target, names.collect(), visit.now);
+        return Ok(logout::end_there(visit, plan, &back, Written::Yes).await?.with_cookies(spent));
+    }
     let answer = match target {
         Some(target) => Answer::redirect(&Location::Target(target), "signed_out_redirect"),
         None => respond::refuse(&Refusal::SignedOut, &visit.asker()),
     };
-    Ok(answer.with_cookies([cookies::logout_jar(visit.prefix(), 0).delete()]))
+    Ok(answer.with_cookies(spent))
 }

@@ -14,6 +14,7 @@ use portvakt_core::access::{Access, Judgement};
 use portvakt_core::login::form::{KeptForm, MAX_SEALED, is_keepable, pairs};
 use portvakt_core::redirect::Target;
 use portvakt_core::request::{NormalRequest, RawHead};
+use portvakt_core::session::plan::SessionPlan;
 use url::form_urlencoded;
 
 use super::{Visit, parameters};
@@ -36,11 +37,13 @@ pub(crate) fn can_be_kept(visit: &Visit<'_>) -> bool {
 }
 
 /// Keeps a form, or says that it cannot be kept: `body` is `None` if it was not read or is too large.
-pub(crate) fn keep(body: Option<Vec<u8>>, visit: &Visit<'_>) -> Answer {
+pub(crate) fn keep(body: Option<Vec<u8>>, plan: &SessionPlan, visit: &Visit<'_>) -> Answer {
     let target = here(visit);
-    let login = login_link_for(target.as_ref(), visit);
+    let login = login_link_for(target.as_ref(), plan, visit);
     let sealed = target.zip(body).and_then(|(target, body)| {
-        let form = KeptForm { target, sent: visit.now, subject: visit.last_subject(), body };
+        let last = visit.last_session(plan);
+        let subject = last.map(|session| (session.tags().key, session.tags().subject));
+        let form = KeptForm { target, sent: visit.now, subject, body };
         form.seal(visit.scope(), visit.ring(), visit.now)
     });
     match sealed {
@@ -66,13 +69,6 @@ fn resume(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let [sealed] = parameters(text, ["kept"])?;
     let sealed = sealed.ok_or(Refusal::FormGone)?;
     let form = KeptForm::open(&sealed, visit.scope(), visit.ring(), visit.now).ok_or(Refusal::FormGone)?;
-    let session = visit.session();
-    if session.as_ref().is_some_and(|session| form.is_of_another_than(session.tags())) {
-        let mut answer = Answer::redirect(&Location::Target(Target::start()), "form_of_another");
-        // After a POST the browser must come with GET (RFC 9110, 15.4.4).
-        answer.status = StatusCode::SEE_OTHER;
-        return Ok(answer);
-    }
     let request = NormalRequest::parse(RawHead {
         method: &Method::POST,
         target: form.target.as_str().as_bytes(),
@@ -81,6 +77,14 @@ fn resume(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answer, Refusal> {
     })?;
     let routes = &visit.host.routes;
     let route = routes.find(&request).map_err(|why| Refusal::unrouted(why, visit.host, &request))?;
+    let session = route.session.as_ref().and_then(|plan| visit.session(plan));
+    if session.as_ref().is_some_and(|session| form.is_of_another_than(session.tags())) {
+        let mut answer = Answer::redirect(&Location::Target(Target::start()), "form_of_another");
+        // After a POST the browser must come with GET (RFC 9110, 15.4.4).
+        answer.status = StatusCode::SEE_OTHER;
+        return Ok(answer);
+    }
+    let plan = route.session.clone();
     match Access::judge(route, request, session, visit.now) {
         // The permit is dropped: what the browser sends next is judged anew.
         Judgement::Allowed(_) => {
@@ -88,7 +92,10 @@ fn resume(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answer, Refusal> {
             Ok(respond::resent_form(&form.target, &pairs, &visit.asker()))
         }
         // Nothing is lost: the same page once more.
-        Judgement::MustLogIn(_) => Ok(page(&sealed, &login_link_for(Some(&form.target), visit), visit)),
+        Judgement::MustLogIn(_) => {
+            let plan = plan.ok_or(Refusal::Internal)?;
+            Ok(page(&sealed, &login_link_for(Some(&form.target), &plan, visit), visit))
+        }
         Judgement::Forbidden(why) => Err(Refusal::Forbidden(why)),
     }
 }
@@ -105,11 +112,13 @@ fn here(visit: &Visit<'_>) -> Option<Target> {
 
 /// A login that is worth what the form's target demands, and ends on the start page: the form waits in
 /// another tab.
-fn login_link_for(form: Option<&Target>, visit: &Visit<'_>) -> String {
+fn login_link_for(form: Option<&Target>, plan: &SessionPlan, visit: &Visit<'_>) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("redirect", Target::start().as_str());
-    if let Some(form) = form {
-        query.append_pair("form", form.path());
+    for (name, value) in [("session", visit.name_in_links(plan)), ("form", form.map(Target::path))] {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
     }
     format!("{}/login?{}", visit.prefix(), query.finish())
 }

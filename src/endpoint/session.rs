@@ -1,14 +1,24 @@
-//! `GET <prefix>/session`: whether somebody is logged in, and for how long; never who. Does not prolong.
+//! `GET <prefix>/session?session=&provider=`: whether somebody is logged in, and for how long; never who. Does
+//! not prolong. Without a name it tells of the host's own session.
 
 use http::StatusCode;
 use serde_json::json;
 
-use super::Visit;
+use super::{Visit, parameters};
 use crate::answer::Answer;
+use crate::respond::Refusal;
 
-pub(super) fn serve(visit: &Visit<'_>) -> Answer {
-    let Some(session) = visit.session() else {
-        return Answer::json(StatusCode::UNAUTHORIZED, &json!({ "active": false }), "session_none");
+pub(super) fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let [name, provider] = parameters(query, ["session", "provider"])?;
+    // A host where nobody logs in has no session to tell of.
+    let plan = match visit.named_plan(name.as_deref(), provider.as_deref()) {
+        Ok(named) => named.or(visit.host.sessions.first()),
+        Err(Refusal::NoRoute) => None,
+        Err(refusal) => return Err(refusal),
+    };
+    let Some(session) = plan.and_then(|plan| visit.session(plan)) else {
+        let body = json!({ "active": false });
+        return Ok(Answer::json(StatusCode::UNAUTHORIZED, &body, "session_none"));
     };
     let (idle, absolute) = session.left(&visit.snapshot.configuration.session, visit.now);
     let who = session.identity();
@@ -20,5 +30,5 @@ pub(super) fn serve(visit: &Visit<'_>) -> Answer {
         "idle_seconds_left": idle.as_secs(),
         "seconds_left": absolute.as_secs(),
     });
-    Answer::json(StatusCode::OK, &body, "session_active")
+    Ok(Answer::json(StatusCode::OK, &body, "session_active"))
 }

@@ -167,10 +167,9 @@ pub(super) fn renewed(
     if !counts || !session.is_due(now) || live.revocations.check(session).is_err() {
         return None;
     }
-    let host = snapshot.configuration.hosts.find(permit.request().host())?;
-    let ring = &snapshot.keys.cookie;
-    let value = ticket::seal(&session.touched(now), cookies::SESSION, &host.origin.name, ring, now);
-    Some(cookies::session_jar().set(&value))
+    let plan = permit.route().session.as_ref()?;
+    let value = ticket::seal(&session.touched(now), plan, &snapshot.keys.cookie, now);
+    Some(cookies::session_jar(plan).set(&value))
 }
 
 /// Adds a cookie of ours; a reply that sets one is nobody else's (RFC 9111, 7.3).

@@ -211,6 +211,8 @@ mod tests {
             ca_file: None,
             insecure_http: false,
             insecure_login_without_sid: false,
+            sends_iss: true,
+            own_callback: false,
         })
     }
 

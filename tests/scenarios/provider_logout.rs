@@ -180,6 +180,9 @@ fn repeated_and_unknown_calls_are_answered_alike_and_change_nothing() {
         answers.push(load_frame(&world, &issuer, &sid));
         assert!(!is_in(&mut browser));
     }
+    for answer in &mut answers {
+        answer.head.fields.retain(|(name, _)| !name.eq_ignore_ascii_case("date"));
+    }
     let first = answers.remove(0);
     assert_eq!((first.status, first.text().as_str()), (200, "ok"));
     for answer in answers {

@@ -13,9 +13,13 @@ fn ring() -> Ring<SealKey> {
 }
 
 fn app(audience: &str) -> AppSession {
+    app_within(audience, None)
+}
+
+fn app_within(audience: &str, within: Option<&str>) -> AppSession {
     let names = ["JSESSIONID", "ASPSESSIONID*", "my_session"].map(|name| CookieName::parse(name).unwrap());
     let logout = AppLogout { target: "/app/logout?x=1".to_owned(), post: false };
-    AppSession::new(names.to_vec(), Some(logout), audience)
+    AppSession::new(names.to_vec(), Some(logout), audience, within)
 }
 
 fn person(session: SessionId) -> Standing {
@@ -185,7 +189,25 @@ fn a_logout_finds_the_cookies_of_the_session_that_ended() {
     let found = app.of_ended(&headers, session, sealing(&ring()));
     assert_eq!(found, Some(HeaderValue::from_static("JSESSIONID=a")));
     assert_eq!(app.of_ended(&headers, SessionId::random(), sealing(&ring())), None);
-    assert_eq!(forget_all(&headers).count(), 3);
+    assert_eq!(forget_all(&headers, |_| false).count(), 3);
+}
+
+#[test]
+fn an_app_keeps_a_session_in_each_named_one_of_ours_and_they_do_not_touch_each_other() {
+    let (usual, staff) = (app("app"), app_within("app", Some("staff")));
+    let (citizen, employee) = (SessionId::random(), SessionId::random());
+    let of_citizen = set(&usual, "JSESSIONID=a", "/", person(citizen));
+    let of_employee = set(&staff, "JSESSIONID=b", "/", person(employee));
+    let both = format!("{of_citizen}; {of_employee}");
+    assert_eq!(open(&usual, &[&both], "/", person(citizen)), (Some("JSESSIONID=a".into()), 0));
+    assert_eq!(open(&staff, &[&both], "/", person(employee)), (Some("JSESSIONID=b".into()), 0));
+    // The end of one is not that of the other.
+    assert_eq!(open(&staff, &[&both], "/", NOBODY), (None, 1));
+    let headers: HeaderMap = [(COOKIE, both.parse().unwrap())].into_iter().collect();
+    let left: Vec<_> = forget_all(&headers, |name| usual.holds(name)).collect();
+    assert_eq!(left.len(), 1);
+    assert!(of_employee.starts_with(left[0].to_str().unwrap().split('=').next().unwrap()));
+    assert!(!app("other").holds(of_citizen.split('=').next().unwrap()));
 }
 
 #[test]
@@ -211,7 +233,7 @@ proptest! {
             let app = app("app");
             let _ = app.open(&headers, "/", NOBODY, sealing(&ring()));
             let _ = app.bind(line.as_bytes(), "/", NOBODY, sealing(&ring()));
-            let _ = forget_all(&headers).count();
+            let _ = forget_all(&headers, |_| false).count();
         }
     }
 }

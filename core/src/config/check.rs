@@ -16,6 +16,7 @@ mod policy;
 mod provider;
 mod representation;
 mod route;
+mod session;
 mod signature;
 mod upstream;
 mod websocket;
@@ -29,6 +30,7 @@ use ipnet::IpNet;
 
 use self::place::Place;
 use self::provider::Providers;
+use self::session::Sessions;
 use self::upstream::Upstreams;
 use super::problem::{Span, nearest, one_of};
 use super::raw::{
@@ -76,13 +78,14 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
     let admin = admin(raw, &listeners, desk);
     let prefix = prefix(raw.prefix.as_ref(), desk);
     let providers = Providers::check(raw, circumstances, desk);
+    let sessions = Sessions::check(raw, &providers, desk);
     let upstreams = Upstreams::check(raw, desk);
     let assertion = assertion::assertion(raw, circumstances, desk);
     let persistence = eidas::persistence(raw.eidas.as_ref(), desk);
     let surroundings = host::Surroundings {
         circumstances,
         prefix: &prefix,
-        providers: &providers,
+        sessions: &sessions,
         upstreams: &upstreams,
         issuer: assertion.issuer.as_deref(),
         persistence: &persistence,
@@ -95,6 +98,7 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
     let drain = bounded(raw.drain.as_ref(), 30 * SECOND, SECOND..=10 * MINUTE, desk);
     let logs = logs(raw, &providers, desk);
     providers.warn_of_unused(desk);
+    sessions.warn_of_unused(desk);
     upstreams.warn_of_unused(desk);
     Some(Configuration {
         environment: circumstances.environment?,

@@ -47,6 +47,8 @@ record! {
         optional logs: RawLogs,
         /// identity providers by name
         optional providers: Named<RawProvider>,
+        /// sessions that a browser may hold side by side, by name; by default each provider has one
+        optional sessions: Named<RawNamedSession>,
         /// apps by name
         required upstreams: Named<RawUpstream>,
         /// public hosts and their routes
@@ -183,6 +185,20 @@ record! {
         optional ca_file: PathBuf,
         /// whether somebody may log in whose ID token has no `sid` although the provider can send one: such a session does not end with the provider's; never in production
         optional insecure_login_without_sid: bool,
+        /// whether each of its answers has `iss` (RFC 9207), so that one without is refused; by default the profile's
+        optional sends_iss: bool,
+        /// where its answers come to: `shared` (default), `<prefix>/callback`, or `own`, `<prefix>/callback/<provider>`
+        optional callback: RawCallback,
+    }
+}
+
+record! {
+    /// A session with a name, and cookies of its own.
+    RawNamedSession {
+        /// the provider that logs in for it
+        required provider: String,
+        /// a domain whose hosts share the session; each host has its own by default
+        optional cookie_domain: String,
     }
 }
 
@@ -267,8 +283,10 @@ record! {
     RawHost {
         /// `https://host[:port]`, as browsers write it
         required origin: String,
-        /// the provider that logs in for this host
+        /// the provider that logs in for this host, where a route names no session
         optional provider: String,
+        /// the session of this host, where a route names none; instead of `provider`
+        optional session: String,
         /// `Strict-Transport-Security` on the apps' replies over https: a year by default, `off`, or `{max_age: 8760h, subdomains: true}`
         optional hsts: RawHsts,
         /// the registered customer of yours on whose behalf people log in here (ID-porten)
@@ -287,6 +305,8 @@ record! {
         required access: RawAccess,
         /// the app that it goes to
         required upstream: String,
+        /// as whose session requests are judged: one of `sessions`, or a provider's; the host's by default
+        optional session: String,
         /// what a login must be worth
         optional require: RawRequire,
         /// for whom the person is asked to act (RFC 9396): organisations at Ansattporten, a power of attorney at ID-porten
@@ -440,6 +460,10 @@ choice! {
 choice! {
     /// What becomes of numbers that only test persons have.
     RawSynthetic { "refuse" => Refuse, "warn" => Warn, "accept" => Accept, }
+}
+choice! {
+    /// Where a provider's answers come to.
+    RawCallback { "shared" => Shared, "own" => Own, }
 }
 choice! {
     /// A level of assurance, or none.

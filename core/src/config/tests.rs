@@ -20,6 +20,8 @@ mod paths;
 mod replies;
 mod websocket;
 
+mod sessions;
+
 const EXAMPLE: &str = include_str!("../../../gateway.yaml");
 
 /// A small sound file. The numbers of its lines are in the tables below.

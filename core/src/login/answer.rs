@@ -41,6 +41,9 @@ pub enum AnswerError {
     /// The answer is from another issuer, or does not say from which (RFC 9207, 2.4).
     #[error("the answer names another issuer, or none")]
     WrongIssuer(Box<Attempt>),
+    /// The answer came to the callback of another provider than the attempt's (RFC 9700, 4.4.2.2).
+    #[error("the answer came to the callback of another provider")]
+    WrongCallback(Box<Attempt>),
     /// The provider, or the person there, ended the attempt.
     #[error("the provider answered with an error: {code}")]
     Provider {
@@ -230,6 +233,7 @@ mod tests {
     use crate::key::KeyId;
     use crate::login::wish::Wish;
     use crate::redirect::Target;
+    use crate::session::plan::tests_support::usual;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
     const ISSUER: &str = "https://test.idporten.no";
@@ -239,7 +243,7 @@ mod tests {
     }
 
     fn attempt() -> Attempt {
-        Attempt::start("idporten", Wish::default(), Target::start(), 0, NOW)
+        Attempt::start(usual("a.no").realm(), Wish::default(), Target::start(), 0, NOW)
     }
 
     fn accept(query: &str, promised: bool) -> Result<String, AnswerError> {

@@ -18,6 +18,7 @@ use crate::key::{MacKey, Ring};
 use crate::level::Level;
 use crate::redirect::Target;
 use crate::seal::{self, OVERHEAD, Place, SealKey};
+use crate::session::plan::Realm;
 
 /// How long an attempt may take: a foreign eID needs its time (dossier 1.2.8).
 pub const LIFE: Duration = Duration::from_secs(15 * 60);
@@ -34,14 +35,15 @@ pub const MAX_IN_A_ROW: u8 = 3;
 /// Logins further apart than this are not in a row.
 const IN_A_ROW: Duration = Duration::from_secs(60);
 
-const PURPOSE: &str = "login";
+/// Not that of an earlier version, whose attempts name a provider and no session.
+const PURPOSE: &str = "login-2";
 
 /// An attempt under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     seed: Seed,
-    /// The provider's name.
-    pub provider: String,
+    /// The session that it is for, with its provider and issuer.
+    pub realm: Realm,
     /// When it was started.
     pub started: Timestamp,
     /// What the login is asked for.
@@ -73,6 +75,8 @@ pub enum Slot {
         at: Timestamp,
         /// How many logins in a row ended so.
         in_a_row: u8,
+        /// The session that it was for.
+        realm: Realm,
     },
 }
 
@@ -80,7 +84,7 @@ pub enum Slot {
 enum Sealed<'a> {
     Pending {
         seed: [u8; 32],
-        provider: &'a str,
+        realm: Realm,
         started: u64,
         level: Option<Level>,
         kinds: u8,
@@ -93,15 +97,16 @@ enum Sealed<'a> {
     Done {
         at: u64,
         in_a_row: u8,
+        realm: Realm,
     },
 }
 
 impl Attempt {
     /// A new attempt.
     #[must_use]
-    pub fn start(provider: &str, wish: Wish, target: Target, in_a_row: u8, now: Timestamp) -> Self {
+    pub fn start(realm: Realm, wish: Wish, target: Target, in_a_row: u8, now: Timestamp) -> Self {
         let seed = Seed(seal::random());
-        Self { seed, provider: provider.to_owned(), started: now, wish, target, in_a_row }
+        Self { seed, realm, started: now, wish, target, in_a_row }
     }
 
     /// `state`: the slot's digit and 128 bits, URL-safe so that encoding changes nothing (dossier 0, fact 11).
@@ -146,10 +151,10 @@ impl Attempt {
     }
 }
 
-/// The cookie of a slot.
+/// The cookie of a slot: of this host alone, whichever session it is for, since the answer comes here.
 #[must_use]
 pub fn jar(slot: u8) -> Jar {
-    Jar { name: format!("__Host-portvakt-login-{slot}"), path: "/".to_owned() }
+    Jar { name: format!("__Host-portvakt-login-{slot}"), path: "/".to_owned(), domain: None }
 }
 
 /// The slot that a `state` names.
@@ -179,7 +184,7 @@ fn encode(slot: &Slot, target: &Target) -> Vec<u8> {
     let sealed = match slot {
         Slot::Pending(attempt) => Sealed::Pending {
             seed: attempt.seed.0,
-            provider: &attempt.provider,
+            realm: attempt.realm,
             started: attempt.started.millis(),
             level: attempt.wish.level,
             kinds: attempt.wish.kinds_as_bits(),
@@ -189,7 +194,9 @@ fn encode(slot: &Slot, target: &Target) -> Vec<u8> {
             in_a_row: attempt.in_a_row,
             asked: attempt.wish.asked.map(|asked| asked.0),
         },
-        Slot::Done { at, in_a_row } => Sealed::Done { at: at.millis(), in_a_row: *in_a_row },
+        Slot::Done { at, in_a_row, realm } => {
+            Sealed::Done { at: at.millis(), in_a_row: *in_a_row, realm: *realm }
+        }
     };
     postcard::to_allocvec(&sealed).expect("a slot is plain data")
 }
@@ -207,33 +214,26 @@ pub fn open(
     let value = cookie::find(headers, &name)?;
     let plain = seal::open(ring, &Place::whole(PURPOSE, &name, host), value, now)?;
     let slot = match postcard::from_bytes(&plain).ok()? {
-        Sealed::Pending {
-            seed,
-            provider,
-            started,
-            level,
-            kinds,
-            max_age,
-            fresh,
-            target,
-            in_a_row,
-            asked,
-        } => Slot::Pending(Attempt {
-            seed: Seed(seed),
-            provider: provider.to_owned(),
-            started: Timestamp::from_millis(started),
-            wish: Wish {
-                level,
-                kinds: Wish::kinds_of_bits(kinds),
-                max_age: max_age.map(|age| Duration::from_secs(age.into())),
-                fresh,
-                asked: asked.map(RepresentationId),
-                acr_values: Vec::new(),
-            },
-            target: Target::sealed(target),
-            in_a_row,
-        }),
-        Sealed::Done { at, in_a_row } => Slot::Done { at: Timestamp::from_millis(at), in_a_row },
+        Sealed::Pending { seed, realm, started, level, kinds, max_age, fresh, target, in_a_row, asked } => {
+            Slot::Pending(Attempt {
+                seed: Seed(seed),
+                realm,
+                started: Timestamp::from_millis(started),
+                wish: Wish {
+                    level,
+                    kinds: Wish::kinds_of_bits(kinds),
+                    max_age: max_age.map(|age| Duration::from_secs(age.into())),
+                    fresh,
+                    asked: asked.map(RepresentationId),
+                    acr_values: Vec::new(),
+                },
+                target: Target::sealed(target),
+                in_a_row,
+            })
+        }
+        Sealed::Done { at, in_a_row, realm } => {
+            Slot::Done { at: Timestamp::from_millis(at), in_a_row, realm }
+        }
     };
     let alive = match &slot {
         Slot::Pending(attempt) => attempt.is_alive(now),
@@ -242,9 +242,16 @@ pub fn open(
     alive.then_some(slot)
 }
 
-/// The slot for a new attempt, a free one or the oldest, and how many logins ended well just before it.
+/// The slot for a new attempt, a free one or the oldest, and how many logins of its session ended well just
+/// before it.
 #[must_use]
-pub fn choose(headers: &HeaderMap, host: &str, ring: &Ring<SealKey>, now: Timestamp) -> (u8, u8) {
+pub fn choose(
+    headers: &HeaderMap,
+    host: &str,
+    realm: Realm,
+    ring: &Ring<SealKey>,
+    now: Timestamp,
+) -> (u8, u8) {
     let slots: Vec<Option<Slot>> = (0..SLOTS).map(|number| open(number, headers, host, ring, now)).collect();
     let age = |number: &u8| match &slots[usize::from(*number)] {
         None => (0, 0),
@@ -253,7 +260,7 @@ pub fn choose(headers: &HeaderMap, host: &str, ring: &Ring<SealKey>, now: Timest
     };
     let chosen = (0..SLOTS).min_by_key(age).unwrap_or(0);
     let done = |slot: &Option<Slot>| match slot {
-        Some(Slot::Done { in_a_row, .. }) => *in_a_row,
+        Some(Slot::Done { in_a_row, realm: of, .. }) if *of == realm => *in_a_row,
         _ => 0,
     };
     (chosen, slots.iter().map(done).max().unwrap_or(0))
@@ -264,12 +271,17 @@ mod tests {
     use super::*;
     use crate::key::KeyId;
     use crate::route::Origin;
+    use crate::session::plan::tests_support::{named, usual};
 
     const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
     const HOST: &str = "a.no";
 
     fn ring() -> Ring<SealKey> {
         Ring::single(KeyId([1; 4]), Timestamp::from_seconds(0), SealKey::new(&[7; 32]))
+    }
+
+    fn realm() -> Realm {
+        usual(HOST).realm()
     }
 
     fn target(text: &str) -> Target {
@@ -280,7 +292,7 @@ mod tests {
     fn attempt(to: &str) -> Attempt {
         let wish =
             Wish { level: Some(Level::High), max_age: Some(Duration::from_secs(60)), ..Wish::default() };
-        Attempt::start("idporten", wish, target(to), 0, NOW)
+        Attempt::start(realm(), wish, target(to), 0, NOW)
     }
 
     fn headers(cookies: &[(u8, String)]) -> HeaderMap {
@@ -353,18 +365,21 @@ mod tests {
     fn ten_tabs_have_a_slot_each_and_the_eleventh_takes_the_oldest() {
         let mut cookies = Vec::new();
         for number in 0..SLOTS {
-            assert_eq!(choose(&headers(&cookies), HOST, &ring(), NOW), (number, 0));
+            assert_eq!(choose(&headers(&cookies), HOST, realm(), &ring(), NOW), (number, 0));
             let started = NOW - Duration::from_secs(u64::from(if number == 4 { 100 } else { number }));
             cookies.push(sealed(number, &Slot::Pending(Attempt { started, ..attempt("/") })));
         }
-        assert_eq!(choose(&headers(&cookies), HOST, &ring(), NOW).0, 4);
+        assert_eq!(choose(&headers(&cookies), HOST, realm(), &ring(), NOW).0, 4);
     }
 
     #[test]
     fn logins_in_a_row_are_counted_for_a_minute() {
-        let done = Slot::Done { at: NOW, in_a_row: 2 };
+        let done = Slot::Done { at: NOW, in_a_row: 2, realm: realm() };
         let cookies = headers(&[sealed(0, &done)]);
-        assert_eq!(choose(&cookies, HOST, &ring(), NOW), (1, 2));
-        assert_eq!(choose(&cookies, HOST, &ring(), NOW + IN_A_ROW), (0, 0));
+        assert_eq!(choose(&cookies, HOST, realm(), &ring(), NOW), (1, 2));
+        assert_eq!(choose(&cookies, HOST, realm(), &ring(), NOW + IN_A_ROW), (0, 0));
+        // Who logs in to several sessions goes round in no circle.
+        let other = named("other", None, HOST).realm();
+        assert_eq!(choose(&cookies, HOST, other, &ring(), NOW), (1, 0));
     }
 }

@@ -2,23 +2,27 @@
 //! (`design.md` D2).
 //!
 //! The second, `__Secure-portvakt-logout`, holds the `id_token` for `id_token_hint`, its parts decoded and
-//! in at most [`CHUNKS`] cookies; during a logout it holds what the way back needs.
+//! in at most [`CHUNKS`] cookies; during a logout it holds what the way back needs. Those of a named session
+//! end in its name.
+//!
+//! **Invariant:** no two cookies of ours have one name, whatever sessions are called: theirs begin with a
+//! letter and with none of [`plan::RESERVED`](super::plan::RESERVED), and the parts' numbers stand before them.
 //!
 //! **Invariant:** parts that were not made together are no hint (`threats.md` CK-5).
+
+use std::borrow::Cow;
 
 use base64_simd::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
+use super::plan::{Realm, SessionPlan};
 use super::{Limits, Session, ticket};
 use crate::clock::Timestamp;
 use crate::cookie::{self, Jar};
 use crate::key::Ring;
 use crate::redirect::Target;
 use crate::seal::{self, Place, SealKey};
-
-/// The session's cookie.
-pub const SESSION: &str = "__Host-portvakt";
 
 const LOGOUT: &str = "__Secure-portvakt-logout";
 
@@ -38,10 +42,10 @@ const RETURN: &str = "logout-return";
 /// How long the way back from the provider may take, in seconds.
 pub const RETURN_LIFE: u32 = 15 * 60;
 
-/// Where the session's cookie lives.
+/// Where a session's cookie lives.
 #[must_use]
-pub fn session_jar() -> Jar {
-    Jar { name: SESSION.to_owned(), path: "/".to_owned() }
+pub fn session_jar(plan: &SessionPlan) -> Jar {
+    Jar { name: plan.cookie().to_owned(), path: "/".to_owned(), domain: plan.domain().map(str::to_owned) }
 }
 
 /// Opens the session that a request carries: whole, ours, within its limits. Whether it has been ended is
@@ -49,27 +53,27 @@ pub fn session_jar() -> Jar {
 #[must_use]
 pub fn open_session(
     headers: &HeaderMap,
-    host: &str,
+    plan: &SessionPlan,
     ring: &Ring<SealKey>,
     limits: &Limits,
     now: Timestamp,
 ) -> Option<Session> {
-    ticket::open(cookie::find(headers, SESSION)?, SESSION, host, ring, limits, now)
+    ticket::open(cookie::find(headers, plan.cookie())?, plan, ring, limits, now)
 }
 
-/// Opens every session that a request carries, two of one name included, which count for nothing but their
-/// end.
+/// Opens every session of a plan that a request carries, two of one name included, which count for nothing
+/// but their end.
 pub fn open_each(
     headers: &HeaderMap,
-    host: &str,
+    plan: &SessionPlan,
     ring: &Ring<SealKey>,
     limits: &Limits,
     now: Timestamp,
 ) -> impl Iterator<Item = Session> {
     cookie::pairs(headers)
-        .filter(|(name, _)| *name == SESSION.as_bytes())
+        .filter(|(name, _)| *name == plan.cookie().as_bytes())
         .take(MAX_PRESENTED)
-        .filter_map(move |(_, value)| ticket::open(value, SESSION, host, ring, limits, now))
+        .filter_map(move |(_, value)| ticket::open(value, plan, ring, limits, now))
 }
 
 /// The most cookies by the session's name that are looked at.
@@ -77,19 +81,29 @@ const MAX_PRESENTED: usize = 10;
 
 /// Whether a request carries a cookie by the session's name, usable or not.
 #[must_use]
-pub fn has_session_cookie(headers: &HeaderMap) -> bool {
-    cookie::pairs(headers).any(|(name, _)| name == SESSION.as_bytes())
+pub fn has_session_cookie(headers: &HeaderMap, plan: &SessionPlan) -> bool {
+    cookie::pairs(headers).any(|(name, _)| name == plan.cookie().as_bytes())
 }
 
 /// Where the parts of the logout's cookie live: only a logout carries them.
 #[must_use]
-pub fn logout_jar(prefix: &str, part: usize) -> Jar {
-    let name = if part == 0 { LOGOUT.to_owned() } else { format!("{LOGOUT}-{part}") };
-    Jar { name, path: format!("{prefix}/logout") }
+pub fn logout_jar(plan: &SessionPlan, prefix: &str, part: usize) -> Jar {
+    Jar {
+        name: logout_name(plan, part),
+        path: format!("{prefix}/logout"),
+        domain: plan.domain().map(str::to_owned),
+    }
+}
+
+fn logout_name(plan: &SessionPlan, part: usize) -> String {
+    let number = if part == 0 { String::new() } else { format!("-{part}") };
+    format!("{LOGOUT}{number}{}", plan.suffix())
 }
 
 #[derive(Serialize, Deserialize)]
 struct Part<'a> {
+    /// A token goes to the provider that made it and to no other, whatever the file says by then.
+    realm: Realm,
     set: [u8; 8],
     #[serde(borrow)]
     bytes: &'a [u8],
@@ -106,8 +120,7 @@ struct Token<'a>(&'a [u8], &'a [u8], &'a [u8]);
 #[must_use]
 pub fn seal_hint(
     id_token: &str,
-    prefix: &str,
-    host: &str,
+    plan: &SessionPlan,
     ring: &Ring<SealKey>,
     now: Timestamp,
 ) -> Option<Vec<String>> {
@@ -123,9 +136,9 @@ pub fn seal_hint(
     }
     let set = seal::random();
     let sealed = |(at, bytes): (usize, &&[u8])| {
-        let part = postcard::to_allocvec(&Part { set, bytes }).expect("a part is plain data");
-        let name = logout_jar(prefix, at).name;
-        seal::seal(ring, &place(HINT, &name, host, at, chunks.len()), &part, now)
+        let part = Part { realm: plan.realm(), set, bytes };
+        let part = postcard::to_allocvec(&part).expect("a part is plain data");
+        seal::seal(ring, &hint_place(&logout_name(plan, at), plan, at, chunks.len()), &part, now)
     };
     Some(chunks.iter().enumerate().map(sealed).collect())
 }
@@ -134,21 +147,20 @@ pub fn seal_hint(
 #[must_use]
 pub fn open_hint(
     headers: &HeaderMap,
-    prefix: &str,
-    host: &str,
+    plan: &SessionPlan,
     ring: &Ring<SealKey>,
     now: Timestamp,
 ) -> Option<String> {
     let values: Vec<(String, &[u8])> = (0..CHUNKS)
-        .map(|part| logout_jar(prefix, part).name)
+        .map(|part| logout_name(plan, part))
         .map_while(|name| cookie::find(headers, &name).map(|value| (name, value)))
         .collect();
     let mut plain = Vec::new();
     let mut first_set = None;
     for (at, (name, value)) in values.iter().enumerate() {
-        let opened = seal::open(ring, &place(HINT, name, host, at, values.len()), value, now)?;
+        let opened = seal::open(ring, &hint_place(name, plan, at, values.len()), value, now)?;
         let part: Part<'_> = postcard::from_bytes(&opened).ok()?;
-        if *first_set.get_or_insert(part.set) != part.set {
+        if *first_set.get_or_insert(part.set) != part.set || part.realm != plan.realm() {
             return None;
         }
         plain.extend_from_slice(part.bytes);
@@ -158,9 +170,9 @@ pub fn open_hint(
     Some(format!("{}.{}.{}", encode(header), encode(payload), encode(signature)))
 }
 
-fn place<'a>(purpose: &'static str, name: &'a str, host: &'a str, at: usize, of: usize) -> Place<'a> {
+fn hint_place<'a>(name: &'a str, plan: &'a SessionPlan, at: usize, of: usize) -> Place<'a> {
     let small = |number| u8::try_from(number).unwrap_or(u8::MAX);
-    Place { purpose, cookie: name, scope: host, chunk: small(at), chunks: small(of) }
+    Place { purpose: HINT, cookie: name, scope: plan.scope(), chunk: small(at), chunks: small(of) }
 }
 
 /// What the way back from the provider needs: kept by the browser, since the session is gone by then
@@ -173,48 +185,54 @@ pub struct LogoutReturn {
     pub target: Option<Target>,
     /// When the logout began.
     pub began: Timestamp,
+    /// Sessions whose providers the browser leaves next, by name.
+    pub next: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredReturn<'a>(&'a str, Option<&'a str>, u64);
+struct StoredReturn<'a>(&'a str, Option<&'a str>, u64, #[serde(borrow)] Vec<Cow<'a, str>>);
 
 impl LogoutReturn {
     /// A logout that begins now.
     #[must_use]
-    pub fn begin(target: Option<Target>, now: Timestamp) -> Self {
+    pub fn begin(target: Option<Target>, next: Vec<String>, now: Timestamp) -> Self {
         let state = URL_SAFE_NO_PAD.encode_to_string(seal::random::<16>());
-        Self { state, target, began: now }
+        Self { state, target, began: now, next }
     }
 
-    /// The value of [`logout_jar`]'s first part.
+    /// The value of [`logout_jar`]'s first part. It opens on the host where the logout began, whatever the
+    /// cookie's domain: the target is a place there.
     ///
     /// # Panics
     ///
     /// Never: it is plain data.
     #[must_use]
-    pub fn seal(&self, prefix: &str, host: &str, ring: &Ring<SealKey>, now: Timestamp) -> String {
-        let stored = StoredReturn(&self.state, self.target.as_ref().map(Target::as_str), self.began.millis());
+    pub fn seal(&self, plan: &SessionPlan, host: &str, ring: &Ring<SealKey>, now: Timestamp) -> String {
+        let target = self.target.as_ref().map(Target::as_str);
+        let next = self.next.iter().map(Into::into).collect();
+        let stored = StoredReturn(&self.state, target, self.began.millis(), next);
         let plain = postcard::to_allocvec(&stored).expect("a return is plain data");
-        seal::seal(ring, &Place::whole(RETURN, &logout_jar(prefix, 0).name, host), &plain, now)
+        seal::seal(ring, &Place::whole(RETURN, &logout_name(plan, 0), host), &plain, now)
     }
 
     /// What a request brings back; `None` if it is not ours or too old.
     #[must_use]
     pub fn open(
         headers: &HeaderMap,
-        prefix: &str,
+        plan: &SessionPlan,
         host: &str,
         ring: &Ring<SealKey>,
         now: Timestamp,
     ) -> Option<Self> {
-        let name = logout_jar(prefix, 0).name;
+        let name = logout_name(plan, 0);
         let plain = seal::open(ring, &Place::whole(RETURN, &name, host), cookie::find(headers, &name)?, now)?;
-        let StoredReturn(state, target, began) = postcard::from_bytes(&plain).ok()?;
+        let StoredReturn(state, target, began, next) = postcard::from_bytes(&plain).ok()?;
         let began = Timestamp::from_millis(began);
         (now.since(began).as_secs() < RETURN_LIFE.into()).then(|| Self {
             state: state.to_owned(),
             target: target.map(Target::sealed),
             began,
+            next: next.into_iter().map(Cow::into_owned).collect(),
         })
     }
 }
@@ -223,11 +241,16 @@ impl LogoutReturn {
 mod tests {
     use super::*;
     use crate::key::KeyId;
+    use crate::session::plan::tests_support::{named, usual};
 
     const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
 
     fn ring() -> Ring<SealKey> {
         Ring::single(KeyId([1; 4]), Timestamp::from_seconds(0), SealKey::new(&[7; 32]))
+    }
+
+    fn plan() -> SessionPlan {
+        usual("a.no")
     }
 
     fn token(bytes: usize) -> String {
@@ -239,17 +262,17 @@ mod tests {
         let line: Vec<String> = values
             .iter()
             .enumerate()
-            .map(|(at, value)| format!("{}={value}", logout_jar("/oauth2", at).name))
+            .map(|(at, value)| format!("{}={value}", logout_name(&plan(), at)))
             .collect();
         [(http::header::COOKIE, line.join("; ").parse().unwrap())].into_iter().collect()
     }
 
     fn sealed(token: &str) -> Option<Vec<String>> {
-        seal_hint(token, "/oauth2", "a.no", &ring(), NOW)
+        seal_hint(token, &plan(), &ring(), NOW)
     }
 
     fn opened(values: &[String]) -> Option<String> {
-        open_hint(&carried(values), "/oauth2", "a.no", &ring(), NOW)
+        open_hint(&carried(values), &plan(), &ring(), NOW)
     }
 
     #[test]
@@ -259,7 +282,7 @@ mod tests {
             let values = sealed(&token).unwrap();
             assert_eq!(values.len(), parts);
             for (at, value) in values.iter().enumerate() {
-                assert!(logout_jar("/oauth2", at).set(value).len() <= 4_096);
+                assert!(logout_jar(&plan(), "/oauth2", at).set(value).len() <= 4_096);
             }
             assert_eq!(opened(&values), Some(token));
         }
@@ -284,16 +307,64 @@ mod tests {
 
     #[test]
     fn the_way_back_is_kept_for_its_time_and_is_no_hint() {
-        let back = LogoutReturn::begin(Some(Target::start()), NOW);
-        let value = back.seal("/oauth2", "a.no", &ring(), NOW);
+        let back = LogoutReturn::begin(Some(Target::start()), vec!["staff".to_owned()], NOW);
+        let value = back.seal(&plan(), "a.no", &ring(), NOW);
         let open =
-            |now| LogoutReturn::open(&carried(std::slice::from_ref(&value)), "/oauth2", "a.no", &ring(), now);
+            |now| LogoutReturn::open(&carried(std::slice::from_ref(&value)), &plan(), "a.no", &ring(), now);
         assert_eq!(open(NOW), Some(back.clone()));
         assert_eq!(open(NOW + std::time::Duration::from_secs(u64::from(RETURN_LIFE))), None);
         assert_eq!(opened(std::slice::from_ref(&value)), None);
         assert!(
-            LogoutReturn::open(&carried(&sealed(&token(10)).unwrap()), "/oauth2", "a.no", &ring(), NOW)
+            LogoutReturn::open(&carried(&sealed(&token(10)).unwrap()), &plan(), "a.no", &ring(), NOW)
                 .is_none()
         );
+    }
+
+    #[test]
+    fn no_two_cookies_have_one_name() {
+        let mut names = std::collections::HashSet::new();
+        for plan in [
+            usual("a.no"),
+            named("a", Some("a.no"), "a.no"),
+            named("a-1", Some("a.no"), "a.no"),
+            named("a", None, "a.no"),
+            named("log", Some("a.no"), "a.no"),
+        ] {
+            for part in 0..CHUNKS {
+                let jar = logout_jar(&plan, "/oauth2", part);
+                assert_eq!(jar.domain.as_deref(), plan.domain());
+                // A session keeps its hint's name when it gets a domain.
+                let known = names.insert(jar.name.clone());
+                assert!(known || plan.domain().is_none(), "{}", jar.name);
+            }
+            assert!(names.insert(plan.cookie().to_owned()), "{}", plan.cookie());
+        }
+    }
+
+    #[test]
+    fn a_token_is_a_hint_for_its_own_session_and_issuer_alone() {
+        let one = named("one", Some("a.no"), "x.a.no");
+        let values = seal_hint(&token(10), &one, &ring(), NOW).unwrap();
+        let carried_as = |plan: &SessionPlan| {
+            let line = format!("{}={}", logout_name(plan, 0), values[0]);
+            [(http::header::COOKIE, line.parse().unwrap())].into_iter().collect::<HeaderMap>()
+        };
+        let opens = |plan: &SessionPlan| open_hint(&carried_as(plan), plan, &ring(), NOW).is_some();
+        assert!(opens(&one) && opens(&named("one", Some("a.no"), "y.a.no")));
+        assert!(!opens(&named("two", Some("a.no"), "x.a.no")));
+        assert!(!opens(&named("one", None, "x.a.no")));
+        let mut provider = crate::provider::tests_support::provider("idporten");
+        provider.issuer = "https://other.example".to_owned();
+        assert!(!opens(&SessionPlan::named("one", provider.into(), Some("a.no"), "x.a.no")));
+    }
+
+    #[test]
+    fn the_way_back_is_that_of_the_host_where_the_logout_began() {
+        let plan = named("one", Some("a.no"), "x.a.no");
+        let value = LogoutReturn::begin(None, Vec::new(), NOW).seal(&plan, "x.a.no", &ring(), NOW);
+        let line = format!("{}={value}", logout_name(&plan, 0));
+        let headers: HeaderMap = [(http::header::COOKIE, line.parse().unwrap())].into_iter().collect();
+        assert!(LogoutReturn::open(&headers, &plan, "x.a.no", &ring(), NOW).is_some());
+        assert!(LogoutReturn::open(&headers, &plan, "y.a.no", &ring(), NOW).is_none());
     }
 }

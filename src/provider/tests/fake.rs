@@ -228,5 +228,7 @@ pub(super) fn settings(issuer: &str) -> ProviderSettings {
         ca_file: None,
         insecure_login_without_sid: false,
         insecure_http: true,
+        sends_iss: true,
+        own_callback: false,
     }
 }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use super::browser;
 use super::place::{Place, origin};
-use super::provider::Providers;
 use super::route::{Placed, route};
+use super::session::{HostSessions, Sessions};
 use super::upstream::Upstreams;
 use super::{Circumstances, Span};
 use crate::config::raw::{RawAccess, RawFile, RawHost, RawRoute};
 use crate::config::shape::{At, Desk};
 use crate::forward::Persistence;
-use crate::provider::ProviderSettings;
 use crate::route::{Host, Hosts, Origin, Pattern, Route, Routes};
+use crate::session::plan::SessionPlan;
 
 /// What is searched for ties and weak rules, pair by pair.
 const MAX_ROUTES: usize = 2000;
@@ -22,7 +22,7 @@ const MAX_ROUTES: usize = 2000;
 pub(super) struct Surroundings<'a> {
     pub(super) circumstances: Circumstances,
     pub(super) prefix: &'a str,
-    pub(super) providers: &'a Providers,
+    pub(super) sessions: &'a Sessions<'a>,
     pub(super) upstreams: &'a Upstreams,
     /// Who issues assertions, if not each host.
     pub(super) issuer: Option<&'a str>,
@@ -71,7 +71,9 @@ fn public_origin(given: &At<String>, circumstances: Circumstances, desk: &mut De
             return None;
         }
     };
-    if !circumstances.allow(&place) {
+    // Browsers lead every name below `localhost` here (RFC 6761, 6.3), and the listener is on loopback.
+    let local = circumstances.insecure_loopback && place.host.name.ends_with(".localhost");
+    if !circumstances.allow(&place) && !local {
         desk.error(
             &given.span,
             "a public host is served by https",
@@ -88,14 +90,20 @@ fn host(
     surroundings: &Surroundings<'_>,
     desk: &mut Desk<'_>,
 ) -> Option<Host> {
-    let provider = raw.provider.as_ref().and_then(|name| surroundings.providers.find(name, desk));
+    let origin =
+        place.map(|place| Origin { secure: place.secure, port: place.port(), name: place.host.name });
+    let mut sessions = HostSessions::check(raw, origin.as_ref(), surroundings.sessions, desk);
     let raw_routes = raw.routes.as_ref().map_or(&[][..], |routes| &routes.value);
-    let logs_in = |route: &At<RawRoute>| {
-        route.value.access.as_ref().is_some_and(|access| access.value != RawAccess::Public)
+    let logs_in_here = |route: &&At<RawRoute>| {
+        let access = route.value.access.as_ref();
+        let unread = route.value.unread.contains(&"session");
+        access.is_some_and(|access| access.value != RawAccess::Public)
+            && route.value.session.is_none()
+            && !unread
     };
-    let first_login =
-        raw_routes.iter().find(|route| logs_in(route)).and_then(|route| route.value.access.as_ref());
-    if let (None, Some(access), false) = (&raw.provider, first_login, raw.unread.contains(&"provider")) {
+    let first_login = raw_routes.iter().find(logs_in_here).and_then(|route| route.value.access.as_ref());
+    let unread = raw.unread.iter().any(|key| ["provider", "session"].contains(key));
+    if let (None, None, Some(access), false) = (&raw.provider, &raw.session, first_login, unread) {
         let line = desk.line(&access.span);
         let at = raw.origin.as_ref().map_or(span, |origin| &origin.span);
         let message = format!("people log in on line {line}, and this host has no `provider`");
@@ -108,14 +116,10 @@ fn host(
             "let patterns such as `/app/**` stand for many",
         );
     }
-    let origin =
-        place.map(|place| Origin { secure: place.secure, port: place.port(), name: place.host.name });
     let mut routes = Vec::new();
     let mut placed = Vec::new();
     for raw in raw_routes.iter().take(MAX_ROUTES) {
-        if let Some((route, place)) =
-            route(&raw.value, origin.as_ref(), provider.as_deref(), surroundings, desk)
-        {
+        if let Some((route, place)) = route(&raw.value, origin.as_ref(), &mut sessions, surroundings, desk) {
             routes.push(route);
             placed.push(place);
         }
@@ -123,29 +127,32 @@ fn host(
     let routes = build(routes, &placed, desk)?;
     warn_of_weak_routes(&routes, &placed, desk);
     warn_of_weak_rewrites(&routes, &placed, desk);
+    let at = raw.origin.as_ref().map_or(span, |origin| &origin.span);
+    let sessions = sessions.close(at, surroundings.prefix, desk);
     let origin = origin?;
     let hsts = browser::hsts(raw, &origin, desk);
-    let onbehalfof = onbehalfof(raw.onbehalfof.as_ref(), provider.as_deref(), desk);
-    Some(Host { origin, hsts, provider, onbehalfof, routes })
+    let onbehalfof = onbehalfof(raw.onbehalfof.as_ref(), &sessions, desk);
+    Some(Host { origin, hsts, sessions, onbehalfof, routes })
 }
 
-/// A registered id (dossier 2.10). Only who can be asked for it is.
+/// A registered id (dossier 2.10). Somebody on this host must know what it is.
 fn onbehalfof(
     given: Option<&At<String>>,
-    provider: Option<&ProviderSettings>,
+    sessions: &[Arc<SessionPlan>],
     desk: &mut Desk<'_>,
 ) -> Option<String> {
     let given = given?;
     let shaped = (1..=64).contains(&given.value.len())
         && given.value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let knows = |plan: &Arc<SessionPlan>| plan.provider.profile.capabilities.onbehalfof;
     if !shaped {
         desk.error(
             &given.span,
             "this is no registered id",
             "write at most 64 letters, digits, `-`, `_` and `.`",
         );
-    } else if let Some(provider) = provider.filter(|provider| !provider.profile.capabilities.onbehalfof) {
-        let message = format!("profile `{}` knows no `onbehalfof`", provider.profile.name);
+    } else if !sessions.is_empty() && !sessions.iter().any(knows) {
+        let message = format!("profile `{}` knows no `onbehalfof`", sessions[0].provider.profile.name);
         desk.error(&given.span, message, "remove it");
     }
     Some(given.value.clone())

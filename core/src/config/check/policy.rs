@@ -51,7 +51,7 @@ fn providers(
 ) -> BTreeSet<String> {
     let Some(given) = &require.providers else { return BTreeSet::new() };
     for name in &given.value {
-        surroundings.providers.find(name, desk);
+        surroundings.sessions.providers.find(name, desk);
     }
     if !given.value.iter().any(|name| name.value == provider.name) {
         desk.error(

@@ -8,7 +8,7 @@ use super::{Circumstances, Span, check_name, distinct, file, unknown_name};
 use crate::config::Environment;
 use crate::config::problem::{nearest, one_of};
 use crate::config::raw::{
-    RawAcr, RawClientAuth, RawFile, RawFramework, RawLevel, RawPar, RawProvider, RawSynthetic,
+    RawAcr, RawCallback, RawClientAuth, RawFile, RawFramework, RawLevel, RawPar, RawProvider, RawSynthetic,
 };
 use crate::config::shape::{At, Desk, Named};
 use crate::level::{AcrRow, AcrTable, Framework, Level};
@@ -69,6 +69,11 @@ impl Providers {
         known.settings.clone()
     }
 
+    /// Where the provider of this name stands, sound or not.
+    pub(super) fn place_of(&self, name: &str) -> Option<&Span> {
+        self.known.iter().find(|known| known.name.value == name).map(|known| &known.name.span)
+    }
+
     /// The profiles in use.
     pub(super) fn profiles(&self) -> impl Iterator<Item = &'static Profile> {
         let mut profiles: Vec<&'static Profile> = Vec::new();
@@ -94,7 +99,7 @@ impl Providers {
             desk.warn(
                 &known.name.span,
                 format!("no host uses the provider `{}`", known.name.value),
-                "remove it, or name it as a host's `provider`",
+                "remove it, or name it as a host's `provider`, or in `sessions`",
             );
         }
     }
@@ -142,6 +147,8 @@ fn provider(
         ca_file: raw.ca_file.as_ref().map(|file| file.value.clone()),
         insecure_http: circumstances.insecure_loopback,
         insecure_login_without_sid: without_sid(raw, circumstances, desk),
+        sends_iss: sends_iss(raw.sends_iss.as_ref(), profile, desk),
+        own_callback: raw.callback.as_ref().is_some_and(|given| given.value == RawCallback::Own),
     })
 }
 
@@ -164,6 +171,19 @@ fn without_sid(raw: &RawProvider, circumstances: Circumstances, desk: &mut Desk<
         );
     }
     true
+}
+
+/// What the profile demands is demanded of its providers.
+fn sends_iss(given: Option<&At<bool>>, profile: &Profile, desk: &mut Desk<'_>) -> bool {
+    let promised = profile.capabilities.iss_in_response;
+    if let Some(given) = given.filter(|given| promised && !given.value) {
+        desk.error(
+            &given.span,
+            format!("the answers of profile `{}` have `iss`; one without is none of them", profile.name),
+            "remove the line",
+        );
+    }
+    given.map_or(promised, |given| given.value)
 }
 
 fn issuer(

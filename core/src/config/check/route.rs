@@ -8,6 +8,7 @@ use http::Method;
 
 use super::host::Surroundings;
 use super::provider::level;
+use super::session::HostSessions;
 use super::{
     DAY, MINUTE, SECOND, Span, assertion, bounded, browser, count, distinct, header, path, policy, signature,
     websocket,
@@ -41,11 +42,14 @@ pub(super) struct Placed {
 pub(super) fn route(
     raw: &RawRoute,
     host: Option<&Origin>,
-    provider: Option<&ProviderSettings>,
+    sessions: &mut HostSessions<'_>,
     surroundings: &Surroundings<'_>,
     desk: &mut Desk<'_>,
 ) -> Option<(Route, Placed)> {
     // Everything is checked before anything is missed.
+    let logs_in = raw.access.as_ref().is_some_and(|access| access.value != RawAccess::Public);
+    let session = if logs_in { sessions.of_route(raw, desk) } else { sessions.own() };
+    let provider = session.as_deref().map(|session| &*session.provider);
     let pattern = raw.path.as_ref().and_then(|path| pattern(path, surroundings.prefix, desk));
     let access = raw.access.as_ref().map(|given| access(given, raw, provider, surroundings, desk));
     let upstream = raw.upstream.as_ref().and_then(|name| surroundings.upstreams.find(name, desk));
@@ -60,7 +64,9 @@ pub(super) fn route(
     let signature = signature::plan(raw, &headers, desk);
     let cors = browser::cors(raw, desk);
     let app_session = upstream.as_ref().filter(|upstream| !upstream.app_cookies.is_empty()).map(|upstream| {
-        AppSession::new(upstream.app_cookies.clone(), upstream.app_logout.clone(), headers.audience())
+        let within =
+            session.as_ref().filter(|session| !session.is_usual()).map(|session| session.name.as_str());
+        AppSession::new(upstream.app_cookies.clone(), upstream.app_logout.clone(), headers.audience(), within)
     });
     let (rewrite, limits) = (path::rewrite(raw, pattern.as_ref(), desk), path::limits(raw, desk));
     let websocket = websocket::websockets(raw, methods.as_deref(), surroundings.circumstances, desk);
@@ -76,6 +82,7 @@ pub(super) fn route(
         pattern,
         methods,
         access: access?,
+        session,
         upstream: upstream?,
         host: upstream_host,
         rewrite,
@@ -166,6 +173,7 @@ fn refuse_on_public(given: &At<RawAccess>, raw: &RawRoute, desk: &mut Desk<'_>) 
         );
     }
     let keys = [
+        ("session", raw.session.as_ref().map(|field| &field.span)),
         ("activity", raw.activity.as_ref().map(|field| &field.span)),
         ("revocation", raw.revocation.as_ref().map(|field| &field.span)),
         ("cache", raw.cache.as_ref().map(|field| &field.span)),
