@@ -17,6 +17,7 @@ mod limits;
 mod login;
 mod logout;
 mod lying_provider;
+mod named_sessions;
 mod operation;
 mod paths;
 mod provider_logout;

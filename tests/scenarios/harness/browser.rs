@@ -3,7 +3,7 @@
 //! Modelled on what Chromium and Firefox send (Fetch Metadata; RFC 6265bis). No script runs: where a page
 //! would submit a form by itself, the scenario does.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use url::Url;
 use url::form_urlencoded;
@@ -152,7 +152,7 @@ impl<'w> Browser<'w> {
         self.history.push(url.clone());
         let response = exchange(address(&url), head.as_bytes());
         for line in response.head.all("set-cookie") {
-            if url.host_str() == Some("localhost") {
+            if url.host_str().is_some_and(|host| host.ends_with("localhost")) {
                 self.world.secrets.add_set_cookie(line);
             }
             self.jar.set(line, &url);
@@ -299,7 +299,8 @@ impl<'w> Browser<'w> {
 
     /// Whether this is the provider's login page.
     pub(crate) fn at_login_page(&self, page: &Page) -> bool {
-        page.url.host_str() == Some("127.0.0.1") && page.text().contains("name=\"person\"")
+        page.url.host_str().is_some_and(|host| host.starts_with("127.0.0."))
+            && page.text().contains("name=\"person\"")
     }
 
     /// The value of a cookie of the gateway.
@@ -321,8 +322,14 @@ impl<'w> Browser<'w> {
 
 /// Names resolve to loopback alone.
 fn address(url: &Url) -> SocketAddr {
-    assert!(matches!(url.host_str(), Some("localhost" | "127.0.0.1")), "left loopback: {url}");
-    SocketAddr::from(([127, 0, 0, 1], url.port_or_known_default().unwrap()))
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default().unwrap();
+    if let Ok(address) = host.parse::<Ipv4Addr>() {
+        assert!(address.is_loopback(), "left loopback: {url}");
+        return SocketAddr::from((address, port));
+    }
+    assert!(host == "localhost" || host.ends_with(".localhost"), "left loopback: {url}");
+    SocketAddr::from(([127, 0, 0, 1], port))
 }
 
 fn attributes(text: &str, tag: &str, name: &str) -> Vec<String> {

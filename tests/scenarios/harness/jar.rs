@@ -11,8 +11,10 @@ pub(crate) struct Cookie {
     pub(crate) name: String,
     /// Value.
     pub(crate) value: String,
-    /// The host that set it, and that alone gets it back.
+    /// The host that set it, and that alone gets it back, or its `Domain`.
     pub(crate) host: String,
+    /// Whether hosts below `host` get it too.
+    shared: bool,
     /// `Path`.
     pub(crate) path: String,
     /// Everything behind the pair, as it stood.
@@ -39,6 +41,7 @@ impl Jar {
             name: name.to_owned(),
             value: value.to_owned(),
             host: host.to_owned(),
+            shared: false,
             path: "/".to_owned(),
             attributes: String::new(),
             cross_site: false,
@@ -66,7 +69,8 @@ impl Jar {
         };
         let secure = attribute("secure").is_some();
         let host = url.host_str().unwrap_or_default().to_owned();
-        let trusted = url.scheme() == "https" || host == "localhost" || host == "127.0.0.1";
+        let local = host == "localhost" || host.ends_with(".localhost") || host.starts_with("127.0.0.");
+        let trusted = url.scheme() == "https" || local;
         let given_path = attribute("path").filter(|path| path.starts_with('/'));
         let prefix =
             |prefix: &str| name.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix));
@@ -74,7 +78,8 @@ impl Jar {
         let ignored = (secure && !trusted)
             || (prefix("__secure-") && !secure)
             || (prefix("__host-") && !(secure && host_only && given_path.as_deref() == Some("/")))
-            || attribute("domain").is_some_and(|domain| domain != host)
+            || attribute("domain")
+                .is_some_and(|domain| domain != host && !(domain.contains('.') && is_below(&host, &domain)))
             || name.len() + value.len() > 4096;
         if ignored {
             return;
@@ -82,7 +87,11 @@ impl Jar {
         let directory =
             url.path().rsplit_once('/').map_or("/", |(head, _)| if head.is_empty() { "/" } else { head });
         let path = given_path.unwrap_or_else(|| directory.to_owned());
-        self.cookies.retain(|cookie| !(cookie.name == name && cookie.host == host && cookie.path == path));
+        let shared = !host_only;
+        let host = attribute("domain").unwrap_or(host);
+        self.cookies.retain(|cookie| {
+            !(cookie.name == name && cookie.host == host && cookie.shared == shared && cookie.path == path)
+        });
         if attribute("max-age").is_some_and(|age| age.parse::<i64>().is_ok_and(|age| age <= 0)) {
             return;
         }
@@ -91,6 +100,7 @@ impl Jar {
             name: name.to_owned(),
             value: value.to_owned(),
             host,
+            shared,
             path,
             attributes: attributes.trim().to_owned(),
             cross_site,
@@ -102,7 +112,10 @@ impl Jar {
         let mut sent: Vec<&Cookie> = self
             .cookies
             .iter()
-            .filter(|cookie| Some(cookie.host.as_str()) == url.host_str())
+            .filter(|cookie| {
+                let host = url.host_str().unwrap_or_default();
+                cookie.host == host || (cookie.shared && is_below(host, &cookie.host))
+            })
             .filter(|cookie| path_matches(url.path(), &cookie.path) && (lax || cookie.cross_site))
             .collect();
         sent.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
@@ -110,6 +123,11 @@ impl Jar {
             sent.iter().map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
         (!pairs.is_empty()).then(|| pairs.join("; "))
     }
+}
+
+/// RFC 6265bis, 5.1.3.
+fn is_below(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain).is_some_and(|head| head.ends_with('.'))
 }
 
 /// RFC 6265bis, 5.1.4.
@@ -145,4 +163,9 @@ fn the_jar_takes_and_sends_what_a_browser_would() {
     assert_eq!(line(&jar, "http://localhost:1/oauth2/x", false), None);
     jar.set("__Host-a=; Path=/; Secure; Max-Age=0", &here);
     assert_eq!(line(&jar, "http://localhost:1/", true), None);
+    jar.set("__Secure-a=1; Path=/; Secure; Domain=x.localhost", &url("http://a.x.localhost:1/"));
+    assert_eq!(line(&jar, "http://b.x.localhost:1/", true).as_deref(), Some("__Secure-a=1"));
+    assert_eq!(line(&jar, "http://bx.localhost:1/", true), None);
+    jar.set("__Secure-a=; Path=/; Secure; Domain=x.localhost; Max-Age=0", &url("http://x.localhost:1/"));
+    assert_eq!(jar.of("x.localhost"), Vec::<&Cookie>::new());
 }

@@ -504,7 +504,7 @@ fn any_configuration() -> String {
     Settings::default().yaml(&places)
 }
 
-fn run_keys(folder: &Path, arguments: &[&str]) -> String {
+pub(crate) fn run_keys(folder: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new(program("portvakt"));
     let output =
         command.arg("keys").args(arguments).arg("--config").arg(folder.join("gateway.yaml")).output();

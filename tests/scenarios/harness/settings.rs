@@ -11,6 +11,8 @@ pub(crate) struct Settings {
     pub(crate) top: String,
     /// Further keys of the provider, one for each line, without indentation.
     pub(crate) provider: Vec<String>,
+    /// Further providers: lines of the mapping, indented by two.
+    pub(crate) providers: String,
     /// The routes, one for each line, in flow style. Others may be added in front or behind.
     pub(crate) routes: Vec<String>,
     /// Further upstreams, one for each line, in flow style.
@@ -43,6 +45,7 @@ impl Default for Settings {
             session: "{idle: 30m, absolute: 120m}".to_owned(),
             top: String::new(),
             provider: Vec::new(),
+            providers: String::new(),
             routes: routes.map(str::to_owned).to_vec(),
             upstreams: Vec::new(),
             others: Vec::new(),
@@ -110,7 +113,7 @@ impl Settings {
 
     pub(super) fn yaml(&self, places: &Places) -> String {
         let Places { port, admin, app, issuer } = places;
-        let Self { session, top, hosts, client_id, app: keys_of_app, .. } = self;
+        let Self { session, top, hosts, providers, client_id, app: keys_of_app, .. } = self;
         let issuer = self.issuer.as_ref().unwrap_or(issuer);
         let provider: String = self.provider.iter().map(|line| format!("    {line}\n")).collect();
         let upstreams: String = self.upstreams.iter().map(|line| format!("  {line}\n")).collect();
@@ -131,7 +134,7 @@ impl Settings {
                idporten:\n    \
                  profile: idporten\n    \
                  issuer: '{issuer}'\n    \
-                 client_id: {client_id}\n{provider}\
+                 client_id: {client_id}\n{provider}{providers}\
              upstreams:\n  \
                app: {{url: 'http://127.0.0.1:{app}'{keys_of_app}}}\n{upstreams}\
              hosts:\n  \
