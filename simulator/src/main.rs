@@ -38,7 +38,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::client::Client;
-use crate::issuer::{Op, ansattporten, idporten, signicat, utland};
+use crate::issuer::{Op, Profile, ansattporten, idporten, signicat, utland};
 use crate::person::Person;
 use crate::world::World;
 
@@ -55,7 +55,7 @@ struct Arguments {
     /// A JSON array of clients to register.
     #[arg(long, value_name = "FILE")]
     clients: Option<PathBuf>,
-    /// The gateway's public origin: registers the client `portvakt-demo`, whose key is in --client-jwks.
+    /// The gateway's public origin: registers the client `portvakt-demo` at each issuer; its key is in --client-jwks.
     #[arg(long, value_name = "URL", requires = "client_jwks")]
     gateway: Option<String>,
     /// The public key set (JWKS) of the client `portvakt-demo`.
@@ -72,8 +72,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = listener.local_addr()?;
     let origin = arguments.origin.clone().unwrap_or_else(|| format!("http://{address}"));
     let world = Arc::new(World::new(origin.trim_end_matches('/').to_owned())?);
-    register(&world, &arguments)?;
     let profiles = [idporten::profile(), ansattporten::profile(), utland::profile(), signicat::profile()];
+    register(&world, &arguments, &profiles)?;
     let issuers = profiles.map(|profile| Arc::new(Op::new(profile, Arc::clone(&world)))).into();
     let simulator = Arc::new(Simulator { world, issuers });
     let service = simulator.router().into_make_service_with_connect_info::<SocketAddr>();
@@ -109,21 +109,25 @@ async fn persons(State(simulator): State<Arc<Simulator>>) -> Json<Vec<Value>> {
 }
 
 /// Registers the clients named on the command line.
-fn register(world: &World, arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+fn register(world: &World, arguments: &Arguments, issuers: &[Profile]) -> Result<(), Box<dyn Error>> {
     let mut clients = world.clients.write().unwrap_or_else(PoisonError::into_inner);
     if let Some(file) = &arguments.clients {
         let listed: Vec<Client> = read(file)?;
         listed.into_iter().for_each(|client| clients.register(client));
     }
     if let (Some(gateway), Some(file)) = (&arguments.gateway, &arguments.client_jwks) {
-        clients.register(demo_client(gateway.trim_end_matches('/'), read(file)?)?);
+        let jwks: Value = read(file)?;
+        for issuer in issuers {
+            clients.register(demo_client(issuer.name, gateway.trim_end_matches('/'), &jwks)?);
+        }
     }
     Ok(())
 }
 
 /// The demo's gateway, with both kinds of logout.
-fn demo_client(gateway: &str, jwks: Value) -> Result<Client, serde_json::Error> {
+fn demo_client(issuer: &str, gateway: &str, jwks: &Value) -> Result<Client, serde_json::Error> {
     serde_json::from_value(json!({
+        "issuer": issuer,
         "client_id": "portvakt-demo",
         "token_endpoint_auth_method": "private_key_jwt",
         "jwks": jwks,

@@ -8,6 +8,7 @@ mod answer;
 mod calls;
 mod id_token;
 mod keys;
+mod userinfo;
 
 use serde_json::json;
 
@@ -113,6 +114,7 @@ fn every_lie_of_the_simulator_is_met_by_a_scenario() {
         include_str!("lying_provider/calls.rs"),
         include_str!("lying_provider/id_token.rs"),
         include_str!("lying_provider/keys.rs"),
+        include_str!("lying_provider/userinfo.rs"),
         include_str!("provider_logout.rs"),
     ];
     let unmet: Vec<&str> =

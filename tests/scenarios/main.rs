@@ -11,6 +11,7 @@ mod digdir;
 #[allow(dead_code, reason = "offers more than today's scenarios use")]
 mod harness;
 mod headers;
+mod identities;
 mod kept_form;
 mod kills;
 mod limits;

@@ -189,7 +189,9 @@ impl World {
             return;
         }
         let state = self.simulator_state();
-        for session in state["issuers"]["idporten"]["sessions"].as_array().into_iter().flatten() {
+        for session in
+            state["issuers"][self.settings.issuer_path]["sessions"].as_array().into_iter().flatten()
+        {
             for sid in session["sids"].as_object().into_iter().flat_map(|sids| sids.values()) {
                 self.secrets.add_sid(sid.as_str().unwrap());
             }
@@ -221,6 +223,7 @@ impl World {
         let jwks: Value = serde_json::from_str(client_jwks()).unwrap();
         let origin = self.origin();
         self.control(&json!({"client": {
+            "issuer": self.settings.issuer_path,
             "client_id": self.settings.client_id,
             "jwks": jwks,
             "redirect_uris": [format!("{origin}/oauth2/callback")],
@@ -303,7 +306,7 @@ impl World {
             port: self.port,
             admin: self.admin,
             app: self.app.address().port(),
-            issuer: format!("{}/idporten", self.simulator()),
+            issuer: format!("{}/{}", self.simulator(), self.settings.issuer_path),
         };
         fs::write(self.configuration(), self.settings.yaml(&places)).unwrap();
     }

@@ -27,6 +27,10 @@ pub(crate) struct Settings {
     pub(crate) app: String,
     /// The client at the provider.
     pub(crate) client_id: String,
+    /// The profile of the provider.
+    pub(crate) profile: &'static str,
+    /// Which of the simulator's issuers it is: the path below its origin, without slash.
+    pub(crate) issuer_path: &'static str,
     /// The issuer, if it is not the simulator's.
     pub(crate) issuer: Option<String>,
 }
@@ -53,6 +57,8 @@ impl Default for Settings {
             provider_is_up: true,
             app: String::new(),
             client_id: "portvakt-demo".to_owned(),
+            profile: "idporten",
+            issuer_path: "idporten",
             issuer: None,
         }
     }
@@ -67,6 +73,14 @@ pub(super) struct Places {
 }
 
 impl Settings {
+    /// With another of the simulator's issuers as the provider, which keeps its name, and no routes but these:
+    /// a file that asks a provider for what it never asserts is refused.
+    pub(crate) fn at(mut self, profile: &'static str, issuer_path: &'static str, routes: &[&str]) -> Self {
+        (self.profile, self.issuer_path) = (profile, issuer_path);
+        self.routes = routes.iter().copied().map(str::to_owned).collect();
+        self
+    }
+
     /// With one more route.
     pub(crate) fn route(mut self, route: &str) -> Self {
         self.routes.push(route.to_owned());
@@ -113,7 +127,7 @@ impl Settings {
 
     pub(super) fn yaml(&self, places: &Places) -> String {
         let Places { port, admin, app, issuer } = places;
-        let Self { session, top, hosts, providers, client_id, app: keys_of_app, .. } = self;
+        let Self { session, top, hosts, providers, client_id, profile, app: keys_of_app, .. } = self;
         let issuer = self.issuer.as_ref().unwrap_or(issuer);
         let provider: String = self.provider.iter().map(|line| format!("    {line}\n")).collect();
         let upstreams: String = self.upstreams.iter().map(|line| format!("  {line}\n")).collect();
@@ -132,7 +146,7 @@ impl Settings {
              {top}\
              providers:\n  \
                idporten:\n    \
-                 profile: idporten\n    \
+                 profile: {profile}\n    \
                  issuer: '{issuer}'\n    \
                  client_id: {client_id}\n{provider}{providers}\
              upstreams:\n  \
