@@ -131,6 +131,8 @@ fn demo_client(issuer: &str, gateway: &str, jwks: &Value) -> Result<Client, serd
         "client_id": "portvakt-demo",
         "token_endpoint_auth_method": "private_key_jwt",
         "jwks": jwks,
+        // Which this one does not offer (dossier 1.4).
+        "require_pushed_authorization_requests": issuer != utland::profile().name,
         "redirect_uris": [format!("{gateway}/oauth2/callback")],
         "post_logout_redirect_uris": [format!("{gateway}/oauth2/logout/callback")],
         "frontchannel_logout_uri": format!("{gateway}/oauth2/logout/frontchannel"),

@@ -1,7 +1,9 @@
-//! Who people are at the sisters of ID-porten, from the browser to the app's headers (dossier 1.9).
+//! Who people are at the sisters of ID-porten, from the browser to the app's headers (dossier 1.4, 1.5, 1.9), and of Europeans
+//! at ID-porten (dossier 1.2.5).
 //!
 //! **Invariant:** the app is told what the provider asserted and nothing else: all identity fields are compared.
 
+use crate::harness::process::await_that;
 use crate::harness::{Settings, World};
 
 /// The facts that the app was told with its last request, but for those that differ each time.
@@ -46,5 +48,111 @@ fn signicat_tells_in_userinfo_who_it_is() {
     // The session holds it: the provider is not asked again.
     assert_eq!(browser.open("/high/file").status(), 200);
     assert_eq!((told(&world), world.calls("userinfo")), (expected, 1));
+    world.finish();
+}
+
+#[test]
+fn an_employee_comes_with_the_organisation_that_was_asked_for_and_only_where_it_was() {
+    let details = "[{type: 'ansattporten:altinn:service', resource: 'urn:altinn:resource:2480:40'}]";
+    let routes = [
+        "{path: '/app/**', access: login, require: {level: substantial}, upstream: app}".to_owned(),
+        format!(
+            "{{path: '/work/**', access: login, require: {{level: substantial, organisation: required}}, \
+             authorization_details: {details}, upstream: app}}"
+        ),
+    ];
+    let routes = [routes[0].as_str(), routes[1].as_str()];
+    let world = World::with(Settings::default().at("ansattporten", "ansattporten", &routes));
+    let employee = |fnr: &'static str| {
+        vec![
+            ("kind", "employee"),
+            ("fnr", fnr),
+            ("loa", "high"),
+            ("acr", "high"),
+            ("amr", "BankID"),
+            ("provider", "idporten"),
+        ]
+    };
+    let mut browser = world.browser();
+    let page = browser.log_in("/work/orders?x=1", "employee");
+    assert_eq!((page.status(), page.target()), (200, "/work/orders?x=1"), "{}", page.text());
+    let organisation = [("org", "310123455"), ("org-name", "PR%C3%98VE AS")];
+    assert_eq!(told(&world), facts(&[employee("10915596784").as_slice(), &organisation].concat()));
+    assert_eq!(browser.open("/app/x").status(), 200);
+    assert_eq!(told(&world), facts(&employee("10915596784")));
+    // Who represents nobody is somebody, but not there.
+    let mut browser = world.browser();
+    let count = world.app.count();
+    let page = browser.log_in("/work/orders", "employee-none");
+    assert_eq!((page.status(), world.app.count()), (403, count), "{}", page.text());
+    await_that("the access log's line", || {
+        let lines = world.access_log();
+        lines.iter().any(|line| line["rule"] == "represents_nobody" && line["status"] == 403).then_some(())
+    });
+    assert_eq!(browser.open("/app/x").status(), 200);
+    assert_eq!(told(&world), facts(&employee("47906701517")));
+    world.finish();
+}
+
+#[test]
+fn people_abroad_come_with_a_helper_number_or_under_a_pseudonym_and_never_with_an_fnr() {
+    let routes = [
+        "{path: '/helper/**', access: login, require: {level: low, kinds: [helper]}, upstream: app}",
+        "{path: '/any/**', access: login, require: {level: low, kinds: [helper, pseudonymous]}, upstream: app}",
+    ];
+    let world = World::with(Settings::default().at("idporten-utland", "utland", &routes));
+    let abroad = |kind| {
+        vec![("kind", kind), ("loa", "low"), ("acr", "low"), ("amr", "apple"), ("provider", "idporten")]
+    };
+    let mut browser = world.browser();
+    let page = browser.log_in("/helper/x?y=1", "helper");
+    assert_eq!((page.status(), page.target()), (200, "/helper/x?y=1"), "{}", page.text());
+    let number = [("fhnummer", "81234567802")];
+    assert_eq!(told(&world), facts(&[abroad("helper").as_slice(), &number].concat()));
+    assert_eq!(world.calls("par"), 0, "this provider has none");
+    let mut browser = world.browser();
+    let count = world.app.count();
+    let page = browser.log_in("/helper/x", "abroad");
+    assert_eq!((page.status(), world.app.count()), (403, count), "{}", page.text());
+    assert_eq!(browser.session_cookie(), None);
+    let mut browser = world.browser();
+    assert_eq!(browser.log_in("/any/x", "abroad").status(), 200);
+    assert_eq!(told(&world), facts(&abroad("pseudonymous")));
+    world.finish();
+}
+
+#[test]
+fn a_european_comes_with_the_identifier_and_with_an_fnr_only_if_it_was_asserted() {
+    let route =
+        "{path: '/foreign/**', access: login, require: {level: substantial, kinds: [eidas]}, upstream: app}";
+    let world = World::with(Settings::default().route(route));
+    let common = |loa, acr| [("loa", loa), ("acr", acr), ("amr", "eIDAS"), ("provider", "idporten")];
+    let mut browser = world.browser();
+    let page = browser.log_in("/foreign/x?y=1", "eidas-se");
+    assert_eq!((page.status(), page.target()), (200, "/foreign/x?y=1"), "{}", page.text());
+    let swede = [
+        ("kind", "eidas"),
+        ("eidas-identifier", "SE/NO/199005120000"),
+        ("eidas-country", "SE"),
+        ("eidas-persistent", "yes"),
+    ];
+    let named = [("given-name", "%C3%85sa"), ("family-name", "%C3%96berg"), ("birthdate", "1990-05-12")];
+    let common_of_swede = common("substantial", "eidas-loa-substantial");
+    assert_eq!(told(&world), facts(&[swede.as_slice(), &common_of_swede, &named].concat()));
+    let mut browser = world.browser();
+    assert_eq!(browser.log_in("/foreign/x", "eidas-dk").status(), 200);
+    let dane = [
+        ("kind", "eidas"),
+        ("fnr", "68817832028"),
+        ("eidas-identifier", "DK/NO/7f3a-0c2e-91bb"),
+        ("eidas-country", "DK"),
+        ("eidas-persistent", "no"),
+    ];
+    let named = [("given-name", "S%C3%B8ren"), ("family-name", "Kj%C3%A6r"), ("birthdate", "1972-06-09")];
+    assert_eq!(told(&world), facts(&[dane.as_slice(), &common("high", "eidas-loa-high"), &named].concat()));
+    // With a number or without: where Norwegians are asked for, no European is let in.
+    let count = world.app.count();
+    assert_eq!(browser.fetch("/app/x").status(), 403);
+    assert_eq!(world.app.count(), count);
     world.finish();
 }

@@ -226,6 +226,8 @@ impl World {
             "issuer": self.settings.issuer_path,
             "client_id": self.settings.client_id,
             "jwks": jwks,
+            // Which this one does not offer.
+            "require_pushed_authorization_requests": self.settings.issuer_path != "utland",
             "redirect_uris": [format!("{origin}/oauth2/callback")],
             "post_logout_redirect_uris": [format!("{origin}/oauth2/logout/callback")],
             "frontchannel_logout_uri": format!("{origin}/oauth2/logout/frontchannel"),
