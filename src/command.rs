@@ -1,8 +1,10 @@
 //! The commands, one file each.
 
 pub mod check;
+mod explain;
 pub mod keys;
 pub mod run;
+mod test;
 pub mod verify;
 
 use std::io::Write as _;
@@ -26,6 +28,10 @@ enum Command {
     Run(ConfigFile),
     /// Names every problem of the configuration, with its place and its remedy.
     Check(ConfigFile),
+    /// Says what would happen to a request, and which line of the configuration says so.
+    Explain(explain::Explain),
+    /// Says which of the configuration's `tests` do not hold.
+    Test(ConfigFile),
     /// Makes, rotates and lists keys.
     Keys(keys::Keys),
     /// Says which proofs of a captured request hold, and why one fails.
@@ -47,6 +53,8 @@ impl Cli {
         match self.command {
             Command::Run(file) => run::execute(&file),
             Command::Check(file) => check::execute(&file),
+            Command::Explain(explain) => explain.execute(),
+            Command::Test(file) => test::execute(&file),
             Command::Keys(keys) => keys.execute(),
             Command::Verify(verify) => verify.execute(),
         }

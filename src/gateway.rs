@@ -8,6 +8,7 @@ mod app_session;
 mod arrival;
 mod body;
 mod browser;
+pub(crate) mod explain;
 mod forward;
 mod reply;
 mod rewrite;

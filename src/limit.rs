@@ -67,14 +67,17 @@ impl Rates {
 
 /// Refuses a request to a route that is closed for now, or of a client that asks too often.
 pub(crate) fn check_route(route: &Route, client: Option<IpAddr>, live: &Live) -> Result<(), Refusal> {
-    if route.maintenance {
-        return Err(Refusal::Maintenance);
-    }
+    check_open(route)?;
     let Some(rate) = &route.rate else { return Ok(()) };
     live.rates.count(&route.name, rate, client, Instant::now()).map_err(|wait| Refusal::TooManyRequests {
         // Rounded up: who comes too early is turned away again.
         retry: u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1),
     })
+}
+
+/// Refuses a request to a route that is closed for now.
+pub(crate) fn check_open(route: &Route) -> Result<(), Refusal> {
+    if route.maintenance { Err(Refusal::Maintenance) } else { Ok(()) }
 }
 
 /// Refuses what is more than we can carry. What ends a session goes on: it costs little, and is needed most.

@@ -9,5 +9,12 @@ use portvakt::command::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    Cli::parse().execute()
+    match Cli::try_parse() {
+        Ok(cli) => cli.execute(),
+        Err(error) => {
+            // A closed pipe is nobody's fault.
+            let _ = error.print();
+            if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        }
+    }
 }

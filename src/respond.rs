@@ -198,6 +198,11 @@ impl Refusal {
         }
     }
 
+    /// The status of the answer, and the word for it in the log.
+    pub(crate) fn in_short(&self) -> (u16, &'static str) {
+        (self.page().status(), self.rule())
+    }
+
     fn page(&self) -> Page {
         match self {
             Self::UnknownListener | Self::Peer => Page::WrongHost,

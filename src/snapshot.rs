@@ -22,6 +22,7 @@ use portvakt_core::provider::{ClientAuth, ProviderSettings};
 use portvakt_core::revocation::{self, FileLog, Revocations};
 
 use crate::fixed::Fixed;
+use crate::gateway::explain;
 use crate::limit::Rates;
 use crate::provider::{Provider, ProviderError};
 use crate::share::{Lines, Shares};
@@ -76,6 +77,9 @@ pub enum LoadError {
     /// A log.
     #[error("a log cannot be opened")]
     Log(#[source] std::io::Error),
+    /// The file does what its own `tests` say that it must not.
+    #[error("the configuration breaks its own `tests`:\n{0}")]
+    Expectations(String),
 }
 
 impl Snapshot {
@@ -91,6 +95,10 @@ impl Snapshot {
         now: Timestamp,
     ) -> Result<(Self, Vec<Problem>), LoadError> {
         let loaded = config::load(path, &|name| std::env::var(name).ok()).map_err(LoadError::File)?;
+        let broken = explain::broken(&loaded.configuration, &path.display().to_string(), now);
+        if !broken.is_empty() {
+            return Err(LoadError::Expectations(broken.join("\n")));
+        }
         let snapshot = Self::build(loaded.configuration, before, telemetry, now)?;
         Ok((snapshot, loaded.warnings))
     }

@@ -61,6 +61,10 @@ const CORE: &[(&str, &[&str])] = &[
     ),
     ("seal", &["clock", "key"]),
     ("session", &["clock", "cookie", "identity", "key", "provider", "redirect", "revocation", "seal"]),
+    (
+        "supposed",
+        &["clock", "identity", "key", "level", "provider", "revocation", "seal", "session", "token"],
+    ),
     ("token", &["clock"]),
     ("upstream", &["app_session"]),
     ("websocket", &[]),

@@ -18,11 +18,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
 use crate::provider::ProviderSettings;
 use crate::route::Hosts;
 use crate::session::Limits;
+use crate::supposed::Supposed;
 
 pub use self::problem::{Problem, Problems, Severity};
 
@@ -144,6 +146,72 @@ pub struct Configuration {
     pub threads: Option<usize>,
     /// How long SIGTERM waits for requests under way.
     pub drain: Duration,
+    /// What must happen to which requests.
+    pub tests: Vec<Expectation>,
+}
+
+/// A request, and what must happen to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expectation {
+    /// `file:line:column` of what is expected.
+    pub place: String,
+    /// Its method.
+    pub method: Method,
+    /// Its whole URL, as written.
+    pub url: String,
+    /// Who is logged in; `None`: nobody.
+    pub who: Option<Supposed>,
+    /// Headers that the request has besides.
+    pub with: Vec<(HeaderName, HeaderValue)>,
+    /// What must happen.
+    pub outcome: Outcome,
+    /// The app to which it must go.
+    pub upstream: Option<String>,
+    /// Headers that the app must be told.
+    pub headers: Vec<String>,
+    /// Headers that the app must not be told.
+    pub not_headers: Vec<String>,
+}
+
+/// What becomes of a request, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It goes to its app.
+    Forward,
+    /// Nobody is logged in, and somebody must be.
+    Login,
+    /// Somebody is, and must log in again: at a higher level, more recently, or for somebody.
+    StepUp,
+    /// Somebody is whom the route does not take.
+    Forbidden,
+    /// It is refused, whoever sends it.
+    Refused,
+    /// No route governs it.
+    NotFound,
+    /// The gateway answers it itself.
+    Own,
+}
+
+impl Outcome {
+    /// The word in the file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Login => "login",
+            Self::StepUp => "step_up",
+            Self::Forbidden => "forbidden",
+            Self::Refused => "refused",
+            Self::NotFound => "not_found",
+            Self::Own => "own",
+        }
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// How the end of sessions is shared (`design.md` D1).

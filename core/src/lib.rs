@@ -25,6 +25,7 @@
 //! | [`forward`] | what the app is told |
 //! | [`websocket`] | handshakes and frames of WebSockets |
 //! | [`cookie`], [`seal`], [`key`] | cookies read and written, sealed, and with which keys |
+//! | [`supposed`] | somebody who is only supposed to be logged in, to explain and to test a configuration |
 //! | [`config`] | YAML to settings, with every problem at its place |
 //!
 //! **Invariant:** nothing here does input or output, except [`key`] and [`config`], which read the
@@ -55,6 +56,7 @@ pub mod rewrite;
 pub mod route;
 pub mod seal;
 pub mod session;
+pub mod supposed;
 pub mod token;
 pub mod upstream;
 pub mod websocket;

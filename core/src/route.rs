@@ -220,9 +220,29 @@ pub struct WebSockets {
     pub origins: Vec<String>,
 }
 
+/// Where a rule stands in the file: the lines of its keys, from 1.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lines(Vec<(&'static str, usize)>);
+
+impl Lines {
+    /// Of keys and their lines.
+    #[must_use]
+    pub fn new(lines: Vec<(&'static str, usize)>) -> Self {
+        Self(lines)
+    }
+
+    /// The line of a key; `None` if the rule leaves it out.
+    #[must_use]
+    pub fn of(&self, key: &str) -> Option<usize> {
+        self.0.iter().find(|(known, _)| *known == key).map(|(_, line)| *line)
+    }
+}
+
 /// One rule.
 #[derive(Clone, Debug)]
 pub struct Route {
+    /// Where it stands in the file.
+    pub lines: Lines,
     /// The route's name in logs and metrics: host and pattern.
     pub name: String,
     /// The paths that it governs.
@@ -575,6 +595,7 @@ pub(crate) mod tests_support {
     /// A route for the tests of other modules.
     pub(crate) fn route(pattern: &str, access: Access, methods: Option<Vec<Method>>) -> Route {
         Route {
+            lines: Lines::default(),
             name: pattern.to_owned(),
             pattern: Pattern::parse(pattern).unwrap(),
             methods,

@@ -63,6 +63,13 @@ impl Arrival {
         }
     }
 
+    /// A request that came as the scheme of its URL says, from a peer that may send it: for who explains.
+    pub(super) fn supposed(secure: bool, configuration: &Configuration) -> Self {
+        let loopback = |listener: &Listener| matches!(listener.transport, Transport::InsecureLoopback);
+        let insecure_loopback = !secure && configuration.listeners.iter().any(loopback);
+        Self { peer: None, client: None, allowed: true, secure, insecure_loopback }
+    }
+
     /// Refuses peers that this listener does not serve.
     pub(crate) fn check_peer(&self) -> Result<(), Refusal> {
         if self.allowed { Ok(()) } else { Err(Refusal::Peer) }

@@ -8,6 +8,7 @@ mod assertion;
 mod certified;
 mod cross_site;
 mod digdir;
+mod explain;
 #[allow(dead_code, reason = "offers more than today's scenarios use")]
 mod harness;
 mod headers;

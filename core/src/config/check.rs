@@ -18,6 +18,7 @@ mod representation;
 mod route;
 mod session;
 mod signature;
+mod test;
 mod upstream;
 mod websocket;
 
@@ -97,6 +98,7 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
     let threads = count(raw.threads.as_ref(), 1..=256, desk);
     let drain = bounded(raw.drain.as_ref(), 30 * SECOND, SECOND..=10 * MINUTE, desk);
     let logs = logs(raw, &providers, desk);
+    let tests = test::tests(raw, desk);
     providers.warn_of_unused(desk);
     sessions.warn_of_unused(desk);
     upstreams.warn_of_unused(desk);
@@ -115,6 +117,7 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
         logs,
         threads,
         drain,
+        tests,
     })
 }
 

@@ -53,6 +53,41 @@ record! {
         required upstreams: Named<RawUpstream>,
         /// public hosts and their routes
         required hosts: List<RawHost>,
+        /// what must happen to which requests: a configuration for which something else would happen is not taken
+        optional tests: List<RawTest>,
+    }
+}
+
+record! {
+    /// A request, and what must happen to it.
+    RawTest {
+        /// method and whole URL, such as `GET https://app.example.no/minside`
+        required request: String,
+        /// who is logged in: `nobody` (default), or kind and level as `national:substantial`, with `,country=SE` or `,org=NUMBER` behind it
+        optional r#as: String,
+        /// headers that the request has besides, by name, such as `Origin`
+        optional with: Named<String>,
+        /// what must happen: `forward`, `login`, `step_up`, `forbidden`, `refused`, `not_found` or `own`
+        required expect: RawExpected,
+        /// the app to which it must go
+        optional upstream: String,
+        /// headers that the app must be told
+        optional headers: List<String>,
+        /// headers that the app must not be told
+        optional not_headers: List<String>,
+    }
+}
+
+choice! {
+    /// What becomes of a request.
+    RawExpected {
+        "forward" => Forward,
+        "login" => Login,
+        "step_up" => StepUp,
+        "forbidden" => Forbidden,
+        "refused" => Refused,
+        "not_found" => NotFound,
+        "own" => Own,
     }
 }
 

@@ -54,6 +54,12 @@ impl Desk<'_> {
         self.source.line(span.start)
     }
 
+    /// `file:line:column` of a place.
+    pub(super) fn place(&self, span: &Span) -> String {
+        let at = self.source.problem(span, Severity::Warning, String::new(), String::new());
+        format!("{}:{}:{}", at.file, at.line, at.column)
+    }
+
     /// The text of a place as messages quote it: as it stands in the file, never from the environment.
     pub(super) fn quoted(&self, span: &Span) -> String {
         let text = self.source.shown(span).unwrap_or("this");

@@ -16,6 +16,7 @@ use crate::request::HostName;
 use crate::route::{Host, Route, UpstreamHost};
 use crate::token::SignatureAlgorithm;
 
+mod expectations;
 mod paths;
 mod replies;
 mod websocket;

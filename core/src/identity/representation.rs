@@ -146,6 +146,18 @@ impl Representation {
         self.several
     }
 
+    /// An answer to this that names one organisation, as a provider would give it: for who is only supposed. None
+    /// is named where a power of attorney is asked for.
+    pub(crate) fn answer(&self, number: OrganisationNumber) -> Value {
+        match &self.purpose {
+            Purpose::Organisations(kind) => serde_json::json!([{
+                "type": kind,
+                "reportees": [{ "authority": REGISTER, "id": format!("0192:{number}") }],
+            }]),
+            Purpose::PowerOfAttorney(_) => Value::Array(Vec::new()),
+        }
+    }
+
     /// Reads `authorization_details` of an answer. `person`: the number of who is logged in.
     pub(super) fn read(&self, claim: Option<&Value>, person: Option<&Pid>) -> Result<Brought, IdentityError> {
         let entries = match claim {

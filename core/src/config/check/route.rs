@@ -25,7 +25,7 @@ use crate::level::Level;
 use crate::login::usual::{self, asserts, reaches};
 use crate::provider::ProviderSettings;
 use crate::request::HostName;
-use crate::route::{Activity, Origin, Pattern, Rate, Route, Staleness, UpstreamHost};
+use crate::route::{Activity, Lines, Origin, Pattern, Rate, Route, Staleness, UpstreamHost};
 
 /// Ours besides the prefix (`design.md` 2).
 const WELL_KNOWN: &str = "/.well-known/portvakt";
@@ -78,6 +78,7 @@ pub(super) fn route(
         access: given.span.clone(),
     };
     let route = Route {
+        lines: lines(raw, desk),
         name: format!("{} {pattern}", host.map_or("", |host| host.name.as_str())),
         pattern,
         methods,
@@ -118,6 +119,34 @@ fn rate(raw: &RawRate, desk: &mut Desk<'_>) -> Option<Rate> {
     let per = bounded(raw.per.as_ref(), SECOND, SECOND..=DAY, desk);
     let small = |number| u32::try_from(number).ok();
     Some(Rate { requests: small(requests?)?, per, burst: small(burst)? })
+}
+
+/// The lines of what decides.
+fn lines(raw: &RawRoute, desk: &Desk<'_>) -> Lines {
+    fn span<T>(field: &Option<At<T>>) -> Option<&Span> {
+        field.as_ref().map(|field| &field.span)
+    }
+    let none = RawRequire::default();
+    let require = raw.require.as_ref().map_or(&none, |require| &require.value);
+    let places = [
+        ("path", span(&raw.path)),
+        ("access", span(&raw.access)),
+        ("methods", span(&raw.methods)),
+        ("cross_site", span(&raw.cross_site)),
+        ("cors", span(&raw.cors)),
+        ("maintenance", span(&raw.maintenance)),
+        ("authorization_details", span(&raw.authorization_details)),
+        ("level", span(&require.level)),
+        ("kinds", span(&require.kinds)),
+        ("providers", span(&require.providers)),
+        ("countries", span(&require.countries)),
+        ("not_amr", span(&require.not_amr)),
+        ("organisation", span(&require.organisation)),
+        ("organisations", span(&require.organisations)),
+        ("max_age", span(&require.max_age)),
+    ];
+    let placed = places.into_iter().filter_map(|(key, span)| Some((key, desk.line(span?))));
+    Lines::new(placed.collect())
 }
 
 fn pattern(path: &At<String>, prefix: &str, desk: &mut Desk<'_>) -> Option<Pattern> {
