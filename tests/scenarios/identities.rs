@@ -57,7 +57,7 @@ fn an_employee_comes_with_the_organisation_that_was_asked_for_and_only_where_it_
     let routes = [
         "{path: '/app/**', access: login, require: {level: substantial}, upstream: app}".to_owned(),
         format!(
-            "{{path: '/work/**', access: login, require: {{level: substantial, organisation: required}}, \
+            "{{path: '/job/**', access: login, require: {{level: substantial, organisation: required}}, \
              authorization_details: {details}, upstream: app}}"
         ),
     ];
@@ -74,8 +74,8 @@ fn an_employee_comes_with_the_organisation_that_was_asked_for_and_only_where_it_
         ]
     };
     let mut browser = world.browser();
-    let page = browser.log_in("/work/orders?x=1", "employee");
-    assert_eq!((page.status(), page.target()), (200, "/work/orders?x=1"), "{}", page.text());
+    let page = browser.log_in("/job/orders?x=1", "employee");
+    assert_eq!((page.status(), page.target()), (200, "/job/orders?x=1"), "{}", page.text());
     let organisation = [("org", "310123455"), ("org-name", "PR%C3%98VE AS")];
     assert_eq!(told(&world), facts(&[employee("10915596784").as_slice(), &organisation].concat()));
     assert_eq!(browser.open("/app/x").status(), 200);
@@ -83,7 +83,7 @@ fn an_employee_comes_with_the_organisation_that_was_asked_for_and_only_where_it_
     // Who represents nobody is somebody, but not there.
     let mut browser = world.browser();
     let count = world.app.count();
-    let page = browser.log_in("/work/orders", "employee-none");
+    let page = browser.log_in("/job/orders", "employee-none");
     assert_eq!((page.status(), world.app.count()), (403, count), "{}", page.text());
     await_that("the access log's line", || {
         let lines = world.access_log();
