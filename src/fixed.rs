@@ -46,7 +46,7 @@ impl Fixed {
         differ
     }
 
-    /// Which load balancers are believed is judged by request, so that it is taken up.
+    /// Which load balancers are believed is judged by request, and certificates by handshake, so that they are taken up.
     fn impose_listeners(&self, given: &mut Vec<Listener>) -> bool {
         let still = |ours: &Listener| given.iter().find(|given| is_same_place(given, ours));
         let in_force: Vec<Listener> =
@@ -66,7 +66,8 @@ fn replaced<T: Clone + PartialEq>(given: &mut T, in_force: &T) -> bool {
 
 fn is_same_place(one: &Listener, other: &Listener) -> bool {
     let transports = match (&one.transport, &other.transport) {
-        (Transport::BehindLoadBalancer(_), Transport::BehindLoadBalancer(_)) => true,
+        (Transport::BehindLoadBalancer(_), Transport::BehindLoadBalancer(_))
+        | (Transport::Tls { .. }, Transport::Tls { .. }) => true,
         (one, other) => one == other,
     };
     one.address == other.address && transports

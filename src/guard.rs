@@ -35,7 +35,7 @@ use pingora::services::listening::Service;
 use tokio::sync::Semaphore;
 
 pub use cancel::CancelHandle;
-pub use certificates::{CertificateError, Certificates, tls_settings};
+pub use certificates::{CertificateError, Certificates, FreshCertificate, tls_settings};
 pub use end::{Reason, RequestEnd};
 pub use framer::{Framer, FramingLimits, Phase};
 pub use refused::Refused;

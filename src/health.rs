@@ -67,6 +67,8 @@ impl Health for LiveHealth {
             generation: snapshot.generation,
             loaded: snapshot.loaded,
             needs_restart: snapshot.needs_restart.clone(),
+            digest: snapshot.digest.clone(),
+            reload_refused: self.live.reloaded().filter(|reload| !reload.taken).map(|reload| reload.at),
             providers: snapshot.providers().map(provider).collect(),
             upstreams: snapshot.upstreams.status(),
             keys: [
@@ -98,7 +100,8 @@ impl Health for LiveHealth {
         metrics.upstreams(&snapshot.upstreams.status());
         metrics.keys(&snapshot.keys, now);
         metrics.revocations(&self.live.revocations, now);
-        metrics.config_generation(snapshot.generation);
+        let is_last = self.live.reloaded().is_none_or(|reload| reload.taken);
+        metrics.configuration(snapshot.generation, &snapshot.digest, snapshot.loaded, is_last);
         metrics.ready(self.ready() == Readiness::Ready);
         self.live.telemetry.observe_logs();
         metrics.render()

@@ -14,7 +14,7 @@
 //! | [`upstream`] | where requests go |
 //! | [`snapshot`] | one generation of the configuration, and what outlives it |
 //! | `underway` | what ends with its session although nobody sends anything |
-//! | [`upkeep`] | what is done in the background |
+//! | [`upkeep`], `watch` | what is done in the background; what changed on disk |
 //! | [`telemetry`], [`health`], [`admin`] | logs, metrics, and what operators are shown |
 //! | [`command`] | the commands |
 //!
@@ -41,3 +41,4 @@ pub mod telemetry;
 mod underway;
 mod upkeep;
 pub mod upstream;
+mod watch;

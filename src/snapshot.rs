@@ -4,14 +4,15 @@
 //! What cannot be built whole is not put in place: a bad file changes nothing.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use portvakt_core::clock::{Clock, Timestamp};
-use portvakt_core::config::{self, Configuration, Environment, Problem, Problems};
+use portvakt_core::config::{self, Configuration, Environment, Loaded, Problem, Problems, Transport};
 use portvakt_core::forward::assertion::Assertions;
 use portvakt_core::forward::plain;
 use portvakt_core::forward::strip::Reserved;
@@ -24,6 +25,7 @@ use portvakt_core::revocation::{self, FileLog, Revocations};
 use crate::fixed::Fixed;
 use crate::gateway::explain;
 use crate::limit::Rates;
+use crate::guard::{CertificateError, Certificates, FreshCertificate};
 use crate::provider::{Provider, ProviderError};
 use crate::share::{Lines, Shares};
 use crate::telemetry::Telemetry;
@@ -40,6 +42,10 @@ pub struct Snapshot {
     pub loaded: Timestamp,
     /// What the file means.
     pub configuration: Configuration,
+    /// The files and folders that it was made of, the configuration first.
+    pub files: Vec<PathBuf>,
+    /// Tells one state of the file's text from another.
+    pub digest: String,
     /// Our own keys.
     pub keys: Keys,
     /// Header names that only we may write.
@@ -80,6 +86,25 @@ pub enum LoadError {
     /// The file does what its own `tests` say that it must not.
     #[error("the configuration breaks its own `tests`:\n{0}")]
     Expectations(String),
+    /// A listener's certificate.
+    #[error("the certificate of {address} cannot be used")]
+    Certificate {
+        /// The listener.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: CertificateError,
+    },
+}
+
+impl LoadError {
+    /// Further files in which the remedy may lie.
+    pub(crate) fn files(&self) -> &[PathBuf] {
+        match self {
+            Self::File(problems) => problems.files(),
+            _ => &[],
+        }
+    }
 }
 
 impl Snapshot {
@@ -95,16 +120,18 @@ impl Snapshot {
         now: Timestamp,
     ) -> Result<(Self, Vec<Problem>), LoadError> {
         let loaded = config::load(path, &|name| std::env::var(name).ok()).map_err(LoadError::File)?;
-        let broken = explain::broken(&loaded.configuration, &path.display().to_string(), now);
+        let Loaded { configuration, warnings, files, digest } = loaded;
+        let broken = explain::broken(&configuration, &path.display().to_string(), now);
         if !broken.is_empty() {
             return Err(LoadError::Expectations(broken.join("\n")));
         }
-        let snapshot = Self::build(loaded.configuration, before, telemetry, now)?;
-        Ok((snapshot, loaded.warnings))
+        let files = std::iter::once(path.to_owned()).chain(files).collect();
+        Ok((Self::build(configuration, (files, digest), before, telemetry, now)?, warnings))
     }
 
     fn build(
         configuration: Configuration,
+        (files, digest): (Vec<PathBuf>, String),
         before: Option<&Self>,
         telemetry: &Telemetry,
         now: Timestamp,
@@ -146,6 +173,8 @@ impl Snapshot {
             needs_restart: Vec::new(),
             providers,
             configuration,
+            files,
+            digest,
         })
     }
 
@@ -233,6 +262,10 @@ pub struct Live {
     pub(crate) errands: Errands,
     /// Whether the process has been told to stop.
     pub stopping: AtomicBool,
+    /// The certificates of the listeners that have one, for as long as the process listens there.
+    certificates: Mutex<HashMap<SocketAddr, Arc<Certificates>>>,
+    /// The last attempt to read the configuration again.
+    reloaded: Mutex<Option<Reload>>,
     current: ArcSwap<Snapshot>,
     fixed: Fixed,
 }
@@ -278,6 +311,8 @@ impl Live {
             errands: Errands::default(),
             stopping: AtomicBool::new(false),
             fixed: Fixed::of(&snapshot.configuration),
+            certificates: Mutex::default(),
+            reloaded: Mutex::default(),
             current: ArcSwap::from_pointee(snapshot),
             clock: Arc::new(clock),
         }
@@ -289,24 +324,78 @@ impl Live {
         self.current.load_full()
     }
 
-    /// Reads the file again and puts it in place as a whole. Returns the warnings.
+    /// New handshakes at this listener get what is in place here.
+    pub(crate) fn serve_certificates(&self, address: SocketAddr, certificates: Arc<Certificates>) {
+        self.certificates.lock().unwrap_or_else(PoisonError::into_inner).insert(address, certificates);
+    }
+
+    /// The last attempt to read the configuration again; `None` as long as the first one is in force.
+    #[must_use]
+    pub fn reloaded(&self) -> Option<Reload> {
+        self.reloaded.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the file and all that it names again, and puts it in place as a whole. Returns the warnings.
     ///
     /// # Errors
     ///
     /// [`LoadError`]: everything stays as it was.
     pub async fn reload(&self) -> Result<Vec<Problem>, LoadError> {
+        let outcome = self.exchange().await;
+        let reload = Reload { at: self.clock.now(), taken: outcome.is_ok() };
+        *self.reloaded.lock().unwrap_or_else(PoisonError::into_inner) = Some(reload);
+        outcome
+    }
+
+    async fn exchange(&self) -> Result<Vec<Problem>, LoadError> {
         let (before, now) = (self.snapshot(), self.clock.now());
         let (mut snapshot, warnings) = Snapshot::load(&self.path, Some(&before), &self.telemetry, now)?;
         snapshot.needs_restart = self.fixed.impose(&mut snapshot.configuration);
+        // The expectations of the file (`tests:`) belong here, once there are any: one that fails is a `LoadError`.
+        let certificates = self.read_certificates(&snapshot.configuration)?;
+        snapshot.renew_client_keys(now)?;
         self.telemetry.configure(&snapshot.configuration.logs).map_err(LoadError::Log)?;
         snapshot.upstreams.resolve(true).await;
+        // From here on nothing fails.
         let assertion_cache = snapshot.configuration.assertion_cache;
         let revocation = &snapshot.configuration.revocation;
         self.revocations.adjust(revocation.max_gap, revocation.max_lag);
         self.current.store(Arc::new(snapshot));
+        for (listener, fresh) in certificates {
+            listener.exchange(fresh);
+        }
         self.assertions.renew(assertion_cache);
         Ok(warnings)
     }
+
+    /// The certificate of each listener that has one and is served.
+    fn read_certificates(
+        &self,
+        configuration: &Configuration,
+    ) -> Result<Vec<(Arc<Certificates>, FreshCertificate)>, LoadError> {
+        let served = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+        let listeners = configuration.listeners.iter().filter_map(|listener| match &listener.transport {
+            Transport::Tls { certificate, key } => Some((listener.address, certificate, key)),
+            Transport::BehindLoadBalancer(_) | Transport::InsecureLoopback => None,
+        });
+        listeners
+            .map(|(address, certificate, key)| {
+                let fresh = Certificates::read(certificate, key)
+                    .map_err(|source| LoadError::Certificate { address, source })?;
+                Ok(served.get(&address).map(|listener| (Arc::clone(listener), fresh)))
+            })
+            .filter_map(Result::transpose)
+            .collect()
+    }
+}
+
+/// An attempt to read the configuration again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// When.
+    pub at: Timestamp,
+    /// Whether it was taken; if not, what was in force stayed.
+    pub taken: bool,
 }
 
 /// A logout token lives five minutes (dossier 3.4); a provider that gives longer ones is remembered as long.

@@ -1,6 +1,7 @@
 //! What is done in the background: time, names, providers' keys, our keys, forgotten entries, reloads.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
@@ -12,12 +13,13 @@ use portvakt_core::clock::Drift;
 use portvakt_core::key::KeyId;
 use portvakt_core::revocation::{self, Alarms};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::cause;
-use crate::guard::Certificates;
 use crate::snapshot::Live;
 use crate::underway;
+use crate::watch::{self, Attempt};
 
 /// How often the clock is compared.
 const SECOND: Duration = Duration::from_secs(1);
@@ -45,12 +47,23 @@ enum Names {
 /// The background's work.
 pub(crate) struct Upkeep {
     live: Arc<Live>,
-    certificates: Vec<Arc<Certificates>>,
+    /// What the first configuration was made of.
+    first: Attempt,
+}
+
+/// Why the configuration is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Occasion {
+    /// SIGHUP: the operator means what is there now, the system's time included.
+    Asked,
+    /// It is not what it was.
+    Changed,
 }
 
 impl Upkeep {
-    pub(crate) fn new(live: Arc<Live>, certificates: Vec<Arc<Certificates>>) -> Self {
-        Self { live, certificates }
+    pub(crate) fn new(live: Arc<Live>) -> Self {
+        let first = Attempt::of(live.snapshot().files.clone());
+        Self { live, first }
     }
 
     /// Names and providers are asked beside: neither a slow resolver nor a slow provider stops the clock.
@@ -93,41 +106,56 @@ impl Upkeep {
         }
     }
 
-    /// SIGHUP: the operator means what is there now, the system's time included.
-    async fn reload(&self) {
-        self.live.telemetry.reopen();
-        let taken = match self.live.reload().await {
+    /// Reads the configuration and all that it names again. Gives what was tried.
+    async fn reload(&self, occasion: Occasion) -> Attempt {
+        if occasion == Occasion::Asked {
+            self.live.telemetry.reopen();
+        }
+        // Read before: what changes while it is loaded counts as a change.
+        let tried = Attempt::of(self.live.snapshot().files.clone());
+        let outcome = self.live.reload().await;
+        let tried = match &outcome {
+            Ok(_) => tried.with(&self.live.snapshot().files),
+            Err(error) => tried.with(error.files()),
+        };
+        self.live.telemetry.metrics.config_reload(outcome.is_ok());
+        match outcome {
             Ok(warnings) => {
                 for warning in &warnings {
                     tracing::warn!(%warning, "the configuration may not mean what is wanted");
                 }
-                for setting in &self.live.snapshot().needs_restart {
+                let snapshot = self.live.snapshot();
+                for setting in &snapshot.needs_restart {
                     tracing::warn!(
                         setting,
                         "a changed setting stays as it was until the process is restarted"
                     );
                 }
-                true
-            }
-            Err(error) => {
-                tracing::error!(
-                    error = cause::chain(&error),
-                    "the configuration was not taken; the one in force stays"
+                let (generation, digest) = (snapshot.generation, snapshot.digest.as_str());
+                tracing::info!(
+                    generation,
+                    digest,
+                    ?occasion,
+                    "the configuration was read again and is in force"
                 );
-                false
+                self.ask_around(None, true);
             }
-        };
-        for pair in &self.certificates {
-            if let Err(error) = pair.reload() {
-                tracing::error!(%error, "a certificate was not taken; the one in use stays");
-            }
+            Err(error) => tracing::error!(
+                error = cause::chain(&error),
+                ?occasion,
+                "the configuration was not taken; the one in force stays"
+            ),
         }
-        if self.live.clock.stepped() {
+        if occasion == Occasion::Asked && self.live.clock.stepped() {
             self.live.clock.confirm();
             self.live.revocations.clock_was_set(self.live.clock.now());
         }
-        self.live.telemetry.metrics.config_reload(taken);
-        self.ask_around(None, true);
+        tried
+    }
+
+    /// Whether a change on disk is taken without being asked for.
+    fn follows_changes(&self) -> bool {
+        self.live.snapshot().configuration.reload_on_change && !self.live.stopping.load(Ordering::Relaxed)
     }
 }
 
@@ -213,13 +241,19 @@ impl BackgroundService for Upkeep {
         let _tending = tend_revocations(Arc::clone(&self.live));
         let _ending = underway::tend(Arc::clone(&self.live));
         ready.notify_ready();
+        let (tried, attempts) = sync::watch::channel(self.first.clone());
+        let mut changes = watch::follow(attempts);
         let mut ticks = interval(SECOND);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut seconds = 0_u64;
         loop {
             tokio::select! {
                 _ = shutdown.changed() => return,
-                _ = hangup.recv() => self.reload().await,
+                _ = hangup.recv() => drop(tried.send(self.reload(Occasion::Asked).await)),
+                // Without the condition a change that is not followed would be forgotten.
+                Some(()) = changes.recv(), if self.follows_changes() => {
+                    drop(tried.send(self.reload(Occasion::Changed).await));
+                }
                 _ = ticks.tick() => {
                     seconds += 1;
                     self.compare_clocks();

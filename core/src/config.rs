@@ -38,6 +38,11 @@ pub struct Loaded {
     pub configuration: Configuration,
     /// What it means may not be what is wanted: only problems of [`Severity::Warning`].
     pub warnings: Vec<Problem>,
+    /// The files and folders that it names to be read.
+    pub files: Vec<PathBuf>,
+    /// The first eight bytes of the SHA-256 of the file's text, in hexadecimal digits: tells one state of it from
+    /// another. No secret stands in the file.
+    pub digest: String,
 }
 
 /// Reads and checks a file. Paths in it are relative to its folder.
@@ -94,19 +99,27 @@ pub fn parse(
         return Err(Problems::new(vec![source.problem(&(0..0), Severity::Error, message, fix)]));
     }
     let (root, flaws) = tree::build(&mut source);
-    let mut desk = shape::Desk { source: &source, base, environment, problems: Vec::new() };
+    let mut desk =
+        shape::Desk { source: &source, base, environment, problems: Vec::new(), files: Vec::new() };
     for flaw in flaws {
         desk.error(&flaw.span, flaw.message, flaw.fix);
     }
     let raw = root.and_then(|root| <raw::RawFile as shape::Shape>::read(&root, &mut desk));
     let configuration = raw.and_then(|raw| check::configuration(&raw, &mut desk));
+    let files = std::mem::take(&mut desk.files);
     let problems = Problems::new(desk.problems);
     match configuration {
         Some(configuration) if !problems.is_fatal() => {
-            Ok(Loaded { configuration, warnings: problems.into_vec() })
+            Ok(Loaded { configuration, warnings: problems.into_vec(), files, digest: digest(text) })
         }
-        _ => Err(problems),
+        _ => Err(problems.with_files(files)),
     }
+}
+
+fn digest(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    let (first, _) = digest.as_ref().split_at(8);
+    first.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The format as JSON Schema (2020-12), for editors; published as `docs/gateway.schema.json`.
@@ -146,6 +159,10 @@ pub struct Configuration {
     pub threads: Option<usize>,
     /// How long SIGTERM waits for requests under way.
     pub drain: Duration,
+    /// How long the process serves on after SIGTERM, but not ready, so that load balancers notice.
+    pub drain_delay: Duration,
+    /// Whether a change of the file, or of one that it names, is taken without being asked.
+    pub reload_on_change: bool,
     /// What must happen to which requests.
     pub tests: Vec<Expectation>,
 }

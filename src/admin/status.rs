@@ -34,6 +34,11 @@ pub struct Status {
     pub loaded: Timestamp,
     /// Settings that the file has changed and that are taken up by a restart alone.
     pub needs_restart: Vec<&'static str>,
+    /// The state of its file: the beginning of the SHA-256 of the text.
+    pub digest: String,
+    /// When the file was read last and refused, if what is in force is an older one.
+    #[serde(serialize_with = "as_rfc3339_if_known")]
+    pub reload_refused: Option<Timestamp>,
     /// The providers, by their order in the file.
     pub providers: Vec<ProviderStatus>,
     /// The upstreams.
@@ -261,7 +266,7 @@ fn reasons(readiness: &Readiness) -> &[String] {
 <table><caption>Process</caption>
 <tr><th scope="row">Time</th><td>{{ self.time(status.now) }}</td></tr>
 <tr><th scope="row">Running for</th><td>{{ status.uptime.as_secs() }} s</td></tr>
-<tr><th scope="row">Configuration</th><td>number {{ status.generation }}, since {{ self.time(status.loaded) }}</td></tr>
+<tr><th scope="row">Configuration</th><td>number {{ status.generation }}, since {{ self.time(status.loaded) }}, text {{ status.digest }}{% if status.reload_refused.is_some() %}; <strong>a later one was refused</strong> at {{ self.time_if_known(status.reload_refused) }}: the messages say why{% endif %}</td></tr>
 {% if !status.needs_restart.is_empty() %}<tr><th scope="row">Changed, and not before a restart</th><td>{{ status.needs_restart.join(", ") }}</td></tr>
 {% endif %}<tr><th scope="row">System's clock</th><td>{{ status.clock.offset_milliseconds }} ms from ours{% if status.clock.stepped %}: it has stepped and is not followed{% endif %}</td></tr>
 <tr><th scope="row">Sessions last</th><td>{{ status.sessions.idle.as_secs() }} s without activity, at most {{ status.sessions.absolute.as_secs() }} s</td></tr>
@@ -344,6 +349,8 @@ pub(super) mod tests {
             generation: 3,
             loaded: now - hour,
             needs_restart: vec!["listeners"],
+            digest: "0123456789abcdef".to_owned(),
+            reload_refused: Some(now),
             providers: vec![ProviderStatus {
                 name: "<script>alert(1)</script>".to_owned(),
                 issuer: "https://op.example/\"&'".to_owned(),

@@ -98,20 +98,19 @@ fn serve(path: &Path) -> Result<(), StartError> {
         limits,
         Arc::new(GuardObserver::new(Arc::clone(&telemetry), Arc::clone(&live.clock))),
     );
-    let mut certificates = Vec::new();
     for listener in &listeners {
         let address = listener.address.to_string();
         match &listener.transport {
             Transport::Tls { certificate, key } => {
                 let (settings, pair) = guard::tls_settings(certificate, key, false)
                     .map_err(|source| StartError::Certificate { address: listener.address, source })?;
-                certificates.push(pair);
+                live.serve_certificates(listener.address, pair);
                 front.add_tls_with_settings(&address, None, settings);
             }
             Transport::BehindLoadBalancer(_) | Transport::InsecureLoopback => front.add_tcp(&address),
         }
     }
-    let upkeep = background_service("upkeep", Upkeep::new(Arc::clone(&live), certificates));
+    let upkeep = background_service("upkeep", Upkeep::new(Arc::clone(&live)));
     let upkeep = server.add_service(upkeep);
     let front = server.add_service(front);
     // The first round of upkeep resolves upstreams and fetches keys, or tries to, before the public is let in.

@@ -43,29 +43,31 @@ pub enum CertificateError {
     Settings(#[source] Box<pingora::Error>),
 }
 
-/// The pair in use, and where it came from.
+/// The pair in use.
 #[derive(Debug)]
 pub struct Certificates {
-    chain: PathBuf,
-    key: PathBuf,
     current: ArcSwap<CertifiedKey>,
 }
+
+/// A pair that fits and is not in use yet.
+#[derive(Debug)]
+pub struct FreshCertificate(CertifiedKey);
 
 impl Certificates {
     /// Reads the pair. The chain begins with the server's certificate.
     pub fn load(chain_pem: &Path, key_pem: &Path) -> Result<Arc<Self>, CertificateError> {
-        let pair = read_pair(chain_pem, key_pem)?;
-        Ok(Arc::new(Self {
-            chain: chain_pem.to_path_buf(),
-            key: key_pem.to_path_buf(),
-            current: ArcSwap::from_pointee(pair),
-        }))
+        let FreshCertificate(pair) = Self::read(chain_pem, key_pem)?;
+        Ok(Arc::new(Self { current: ArcSwap::from_pointee(pair) }))
     }
 
-    /// Reads the same files again. New handshakes get the new pair; on an error all keep the old one.
-    pub fn reload(&self) -> Result<(), CertificateError> {
-        self.current.store(Arc::new(read_pair(&self.chain, &self.key)?));
-        Ok(())
+    /// Reads a pair to be taken into use later, together with what belongs to it.
+    pub fn read(chain_pem: &Path, key_pem: &Path) -> Result<FreshCertificate, CertificateError> {
+        read_pair(chain_pem, key_pem).map(FreshCertificate)
+    }
+
+    /// From now on new handshakes get this pair.
+    pub fn exchange(&self, fresh: FreshCertificate) {
+        self.current.store(Arc::new(fresh.0));
     }
 }
 

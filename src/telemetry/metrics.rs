@@ -66,6 +66,9 @@ pub struct Metrics {
     key_active_from: IntGaugeVec,
     generation: IntGauge,
     reloads: IntCounterVec,
+    last_reload: IntGauge,
+    last_reload_at: IntGauge,
+    config_info: IntGaugeVec,
     log_dropped: IntCounterVec,
     log_failures: IntCounterVec,
     log_failing: IntGaugeVec,
@@ -196,6 +199,12 @@ impl Metrics {
             ),
             generation: made.gauge("config_generation", "How many configurations have been in force."),
             reloads: made.counters("config_reloads_total", "Attempts to load the configuration anew.", &["result"]),
+            last_reload: made.gauge("config_last_reload_successful", "1 while the configuration in force is the one that was read last."),
+            last_reload_at: made.gauge(
+                "config_last_reload_success_timestamp_seconds",
+                "Unix time at which the configuration in force was loaded.",
+            ),
+            config_info: made.gauges("config_info", "The state of the configuration file that is in force.", &["digest"]),
             log_dropped: made.counters("log_dropped_total", "Log lines lost.", &["log"]),
             log_failures: made.counters("log_failures_total", "Attempts to write a log that failed.", &["log"]),
             log_failing: made.gauges("log_failing", "1 while a log cannot be written.", &["log"]),
@@ -383,9 +392,15 @@ impl Metrics {
         self.key_active_from.with_label_values(&[purpose]).set(signed(active_from.seconds()));
     }
 
-    /// A configuration came into force.
-    pub fn config_generation(&self, generation: u64) {
+    /// The configuration in force: its number, the state of its file, since when, and whether it is the last one
+    /// that was read.
+    pub fn configuration(&self, generation: u64, digest: &str, loaded: Timestamp, is_last: bool) {
+        let _one = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         self.generation.set(signed(generation));
+        self.last_reload.set(is_last.into());
+        self.last_reload_at.set(signed(loaded.seconds()));
+        self.config_info.reset();
+        self.config_info.with_label_values(&[digest]).set(1);
     }
 
     /// The configuration was loaded anew, or refused.
@@ -559,7 +574,8 @@ mod tests {
         metrics.connections(3);
         metrics.connections(-1);
         metrics.guard_refused("bare_line_feed");
-        metrics.config_generation(4);
+        metrics.configuration(3, "0123456789abcdee", now - Duration::from_secs(9), true);
+        metrics.configuration(4, "0123456789abcdef", now, false);
         metrics.config_reload(true);
         metrics.config_reload(false);
         metrics.clock(Drift::Stepped(-90_000));
@@ -580,6 +596,9 @@ mod tests {
             ("portvakt_connections", "2"),
             (r#"portvakt_refused_total{reason="bare_line_feed"}"#, "1"),
             ("portvakt_config_generation", "4"),
+            ("portvakt_config_last_reload_successful", "0"),
+            ("portvakt_config_last_reload_success_timestamp_seconds", "1790000000"),
+            (r#"portvakt_config_info{digest="0123456789abcdef"}"#, "1"),
             (r#"portvakt_config_reloads_total{result="ok"}"#, "1"),
             (r#"portvakt_config_reloads_total{result="failed"}"#, "1"),
             ("portvakt_clock_offset_milliseconds", "-90000"),

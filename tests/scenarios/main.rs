@@ -23,6 +23,7 @@ mod named_sessions;
 mod operation;
 mod paths;
 mod provider_logout;
+mod reload;
 mod routes;
 mod session;
 mod signature;

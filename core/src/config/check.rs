@@ -97,6 +97,7 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
     let limits = limits(raw.limits.as_ref(), desk);
     let threads = count(raw.threads.as_ref(), 1..=256, desk);
     let drain = bounded(raw.drain.as_ref(), 30 * SECOND, SECOND..=10 * MINUTE, desk);
+    let drain_delay = bounded(raw.drain_delay.as_ref(), 5 * SECOND, Duration::ZERO..=2 * MINUTE, desk);
     let logs = logs(raw, &providers, desk);
     let tests = test::tests(raw, desk);
     providers.warn_of_unused(desk);
@@ -118,6 +119,8 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
         threads,
         drain,
         tests,
+        drain_delay,
+        reload_on_change: raw.reload_on_change.as_ref().is_none_or(|watched| watched.value),
     })
 }
 
@@ -333,7 +336,7 @@ fn session(raw: Option<&At<RawSession>>, providers: &Providers, desk: &mut Desk<
 
 fn revocation(raw: Option<&At<RawRevocation>>, desk: &mut Desk<'_>) -> Revocation {
     let raw = raw.map(|raw| &raw.value);
-    let file = raw.and_then(|raw| raw.file.as_ref()).map(|file| file.value.clone());
+    let file = raw.and_then(|raw| raw.file.as_ref()).map(|file| file.value.0.clone());
     Revocation {
         file: file.unwrap_or_else(|| desk.base.join(REVOCATIONS)),
         max_lag: bounded(
@@ -472,7 +475,7 @@ fn log_target(raw: &RawTarget) -> Option<LogTarget> {
     Some(match raw {
         RawTarget::Plain(RawPlainTarget::Stdout) => LogTarget::Stdout,
         RawTarget::Plain(RawPlainTarget::Off) => LogTarget::Off,
-        RawTarget::File(target) => LogTarget::File(target.file.as_ref()?.value.clone()),
+        RawTarget::File(target) => LogTarget::File(target.file.as_ref()?.value.0.clone()),
     })
 }
 

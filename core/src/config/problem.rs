@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 
 /// A place in the file: bytes from its beginning.
 pub(super) type Span = Range<usize>;
@@ -68,34 +69,49 @@ impl fmt::Display for Problem {
 
 /// Every problem of a file, in the order of their places.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    problems: Vec<Problem>,
+    files: Vec<PathBuf>,
+}
 
 impl Problems {
     pub(super) fn new(mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| (problem.span.start, problem.severity));
         problems.dedup();
-        Self(problems)
+        Self { problems, files: Vec::new() }
+    }
+
+    /// With the files that the configuration names, as far as it could be read.
+    pub(super) fn with_files(mut self, files: Vec<PathBuf>) -> Self {
+        self.files = files;
+        self
+    }
+
+    /// The files that the configuration names, as far as it could be read: the remedy may lie in them.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// The problems, in the order of their places.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
-        self.0.iter()
+        self.problems.iter()
     }
 
     /// Whether one of them keeps the file from loading.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
-        self.0.iter().any(|problem| problem.severity == Severity::Error)
+        self.problems.iter().any(|problem| problem.severity == Severity::Error)
     }
 
     pub(super) fn into_vec(self) -> Vec<Problem> {
-        self.0
+        self.problems
     }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, problem) in self.0.iter().enumerate() {
+        for (at, problem) in self.problems.iter().enumerate() {
             if at > 0 {
                 f.write_str("\n\n")?;
             }

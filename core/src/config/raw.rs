@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::problem::Span;
-use super::shape::{At, Desk, Named, Shape, Size, choice, point, read_at, record, unknown_word};
+use super::shape::{At, Desk, Named, Shape, Size, Written, choice, point, read_at, record, unknown_word};
 use super::tree::{Node, Value};
 
 type List<T> = Vec<At<T>>;
@@ -33,6 +33,10 @@ record! {
         optional threads: usize,
         /// how long SIGTERM waits for requests under way; 30s by default
         optional drain: Duration,
+        /// how long the gateway goes on as before after SIGTERM, but not ready, so that load balancers notice; 5s by default
+        optional drain_delay: Duration,
+        /// whether a change of this file, or of one that it names, is taken without SIGHUP; true by default
+        optional reload_on_change: bool,
         /// how long sessions last
         optional session: RawSession,
         /// how the end of sessions is shared
@@ -135,7 +139,7 @@ record! {
     /// How the end of sessions is shared.
     RawRevocation {
         /// the file that holds what ended early; `.portvakt/revocations.log` by default
-        optional file: PathBuf,
+        optional file: Written,
         /// the age of the view of ended sessions from which strict routes answer 503; 5s by default
         optional max_lag: Duration,
         /// how long nobody may have listened before sessions that began earlier log in again; 60s by default
@@ -634,7 +638,7 @@ record! {
     /// A log file, appended to.
     RawFileTarget {
         /// the file's path
-        required file: PathBuf,
+        required file: Written,
     }
 }
 
@@ -796,7 +800,9 @@ impl Shape for SecretPlace {
         };
         match (text.strip_prefix("file:"), text.strip_prefix("env:")) {
             (Some(path), _) if !path.is_empty() && !path.contains('\0') => {
-                Some(Self::File(desk.base.join(path)))
+                let path = desk.base.join(path);
+                desk.files.push(path.clone());
+                Some(Self::File(path))
             }
             (_, Some(name)) if !name.is_empty() => Some(Self::Environment(name.to_owned())),
             _ => {

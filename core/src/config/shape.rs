@@ -28,6 +28,8 @@ pub(super) struct Desk<'a> {
     pub(super) base: &'a Path,
     pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
     pub(super) problems: Vec<Problem>,
+    /// The files and folders that the file names to be read.
+    pub(super) files: Vec<PathBuf>,
 }
 
 /// After so many problems of a severity nobody reads on.
@@ -500,9 +502,26 @@ impl Shape for SocketAddr {
     }
 }
 
+/// A file or folder that is read: a reload follows what is in it.
 impl Shape for PathBuf {
     fn read(node: &Node, desk: &mut Desk<'_>) -> Option<Self> {
-        String::read(node, desk).map(|text| desk.base.join(text))
+        let path = String::read(node, desk).map(|text| desk.base.join(text))?;
+        desk.files.push(path.clone());
+        Some(path)
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string" })
+    }
+}
+
+/// A file that the gateway writes itself: nothing follows what is in it.
+#[derive(Clone, Debug)]
+pub(super) struct Written(pub(super) PathBuf);
+
+impl Shape for Written {
+    fn read(node: &Node, desk: &mut Desk<'_>) -> Option<Self> {
+        String::read(node, desk).map(|text| Self(desk.base.join(text)))
     }
 
     fn schema() -> Json {

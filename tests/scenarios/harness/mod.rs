@@ -318,6 +318,11 @@ impl World {
         &self.folder
     }
 
+    /// `portvakt keys …`, for the keys of this world.
+    pub(crate) fn run_keys(&self, arguments: &[&str]) -> String {
+        run_keys(&self.folder, arguments)
+    }
+
     /// Messages of the gateway to operators.
     pub(crate) fn errors(&self) -> String {
         self.gateway.as_ref().map(Process::errors).unwrap_or_default()

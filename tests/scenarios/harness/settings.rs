@@ -141,6 +141,7 @@ impl Settings {
              keys: keys\n\
              threads: 2\n\
              drain: 5s\n\
+             drain_delay: 0s\n\
              session: {session}\n\
              logs: {{access: stdout, audit: {{file: audit.log}}}}\n\
              {top}\
