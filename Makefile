@@ -48,6 +48,10 @@ kits: setup ## the verification kits with their real runtimes, against the vecto
 	@tests/tools/setup.sh kits
 	@tests/tools/kits.sh
 
+.PHONY: upgrade
+upgrade: setup-build ## 200 reloads and 20 hand-overs under load, and what clients noticed of it (minutes)
+	@tests/tools/upgrade.sh
+
 .PHONY: bench
 bench: setup-build ## CPU for each request, beside bare Pingora (docs/performance.md)
 	@cargo bench --bench gateway

@@ -24,8 +24,8 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serves until SIGTERM; SIGHUP reloads the configuration.
-    Run(ConfigFile),
+    /// Serves until SIGTERM; SIGHUP reloads the configuration; SIGQUIT hands over to a successor that is ready.
+    Run(run::Run),
     /// Names every problem of the configuration, with its place and its remedy.
     Check(ConfigFile),
     /// Says what would happen to a request, and which line of the configuration says so.
@@ -51,7 +51,7 @@ impl Cli {
     #[must_use]
     pub fn execute(self) -> ExitCode {
         match self.command {
-            Command::Run(file) => run::execute(&file),
+            Command::Run(run) => run.execute(),
             Command::Check(file) => check::execute(&file),
             Command::Explain(explain) => explain.execute(),
             Command::Test(file) => test::execute(&file),

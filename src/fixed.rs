@@ -16,6 +16,7 @@ pub(crate) struct Fixed {
     threads: Option<usize>,
     limits: FrontLimits,
     revocation_file: PathBuf,
+    handover_socket: PathBuf,
 }
 
 impl Fixed {
@@ -26,12 +27,14 @@ impl Fixed {
             threads: configuration.threads,
             limits: configuration.limits.clone(),
             revocation_file: configuration.revocation.file.clone(),
+            handover_socket: configuration.handover_socket.clone(),
         }
     }
 
     /// Puts what is in force in the place of what the file says; the names of the settings where that differs.
     pub(crate) fn impose(&self, configuration: &mut Configuration) -> Vec<&'static str> {
-        let Configuration { listeners, admin, threads, limits, revocation, .. } = configuration;
+        let Configuration { listeners, admin, threads, limits, revocation, handover_socket, .. } =
+            configuration;
         let mut differ = Vec::new();
         let mut note = |name, differs: bool| {
             if differs {
@@ -43,6 +46,7 @@ impl Fixed {
         note("threads", replaced(threads, &self.threads));
         note("limits", replaced(limits, &self.limits));
         note("revocation.file", replaced(&mut revocation.file, &self.revocation_file));
+        note("handover_socket", replaced(handover_socket, &self.handover_socket));
         differ
     }
 
@@ -99,9 +103,10 @@ mod tests {
         for (listeners, rest, differ) in [
             (BEHIND, "", &[][..]),
             (BEHIND, "revocation: {max_lag: 2s, max_gap: 30s}\ndrain: 7s", &[]),
-            (BEHIND, "revocation: {file: other.log}", &["revocation.file"]),
+            (BEHIND, "revocation: {file: other.log}", &["revocation.file", "handover_socket"]),
             (BEHIND, "threads: 3\nadmin: {address: '127.0.0.1:1'}", &["admin", "threads"]),
             (BEHIND, "limits: {connections: 77}", &["limits"]),
+            (BEHIND, "handover_socket: other/socket", &["handover_socket"]),
             ("{address: '0.0.0.0:81', load_balancers: [10.0.0.0/8]}", "", &["listeners"]),
         ] {
             let mut given = configuration(listeners, rest);

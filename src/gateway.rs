@@ -231,6 +231,15 @@ impl Gateway {
     }
 }
 
+impl Gateway {
+    /// While the process leaves, the client's next request comes by another connection.
+    fn see_off(&self, session: &mut Session) {
+        if self.live.leaving.load(Ordering::Relaxed) {
+            session.set_keepalive(None);
+        }
+    }
+}
+
 fn raw(head: &RequestHeader) -> RawHead<'_> {
     RawHead {
         method: &head.method,
@@ -381,10 +390,7 @@ impl ProxyHttp for Gateway {
         if let Some(connection) = guard::connection(session) {
             connection.reached_filters();
         }
-        if self.live.stopping.load(Ordering::Relaxed) {
-            // The client's next request goes to another replica.
-            session.set_keepalive(None);
-        }
+        self.see_off(session);
         session.set_min_send_rate(Some(MIN_SEND_RATE));
         session.set_write_timeout(Some(CLIENT_WRITE_TIMEOUT));
         // An app's 1xx goes to a client that asked for it and to nobody else (HTTP-6).
@@ -504,6 +510,8 @@ impl ProxyHttp for Gateway {
             return reply::check_interim(response, passage.interim);
         }
         passage.check_deadline()?;
+        // It may have begun to leave after the request had come.
+        self.see_off(session);
         passage.upstream = passage.sent_upstream.map(|sent| sent.elapsed());
         passage.answered.0 = response.status.as_u16();
         let Some(permit) = &passage.permit else { return Ok(()) };

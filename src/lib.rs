@@ -16,6 +16,7 @@
 //! | `underway` | what ends with its session although nobody sends anything |
 //! | [`upkeep`], `watch` | what is done in the background; what changed on disk |
 //! | [`telemetry`], [`health`], [`admin`] | logs, metrics, and what operators are shown |
+//! | `handover`, `system` | one process takes over from another; what the service manager is told |
 //! | [`command`] | the commands |
 //!
 //! **Invariant:** only `gateway`, `guard`, `respond`, `upstream`, `upkeep`, `admin` and `command` know the
@@ -30,6 +31,7 @@ mod endpoint;
 mod fixed;
 pub mod gateway;
 pub mod guard;
+mod handover;
 mod health;
 mod limit;
 pub mod page;
@@ -37,6 +39,7 @@ pub mod provider;
 mod respond;
 mod share;
 pub mod snapshot;
+mod system;
 pub mod telemetry;
 mod underway;
 mod upkeep;

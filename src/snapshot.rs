@@ -24,8 +24,8 @@ use portvakt_core::revocation::{self, FileLog, Revocations};
 
 use crate::fixed::Fixed;
 use crate::gateway::explain;
-use crate::limit::Rates;
 use crate::guard::{CertificateError, Certificates, FreshCertificate};
+use crate::limit::Rates;
 use crate::provider::{Provider, ProviderError};
 use crate::share::{Lines, Shares};
 use crate::telemetry::Telemetry;
@@ -260,8 +260,10 @@ pub struct Live {
     pub(crate) rates: Rates,
     /// Requests of our own to apps.
     pub(crate) errands: Errands,
-    /// Whether the process has been told to stop.
+    /// Whether the process has been told to stop: it is not ready any more.
     pub stopping: AtomicBool,
+    /// Whether clients should come back to another process, or by another connection.
+    pub leaving: AtomicBool,
     /// The certificates of the listeners that have one, for as long as the process listens there.
     certificates: Mutex<HashMap<SocketAddr, Arc<Certificates>>>,
     /// The last attempt to read the configuration again.
@@ -310,6 +312,7 @@ impl Live {
             rates: Rates::default(),
             errands: Errands::default(),
             stopping: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             fixed: Fixed::of(&snapshot.configuration),
             certificates: Mutex::default(),
             reloaded: Mutex::default(),

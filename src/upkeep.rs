@@ -18,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::cause;
 use crate::snapshot::Live;
+use crate::system;
 use crate::underway;
 use crate::watch::{self, Attempt};
 
@@ -109,6 +110,7 @@ impl Upkeep {
     /// Reads the configuration and all that it names again. Gives what was tried.
     async fn reload(&self, occasion: Occasion) -> Attempt {
         if occasion == Occasion::Asked {
+            system::reloading();
             self.live.telemetry.reopen();
         }
         // Read before: what changes while it is loaded counts as a change.
@@ -119,9 +121,9 @@ impl Upkeep {
             Err(error) => tried.with(error.files()),
         };
         self.live.telemetry.metrics.config_reload(outcome.is_ok());
-        match outcome {
+        match &outcome {
             Ok(warnings) => {
-                for warning in &warnings {
+                for warning in warnings {
                     tracing::warn!(%warning, "the configuration may not mean what is wanted");
                 }
                 let snapshot = self.live.snapshot();
@@ -141,7 +143,7 @@ impl Upkeep {
                 self.ask_around(None, true);
             }
             Err(error) => tracing::error!(
-                error = cause::chain(&error),
+                error = cause::chain(error),
                 ?occasion,
                 "the configuration was not taken; the one in force stays"
             ),
@@ -150,12 +152,19 @@ impl Upkeep {
             self.live.clock.confirm();
             self.live.revocations.clock_was_set(self.live.clock.now());
         }
+        if occasion == Occasion::Asked {
+            system::ready(if outcome.is_ok() {
+                "serving"
+            } else {
+                "serving; the last configuration was refused"
+            });
+        }
         tried
     }
 
     /// Whether a change on disk is taken without being asked for.
     fn follows_changes(&self) -> bool {
-        self.live.snapshot().configuration.reload_on_change && !self.live.stopping.load(Ordering::Relaxed)
+        self.live.snapshot().configuration.reload_on_change && !self.live.leaving.load(Ordering::Relaxed)
     }
 }
 

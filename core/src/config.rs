@@ -161,6 +161,8 @@ pub struct Configuration {
     pub drain: Duration,
     /// How long the process serves on after SIGTERM, but not ready, so that load balancers notice.
     pub drain_delay: Duration,
+    /// The socket over which a successor takes over.
+    pub handover_socket: PathBuf,
     /// Whether a change of the file, or of one that it names, is taken without being asked.
     pub reload_on_change: bool,
     /// What must happen to which requests.

@@ -6,6 +6,7 @@
 //!
 //! **Invariant:** a weak, equal or example key stops the start (`threats.md` CK-4).
 
+mod accord;
 mod file;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use crate::clock::Timestamp;
 use crate::seal::SealKey;
 use crate::token::{Algorithm, SignatureAlgorithm, SigningKey};
 
+pub use self::accord::{Proof, disagreement};
 pub use self::file::{KeyFile, KeyFileError, KeySummary, NewKey, OVERLAP, PROPAGATION, path_of};
 
 /// The id of a key, as sealed values carry it.

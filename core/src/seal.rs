@@ -29,13 +29,23 @@ pub const OVERHEAD: usize = HEAD + TAG;
 
 /// A key that seals.
 #[derive(Clone)]
-pub struct SealKey(Xaes256Gcm);
+pub struct SealKey {
+    cipher: Xaes256Gcm,
+    fingerprint: [u8; 16],
+}
 
 impl SealKey {
     /// From 32 random bytes.
     #[must_use]
     pub fn new(secret: &[u8; 32]) -> Self {
-        Self(Xaes256Gcm::new(&(*secret).into()))
+        let fingerprint = crate::key::MacKey::new(secret).tag("portvakt fingerprint", &[]);
+        Self { cipher: Xaes256Gcm::new(&(*secret).into()), fingerprint }
+    }
+
+    /// Tells this key from others. It is a keyed hash of nothing: whoever has it learns nothing of the key.
+    #[must_use]
+    pub const fn fingerprint(&self) -> &[u8; 16] {
+        &self.fingerprint
     }
 }
 
@@ -97,7 +107,7 @@ pub fn seal(ring: &Ring<SealKey>, place: &Place<'_>, plain: &[u8], now: Timestam
     sealed.extend_from_slice(&nonce);
     sealed.extend_from_slice(plain);
     let tag = key
-        .0
+        .cipher
         .encrypt_inout_detached(&nonce.into(), &associated, (&mut sealed[HEAD..]).into())
         .expect("a cookie is far below the cipher's limit of 64 GiB");
     sealed.extend_from_slice(&tag);
@@ -118,7 +128,7 @@ pub fn open(ring: &Ring<SealKey>, place: &Place<'_>, value: &[u8], now: Timestam
     let nonce: [u8; NONCE] = sealed[HEAD - NONCE..HEAD].try_into().ok()?;
     let tag: [u8; TAG] = sealed[sealed.len() - TAG..].try_into().ok()?;
     sealed.truncate(sealed.len() - TAG);
-    key.0
+    key.cipher
         .decrypt_inout_detached(&nonce.into(), &associated, (&mut sealed[HEAD..]).into(), &tag.into())
         .ok()?;
     sealed.drain(..HEAD);

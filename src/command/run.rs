@@ -1,28 +1,34 @@
 //! `portvakt run`: serves.
 //!
-//! SIGTERM: not ready, drain, exit. SIGHUP: reload. SIGINT: exit at once. SIGQUIT is for a hand-over, which
-//! this version does not offer: it is reported and nothing happens.
+//! SIGTERM: not ready, drain, exit. SIGHUP: reload. SIGINT, or a second SIGTERM: exit at once. SIGQUIT: hand over to
+//! a successor that has reported ready; without one, an error is reported and nothing happens.
 
-use std::net::{SocketAddr, TcpListener};
+mod listening;
+mod signals;
+
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
+use clap::Args;
 use pingora::server::configuration::ServerConf;
-use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
+use pingora::server::{RunArgs, Server};
 use pingora::services::background::background_service;
 use portvakt_core::clock::Clock;
 use portvakt_core::config::{self, Configuration, Transport};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::runtime;
+use tokio::sync::watch;
 
+use self::listening::{Listening, Sockets, Span};
+use self::signals::{Conduct, Signals};
 use super::{ConfigFile, complain};
 use crate::admin;
 use crate::cause;
 use crate::gateway::Gateway;
 use crate::guard::{self, CertificateError};
+use crate::handover::{HandoverError, Predecessor};
 use crate::health::LiveHealth;
 use crate::snapshot::{Live, LoadError, Snapshot};
 use crate::telemetry::{GuardObserver, Operational, OperationalError, Telemetry, VARIABLE};
@@ -34,9 +40,6 @@ const UPSTREAM_POOL: usize = 512;
 
 /// How long the last lines of the logs may take.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);
-
-/// How often a drain looks whether requests are under way.
-const DRAIN_STEP: Duration = Duration::from_millis(50);
 
 /// Why the program does not start.
 #[derive(Debug, thiserror::Error)]
@@ -59,19 +62,36 @@ enum StartError {
         #[source]
         source: CertificateError,
     },
+    #[error("nothing can be taken over")]
+    Handover(#[from] HandoverError),
+    #[error("the process cannot have one more thread")]
+    Runtime(#[source] std::io::Error),
 }
 
-pub(super) fn execute(file: &ConfigFile) -> ExitCode {
-    match serve(&file.config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&cause::chain(&error));
-            ExitCode::FAILURE
+/// What to serve, and after whom.
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Takes over from the process that serves with this configuration, once SIGQUIT tells that one to hand over;
+    /// serves at once if there is none.
+    #[arg(long)]
+    upgrade: bool,
+}
+
+impl Run {
+    pub(super) fn execute(&self) -> ExitCode {
+        match serve(&self.file.config, self.upgrade) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&cause::chain(&error));
+                ExitCode::FAILURE
+            }
         }
     }
 }
 
-fn serve(path: &Path) -> Result<(), StartError> {
+fn serve(path: &Path, upgrade: bool) -> Result<(), StartError> {
     let operational = Operational::install(std::env::var(VARIABLE).ok().as_deref())?;
     pingora::tls::install_default_crypto_provider();
     let clock = Clock::start();
@@ -83,11 +103,29 @@ fn serve(path: &Path) -> Result<(), StartError> {
         tracing::warn!(%warning, "the configuration may not mean what is wanted");
     }
     let configuration = &snapshot.configuration;
-    probe(configuration)?;
     let conf = server_conf(configuration);
-    let listeners = configuration.listeners.clone();
+    let (listeners, offer) = (configuration.listeners.clone(), configuration.handover_socket.clone());
     let (admin_address, limits) = (configuration.admin, front_limits(configuration));
     let live = Arc::new(Live::new(path.to_owned(), clock, Arc::clone(&telemetry), snapshot));
+
+    let public: Vec<SocketAddr> = listeners.iter().map(|listener| listener.address).collect();
+    let sockets = Arc::new(Sockets::default());
+    // It outlives the server: what is said between processes is said on it.
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("handover")
+        .enable_all()
+        .build()
+        .map_err(StartError::Runtime)?;
+    let predecessor = match upgrade {
+        true => runtime.block_on(Predecessor::find(&offer, &signals::common(&live)))?,
+        false => None,
+    };
+    let inherits =
+        |address: &SocketAddr| predecessor.as_ref().is_some_and(|it| it.addresses().contains(address));
+    let own: Vec<SocketAddr> =
+        public.iter().copied().chain([admin_address]).filter(|address| !inherits(address)).collect();
+    sockets.bind(&own)?;
 
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
@@ -112,26 +150,46 @@ fn serve(path: &Path) -> Result<(), StartError> {
     }
     let upkeep = background_service("upkeep", Upkeep::new(Arc::clone(&live)));
     let upkeep = server.add_service(upkeep);
-    let front = server.add_service(front);
+    let (begin, may_begin) = watch::channel(false);
+    let (end_public, public_ends) = watch::channel(false);
+    let (end_admin, admin_ends) = watch::channel(false);
+    let (public_accepts, accepting) = watch::channel(false);
+    let front = server.add_service(Listening {
+        service: front,
+        addresses: public.clone(),
+        sockets: Arc::clone(&sockets),
+        span: Span { begin: may_begin.clone(), end: public_ends },
+        accepting: public_accepts,
+    });
     // The first round of upkeep resolves upstreams and fetches keys, or tries to, before the public is let in.
     front.add_dependency(&upkeep);
-    server.add_service(admin::service(admin_address, Arc::new(LiveHealth::new(Arc::clone(&live)))));
-    let addresses: Vec<String> = listeners.iter().map(|listener| listener.address.to_string()).collect();
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), ?addresses, admin = %admin_address, "starting");
-    server.run(RunArgs { shutdown_signal: Box::new(Signals { live }) });
+    server.add_service(Listening {
+        service: admin::service(admin_address, Arc::new(LiveHealth::new(Arc::clone(&live)))),
+        addresses: vec![admin_address],
+        sockets: Arc::clone(&sockets),
+        span: Span { begin: may_begin, end: admin_ends },
+        accepting: watch::channel(false).0,
+    });
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), addresses = ?public, admin = %admin_address, "starting");
+    let conduct = Conduct {
+        live,
+        sockets,
+        public,
+        admin: admin_address,
+        offer,
+        predecessor,
+        begin,
+        accepting,
+        end_public,
+        end_admin,
+    };
+    let failure = Arc::default();
+    let signals = Signals::new(conduct, Arc::clone(&failure), runtime.handle().clone());
+    server.run(RunArgs { shutdown_signal: Box::new(signals) });
     tracing::info!("stopped");
     telemetry.close(LOG_PATIENCE);
     operational.log().close(LOG_PATIENCE);
-    Ok(())
-}
-
-/// Says before the start which address is taken: the proxy would only panic.
-fn probe(configuration: &Configuration) -> Result<(), StartError> {
-    let public = configuration.listeners.iter().map(|listener| listener.address);
-    for address in public.chain([configuration.admin]) {
-        TcpListener::bind(address).map_err(|source| StartError::Listen { address, source })?;
-    }
-    Ok(())
+    failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
 }
 
 fn server_conf(configuration: &Configuration) -> ServerConf {
@@ -157,47 +215,4 @@ fn front_limits(configuration: &Configuration) -> guard::Limits {
         connections: limits.connections,
         ..guard::Limits::default()
     }
-}
-
-/// What the process does on signals.
-struct Signals {
-    live: Arc<Live>,
-}
-
-#[async_trait]
-impl ShutdownSignalWatch for Signals {
-    async fn recv(&self) -> ShutdownSignal {
-        let [mut terminate, mut interrupt, mut quit] =
-            [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit()].map(handler);
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {
-                    tracing::info!("stopping; requests under way are waited for");
-                    self.drain().await;
-                    return ShutdownSignal::GracefulTerminate;
-                }
-                _ = interrupt.recv() => return ShutdownSignal::FastShutdown,
-                _ = quit.recv() => tracing::error!("SIGQUIT asks for a hand-over, and no successor has reported ready"),
-            }
-        }
-    }
-}
-
-impl Signals {
-    /// Not ready from now on; waits for the requests under way, as long as the configuration allows.
-    async fn drain(&self) {
-        self.live.stopping.store(true, Ordering::Relaxed);
-        let drained = async {
-            while self.live.telemetry.metrics.requests_in_flight() > 0 {
-                tokio::time::sleep(DRAIN_STEP).await;
-            }
-        };
-        if tokio::time::timeout(self.live.snapshot().configuration.drain, drained).await.is_err() {
-            tracing::warn!("requests were still under way when the time to drain was over");
-        }
-    }
-}
-
-fn handler(kind: SignalKind) -> Signal {
-    signal(kind).expect("the process may handle its signals")
 }

@@ -256,6 +256,12 @@ impl Metrics {
         u64::try_from(self.in_flight.get()).unwrap_or(0)
     }
 
+    /// How many connections of the public listeners are open.
+    #[must_use]
+    pub fn open_connections(&self) -> u64 {
+        u64::try_from(self.connections.get()).unwrap_or(0)
+    }
+
     /// The number of open connections changed.
     pub fn connections(&self, delta: i64) {
         self.connections.add(delta);

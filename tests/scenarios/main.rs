@@ -10,6 +10,7 @@ mod cross_site;
 mod digdir;
 mod explain;
 #[allow(dead_code, reason = "offers more than today's scenarios use")]
+mod handover;
 mod harness;
 mod headers;
 mod identities;
@@ -29,6 +30,7 @@ mod session;
 mod signature;
 mod streams;
 mod uncertain;
+mod upgrade;
 mod upstreams;
 
 /// The lines of a corpus, its comments left out and its escapes resolved.

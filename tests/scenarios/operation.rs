@@ -202,7 +202,10 @@ fn a_reload_takes_up_what_it_can_and_says_what_needs_a_restart() {
     let status = await_that("the configuration is in force", || {
         Some(world.admin("/status.json").json()).filter(|status| status["generation"] == 2)
     });
-    assert_eq!(status["needs_restart"], serde_json::json!(["listeners", "threads", "revocation.file"]));
+    assert_eq!(
+        status["needs_restart"],
+        serde_json::json!(["listeners", "threads", "revocation.file", "handover_socket"])
+    );
     assert!(world.admin("/status").text().contains("listeners, threads, revocation.file"));
     let errors =
         await_that("it is said", || Some(world.errors()).filter(|errors| errors.contains("revocation.file")));

@@ -25,6 +25,7 @@ mod websocket;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -39,7 +40,7 @@ use super::raw::{
     RawTarget,
 };
 use super::raw::{RawLimits, RawRevocation, RawSession, span_of};
-use super::shape::{At, Desk, show_duration};
+use super::shape::{At, Desk, Written, show_duration};
 use super::{
     AuditPerson, ClientAddress, Configuration, Environment, FrontLimits, Listener, LogTarget, Logs,
     Revocation, Transport,
@@ -98,6 +99,7 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
     let threads = count(raw.threads.as_ref(), 1..=256, desk);
     let drain = bounded(raw.drain.as_ref(), 30 * SECOND, SECOND..=10 * MINUTE, desk);
     let drain_delay = bounded(raw.drain_delay.as_ref(), 5 * SECOND, Duration::ZERO..=2 * MINUTE, desk);
+    let handover_socket = handover_socket(raw.handover_socket.as_ref(), &revocation, desk);
     let logs = logs(raw, &providers, desk);
     let tests = test::tests(raw, desk);
     providers.warn_of_unused(desk);
@@ -120,6 +122,7 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
         drain,
         tests,
         drain_delay,
+        handover_socket,
         reload_on_change: raw.reload_on_change.as_ref().is_none_or(|watched| watched.value),
     })
 }
@@ -347,6 +350,21 @@ fn revocation(raw: Option<&At<RawRevocation>>, desk: &mut Desk<'_>) -> Revocatio
         ),
         max_gap: bounded(raw.and_then(|raw| raw.max_gap.as_ref()), MINUTE, SECOND..=10 * MINUTE, desk),
     }
+}
+
+/// What the system takes as the path of a socket (`sun_path`, with its zero byte).
+const MAX_SOCKET_PATH: usize = 107;
+
+fn handover_socket(given: Option<&At<Written>>, revocation: &Revocation, desk: &mut Desk<'_>) -> PathBuf {
+    let Some(given) = given else {
+        return revocation.file.parent().unwrap_or(desk.base).join("handover/socket");
+    };
+    let path = given.value.0.clone();
+    if path.as_os_str().len() > MAX_SOCKET_PATH {
+        let message = format!("the path of a socket has at most {MAX_SOCKET_PATH} bytes");
+        desk.error(&given.span, message, "name a folder nearer to the root");
+    }
+    path
 }
 
 /// The file of ended sessions, if none is named.

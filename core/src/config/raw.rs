@@ -41,6 +41,8 @@ record! {
         optional session: RawSession,
         /// how the end of sessions is shared
         optional revocation: RawRevocation,
+        /// the socket over which a successor takes over (`portvakt run --upgrade`); by default `handover/socket` beside the file of ended sessions
+        optional handover_socket: Written,
         /// the signed assertions that routes with `assertion: true` add
         optional assertion: RawAssertion,
         /// what is known of the countries whose eIDs log in here

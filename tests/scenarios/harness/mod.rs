@@ -204,6 +204,9 @@ impl World {
         command.args(["--listen", &self.simulator_address.to_string()]);
         let mut process = Process::start(&mut command, &self.folder, "simulator");
         process.await_line("simulator ready ");
+        // The line may be that of one before.
+        let listens = || std::net::TcpStream::connect(self.simulator_address).is_ok().then_some(());
+        await_that("the simulator listens", listens);
         self.simulator = Some(process);
         for person in self.simulator_get("/persons.json").as_array().unwrap() {
             self.secrets.add_person(person["fnr"].as_str(), person["name"].as_str().unwrap());
@@ -272,6 +275,18 @@ impl World {
     pub(crate) fn restart_gateway(&mut self) {
         self.stop_gateway();
         assert!(self.try_start(), "the gateway does not start again: {}", self.errors());
+    }
+
+    /// Starts a successor of the gateway, which waits until it may take over.
+    pub(crate) fn start_successor(&self) -> Process {
+        let mut command = Command::new(program("portvakt"));
+        command.args(["run", "--upgrade", "--config"]).arg(self.configuration());
+        Process::start(&mut command, &self.folder, "gateway")
+    }
+
+    /// Puts another process in the gateway's place, and gives the one before.
+    pub(crate) fn exchange_gateway(&mut self, successor: Process) -> Process {
+        self.gateway.replace(successor).expect("the gateway runs")
     }
 
     /// `kill -9` of the gateway, whatever it is about.
@@ -346,6 +361,13 @@ impl World {
 
     /// Waits until the gateway is ready.
     pub(crate) fn await_ready(&mut self) {
+        await_that("the gateway is ready", || (self.admin("/readyz").status == 200).then_some(()));
+    }
+
+    /// Waits until a gateway that has been exchanged listens and is ready.
+    pub(crate) fn await_ready_again(&self) {
+        let admin = SocketAddr::from(([127, 0, 0, 1], self.admin));
+        await_that("the gateway listens", || std::net::TcpStream::connect(admin).is_ok().then_some(()));
         await_that("the gateway is ready", || (self.admin("/readyz").status == 200).then_some(()));
     }
 

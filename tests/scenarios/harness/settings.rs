@@ -9,6 +9,8 @@ pub(crate) struct Settings {
     pub(crate) session: String,
     /// Further lines at the top level.
     pub(crate) top: String,
+    /// How long it serves on after SIGTERM.
+    pub(crate) drain_delay: String,
     /// Further keys of the provider, one for each line, without indentation.
     pub(crate) provider: Vec<String>,
     /// Further providers: lines of the mapping, indented by two.
@@ -48,6 +50,7 @@ impl Default for Settings {
         Self {
             session: "{idle: 30m, absolute: 120m}".to_owned(),
             top: String::new(),
+            drain_delay: "0s".to_owned(),
             provider: Vec::new(),
             providers: String::new(),
             routes: routes.map(str::to_owned).to_vec(),
@@ -118,6 +121,12 @@ impl Settings {
         self
     }
 
+    /// With another time to serve on after SIGTERM.
+    pub(crate) fn drain_delay(mut self, delay: &str) -> Self {
+        self.drain_delay = delay.to_owned();
+        self
+    }
+
     /// With one more line at the top level.
     pub(crate) fn top(mut self, line: &str) -> Self {
         self.top.push_str(line);
@@ -127,7 +136,8 @@ impl Settings {
 
     pub(super) fn yaml(&self, places: &Places) -> String {
         let Places { port, admin, app, issuer } = places;
-        let Self { session, top, hosts, providers, client_id, profile, app: keys_of_app, .. } = self;
+        let Self { session, top, drain_delay, hosts, providers, client_id, profile, app: keys_of_app, .. } =
+            self;
         let issuer = self.issuer.as_ref().unwrap_or(issuer);
         let provider: String = self.provider.iter().map(|line| format!("    {line}\n")).collect();
         let upstreams: String = self.upstreams.iter().map(|line| format!("  {line}\n")).collect();
@@ -141,7 +151,7 @@ impl Settings {
              keys: keys\n\
              threads: 2\n\
              drain: 5s\n\
-             drain_delay: 0s\n\
+             drain_delay: {drain_delay}\n\
              session: {session}\n\
              logs: {{access: stdout, audit: {{file: audit.log}}}}\n\
              {top}\
