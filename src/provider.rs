@@ -96,6 +96,12 @@ impl Provider {
         &self.settings
     }
 
+    /// Whether these settings, and the CAs in the file that they name, are the ones that it was made with.
+    #[must_use]
+    pub fn is_still(&self, settings: &ProviderSettings) -> bool {
+        self.settings.is_same(settings) && self.http.trusts(settings.ca_file.as_deref())
+    }
+
     /// How its calls ended.
     #[must_use]
     pub fn calls(&self) -> &Calls {

@@ -28,6 +28,7 @@ use crate::guard::{CertificateError, Certificates, FreshCertificate};
 use crate::limit::Rates;
 use crate::provider::{Provider, ProviderError};
 use crate::share::{Lines, Shares};
+use crate::system::Manager;
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::RouteMetrics;
 use crate::underway::Underway;
@@ -143,9 +144,10 @@ impl Snapshot {
             // Nobody logs in where machines get their tokens.
             .filter(|settings| settings.profile.capabilities.people)
             .map(|settings| {
-                // One that stays what it was keeps what it has fetched.
+                // One that stays what it was keeps what it has fetched. What was fetched under other CAs is forgotten:
+                // they may have been exchanged because they were not to be trusted.
                 let kept = before.and_then(|before| before.provider(&settings.name));
-                let kept = kept.filter(|kept| kept.settings().is_same(settings)).cloned();
+                let kept = kept.filter(|kept| kept.is_still(settings)).cloned();
                 let provider = match kept {
                     Some(kept) => kept,
                     None => Arc::new(provider(settings, &configuration.keys, now)?),
@@ -252,6 +254,8 @@ pub struct Live {
     pub assertions: Assertions,
     /// Logs and metrics.
     pub telemetry: Arc<Telemetry>,
+    /// What the service manager knows.
+    pub(crate) manager: Manager,
     /// Who is starting how many logins.
     pub(crate) login_shares: Shares,
     /// Who has caused how many lines by calls that nobody can prove.
@@ -307,6 +311,7 @@ impl Live {
             answers: Once::for_life(attempt::LIFE),
             assertions: Assertions::new(snapshot.configuration.assertion_cache),
             telemetry,
+            manager: Manager::default(),
             login_shares: Shares::default(),
             unproven_lines: Lines::default(),
             rates: Rates::default(),

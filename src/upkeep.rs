@@ -18,7 +18,6 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::cause;
 use crate::snapshot::Live;
-use crate::system;
 use crate::underway;
 use crate::watch::{self, Attempt};
 
@@ -110,7 +109,7 @@ impl Upkeep {
     /// Reads the configuration and all that it names again. Gives what was tried.
     async fn reload(&self, occasion: Occasion) -> Attempt {
         if occasion == Occasion::Asked {
-            system::reloading();
+            self.live.manager.reloading();
             self.live.telemetry.reopen();
         }
         // Read before: what changes while it is loaded counts as a change.
@@ -153,11 +152,7 @@ impl Upkeep {
             self.live.revocations.clock_was_set(self.live.clock.now());
         }
         if occasion == Occasion::Asked {
-            system::ready(if outcome.is_ok() {
-                "serving"
-            } else {
-                "serving; the last configuration was refused"
-            });
+            self.live.manager.reloaded(outcome.is_ok());
         }
         tried
     }

@@ -93,6 +93,14 @@ impl Run {
 
 fn serve(path: &Path, upgrade: bool) -> Result<(), StartError> {
     let operational = Operational::install(std::env::var(VARIABLE).ok().as_deref())?;
+    // It outlives the server: what is said between processes is said on it.
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("handover")
+        .enable_all()
+        .build()
+        .map_err(StartError::Runtime)?;
+    signals::hold_early(&runtime);
     pingora::tls::install_default_crypto_provider();
     let clock = Clock::start();
     let logs =
@@ -110,13 +118,6 @@ fn serve(path: &Path, upgrade: bool) -> Result<(), StartError> {
 
     let public: Vec<SocketAddr> = listeners.iter().map(|listener| listener.address).collect();
     let sockets = Arc::new(Sockets::default());
-    // It outlives the server: what is said between processes is said on it.
-    let runtime = runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("handover")
-        .enable_all()
-        .build()
-        .map_err(StartError::Runtime)?;
     let predecessor = match upgrade {
         true => runtime.block_on(Predecessor::find(&offer, &signals::common(&live)))?,
         false => None,

@@ -52,10 +52,10 @@ impl Default for Limits {
 ///
 /// If `ca_file` holds no certificate, or no root can be trusted at all.
 pub fn client(ca_file: Option<&Path>, insecure_http: bool) -> Result<Client, ProviderError> {
-    build(ca_file, insecure_http, &Limits::default())
+    build(roots(ca_file)?.as_deref(), insecure_http, &Limits::default())
 }
 
-fn build(ca_file: Option<&Path>, insecure_http: bool, limits: &Limits) -> Result<Client, ProviderError> {
+fn build(roots: Option<&[u8]>, insecure_http: bool, limits: &Limits) -> Result<Client, ProviderError> {
     // The same as the proxy's own connections use; a second call does nothing.
     pingora::tls::install_default_crypto_provider();
     let builder = || {
@@ -71,8 +71,8 @@ fn build(ca_file: Option<&Path>, insecure_http: bool, limits: &Limits) -> Result
             .pool_idle_timeout(Duration::from_secs(30))
             .tls_version_min(tls::Version::TLS_1_2)
     };
-    let built = match ca_file {
-        Some(file) => builder().tls_certs_only(certificates(file)?).build(),
+    let built = match roots {
+        Some(pem) => builder().tls_certs_only(certificates(pem)?).build(),
         // A system without any root still serves a demonstration over plain http on loopback; https
         // then trusts nobody.
         None if insecure_http => builder().build().or_else(|_| builder().tls_certs_only([]).build()),
@@ -81,9 +81,14 @@ fn build(ca_file: Option<&Path>, insecure_http: bool, limits: &Limits) -> Result
     built.map_err(|_| ProviderError::HttpClient("no trusted roots; install ca-certificates or set `ca_file`"))
 }
 
-fn certificates(file: &Path) -> Result<Vec<Certificate>, ProviderError> {
-    let pem = std::fs::read(file).map_err(|_| ProviderError::HttpClient("`ca_file` cannot be read"))?;
-    match Certificate::from_pem_bundle(&pem) {
+/// What `ca_file` holds; `None`: the system's roots count.
+fn roots(ca_file: Option<&Path>) -> Result<Option<Vec<u8>>, ProviderError> {
+    let read = |file| std::fs::read(file).map_err(|_| ProviderError::HttpClient("`ca_file` cannot be read"));
+    ca_file.map(read).transpose()
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, ProviderError> {
+    match Certificate::from_pem_bundle(pem) {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         _ => Err(ProviderError::HttpClient("`ca_file` holds no certificate in PEM")),
     }
@@ -114,6 +119,8 @@ fn is_loopback(url: &Url) -> bool {
 /// The client of one provider, with its limits.
 pub(super) struct Http {
     client: Client,
+    /// The PEM file of the only roots, as it was read.
+    roots: Option<Vec<u8>>,
     limits: Limits,
     /// For logins that begin: anybody can begin one.
     beginning: Semaphore,
@@ -133,13 +140,20 @@ impl Http {
         insecure_http: bool,
         limits: Limits,
     ) -> Result<Self, ProviderError> {
-        let client = build(ca_file, insecure_http, &limits)?;
+        let roots = roots(ca_file)?;
+        let client = build(roots.as_deref(), insecure_http, &limits)?;
         Ok(Self {
             client,
+            roots,
             limits,
             beginning: Semaphore::new(limits.open),
             ending: Semaphore::new(limits.open),
         })
+    }
+
+    /// Whether the file still holds the roots that calls are verified against.
+    pub(super) fn trusts(&self, ca_file: Option<&Path>) -> bool {
+        roots(ca_file).is_ok_and(|roots| roots == self.roots)
     }
 
     pub(super) fn total(&self) -> Duration {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use portvakt_core::config::{Listener, Transport};
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -23,7 +23,6 @@ use crate::admin::{Health as _, Readiness};
 use crate::handover::{Common, HandoverError, Offer, Predecessor, Successor};
 use crate::health::LiveHealth;
 use crate::snapshot::Live;
-use crate::system;
 
 /// How often a drain looks whether something is under way, and a successor whether it is ready.
 const STEP: Duration = Duration::from_millis(50);
@@ -93,6 +92,16 @@ struct Heard {
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
+}
+
+/// A process that is still starting does not end by a signal that asks it for something else. What it reads anew at
+/// SIGHUP it is about to read, or compares when it serves.
+pub(super) fn hold_early(runtime: &Runtime) {
+    let _context = runtime.enter();
+    // Once they are handled they stay so.
+    for kind in [SignalKind::hangup(), SignalKind::quit()] {
+        drop(signal(kind).expect("the process may handle its signals"));
+    }
 }
 
 enum Word {
@@ -174,7 +183,7 @@ impl Conduct {
         }
         let pid = predecessor.pid();
         tracing::info!(pid, "ready to take over: SIGQUIT to the process that serves hands over");
-        system::ready(&format!("ready to take over; SIGQUIT to {pid} hands over"));
+        self.live.manager.ready(&format!("ready to take over; SIGQUIT to {pid} hands over"));
         let inherited = match predecessor.sockets(|| self.common()).await {
             Ok(inherited) => inherited,
             Err(HandoverError::Broken(_)) => return self.alone().await,
@@ -233,10 +242,10 @@ impl Conduct {
     }
 
     async fn serve(self, offer: Option<Offer>, heard: &mut Heard) -> Result<ShutdownSignal, StartError> {
-        let mut accepting = self.accepting.clone();
+        let (mut accepting, live) = (self.accepting.clone(), Arc::clone(&self.live));
         tokio::spawn(async move {
             if accepting.wait_for(|accepting| *accepting).await.is_ok() {
-                system::ready("serving");
+                live.manager.ready("serving");
             }
         });
         let offer = offer.map(Arc::new);
@@ -308,7 +317,7 @@ impl Conduct {
         tracing::info!(version, pid, "handed over; requests under way are waited for");
         // Both accept now. Here each answer tells its client to come back to the other one.
         self.live.leaving.store(true, Ordering::Relaxed);
-        system::status("handed over; finishing what is under way");
+        self.live.manager.status("handed over; finishing what is under way");
         let delay = self.live.snapshot().configuration.drain_delay;
         tokio::select! {
             () = sleep(delay) => {}
@@ -316,7 +325,7 @@ impl Conduct {
             () = successor.ended() => {
                 self.live.leaving.store(false, Ordering::Relaxed);
                 tracing::error!(pid, "the successor has ended after it took over; this process goes on serving");
-                system::status("serving");
+                self.live.manager.status("serving");
                 return None;
             }
         }
@@ -328,7 +337,7 @@ impl Conduct {
     /// SIGTERM: not ready, but serving until load balancers have noticed; then the drain.
     async fn stop(&self, heard: &mut Heard) -> ShutdownSignal {
         tracing::info!("stopping; requests under way are waited for");
-        system::stopping("not ready; finishing what is under way");
+        self.live.manager.stopping("not ready; finishing what is under way");
         self.live.stopping.store(true, Ordering::Relaxed);
         self.live.leaving.store(true, Ordering::Relaxed);
         let delay = self.live.snapshot().configuration.drain_delay;
