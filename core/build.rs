@@ -3,8 +3,9 @@
 //! **Invariant:** no optimised program can be built with a fault.
 
 /// The faults that can be planted, and what each takes away.
-const FAULTS: [(&str, &str); 4] = [
+const FAULTS: [(&str, &str); 5] = [
     ("revocation", "ended sessions are accepted"),
+    ("unwritten", "an end is answered before it is written"),
     ("level", "the level of assurance is not judged"),
     ("nonce", "an ID token may be another login's"),
     ("associated_data", "a sealed value opens anywhere"),

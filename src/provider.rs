@@ -26,6 +26,7 @@ mod tests;
 mod token;
 mod verify;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
@@ -44,6 +45,7 @@ pub use self::verify::LoginExpectation;
 
 use self::cache::Cache;
 use self::http::{Http, Limits};
+use crate::share::{Share, Shares};
 
 /// One provider, ready to be called.
 pub struct Provider {
@@ -53,6 +55,9 @@ pub struct Provider {
     metadata: Cache<Metadata>,
     keys: Cache<KeySet>,
     calls: Calls,
+    /// Who begins logins, and who ends them.
+    beginning: Shares,
+    ending: Shares,
 }
 
 /// When metadata and keys were last fetched.
@@ -87,6 +92,8 @@ impl Provider {
             metadata: Cache::new(Call::Metadata),
             keys: Cache::new(Call::Keys),
             calls: Calls::default(),
+            beginning: Shares::of(limits.open),
+            ending: Shares::of(limits.open),
         })
     }
 
@@ -106,6 +113,21 @@ impl Provider {
     #[must_use]
     pub fn calls(&self) -> &Calls {
         &self.calls
+    }
+
+    /// A client's share of the places for this call, to be held until it is made: who begins logins by the hundred, or
+    /// ends them with codes that nobody gave, keeps nobody else out.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Busy`] if the client holds its share already.
+    pub(crate) fn share(&self, call: Call, client: Option<IpAddr>) -> Result<Share<'_>, ProviderError> {
+        let shares = if call == Call::Par { &self.beginning } else { &self.ending };
+        let share = shares.take(client).ok_or(ProviderError::Busy { call });
+        if share.is_err() {
+            self.calls.count(call, &share);
+        }
+        share
     }
 
     /// How old its metadata and keys are.

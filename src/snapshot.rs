@@ -27,7 +27,7 @@ use crate::gateway::explain;
 use crate::guard::{CertificateError, Certificates, FreshCertificate};
 use crate::limit::Rates;
 use crate::provider::{Provider, ProviderError};
-use crate::share::{Lines, Shares};
+use crate::share::Lines;
 use crate::system::Manager;
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::RouteMetrics;
@@ -256,8 +256,6 @@ pub struct Live {
     pub telemetry: Arc<Telemetry>,
     /// What the service manager knows.
     pub(crate) manager: Manager,
-    /// Who is starting how many logins.
-    pub(crate) login_shares: Shares,
     /// Who has caused how many lines by calls that nobody can prove.
     pub(crate) unproven_lines: Lines,
     /// How often clients ask.
@@ -312,7 +310,6 @@ impl Live {
             assertions: Assertions::new(snapshot.configuration.assertion_cache),
             telemetry,
             manager: Manager::default(),
-            login_shares: Shares::default(),
             unproven_lines: Lines::default(),
             rates: Rates::default(),
             errands: Errands::default(),

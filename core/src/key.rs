@@ -7,6 +7,7 @@
 //! **Invariant:** a weak, equal or example key stops the start (`threats.md` CK-4).
 
 mod accord;
+mod age;
 mod file;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use crate::seal::SealKey;
 use crate::token::{Algorithm, SignatureAlgorithm, SigningKey};
 
 pub use self::accord::{Proof, disagreement};
+pub use self::age::{Concern, KeyTimes};
 pub use self::file::{KeyFile, KeyFileError, KeySummary, NewKey, OVERLAP, PROPAGATION, path_of};
 
 /// The id of a key, as sealed values carry it.

@@ -17,7 +17,7 @@ use portvakt_core::token::{MaxAge, TokenError, VerifiedIdToken};
 
 use super::{Visit, apps, login};
 use crate::answer::{Answer, Location};
-use crate::provider::{LoginExpectation, Provider, ProviderError, VerifyError};
+use crate::provider::{Call, LoginExpectation, Provider, ProviderError, VerifyError};
 use crate::respond::{self, Refusal};
 use crate::telemetry::{Action, AuditResult};
 
@@ -160,6 +160,7 @@ async fn log_in(
         .accept((slot, attempt), &settings.issuer, settings.sends_iss || metadata.iss_in_response())
         .map_err(CallbackError::Answer)?;
     let attempt = answer.attempt();
+    let _share = provider.share(Call::Token, visit.client()).map_err(CallbackError::Redeem)?;
     // One use, whatever the provider makes of a code that comes twice (OP-1).
     if !visit.live.answers.is_new(&(&settings.name, &attempt.state(slot)), visit.now) {
         return Err(CallbackError::Answer(AnswerError::NoAttempt));

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::{Visit, parameters};
 use crate::answer::{Answer, Location};
-use crate::provider::{AuthorizationRequest, Call, ProviderError};
+use crate::provider::{AuthorizationRequest, Call};
 use crate::respond::Refusal;
 
 /// Languages of ID-porten's pages (dossier 2.1).
@@ -115,8 +115,9 @@ pub(super) async fn start(
 ) -> Result<Answer, Refusal> {
     let provider = visit.provider(plan)?;
     let login = visit.login_link(plan, &attempt.target, None);
-    let Some(_share) = visit.live.login_shares.take(visit.client()) else {
-        return Err(Refusal::ProviderDown { cause: ProviderError::Busy { call: Call::Par }, login });
+    let _share = match provider.share(Call::Par, visit.client()) {
+        Ok(share) => share,
+        Err(cause) => return Err(Refusal::ProviderDown { cause, login }),
     };
     let acr_values = attempt.wish.acr_values(provider.settings());
     let asked = attempt.wish.asked.and_then(|id| visit.host.routes.representation(id));

@@ -9,8 +9,9 @@ mod certified;
 mod cross_site;
 mod digdir;
 mod explain;
-#[allow(dead_code, reason = "offers more than today's scenarios use")]
+mod flood;
 mod handover;
+#[allow(dead_code, reason = "offers more than today's scenarios use")]
 mod harness;
 mod headers;
 mod identities;

@@ -513,8 +513,8 @@ fn a_logout_leads_where_it_was_asked_to() {
     world.finish();
 }
 
-/// `sid` is what a provider can end a session by: without one the person is logged in all the same, the operator
-/// is told, and logging out here works.
+/// `sid` is what a provider can end a session by: where it can send one, a login without is refused, and the operator
+/// is told what to change.
 #[test]
 fn a_login_that_the_provider_could_not_end_is_refused() {
     let world = World::start();

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{ClientKey, KeyId, RingKey};
+use super::{ClientKey, KeyId, KeyTimes, RingKey};
 use crate::clock::Timestamp;
 use crate::seal;
 use crate::token::{Algorithm, KeyError, SigningKey};
@@ -285,6 +285,15 @@ impl KeyFile {
             })
         };
         self.content.keys.iter().map(summary).collect()
+    }
+
+    /// When each key begins and ends, in the file's order.
+    pub(super) fn entries(&self) -> impl Iterator<Item = KeyTimes> + '_ {
+        self.content.keys.iter().map(|entry| KeyTimes {
+            id: entry.id.clone(),
+            active_from: Timestamp::from_seconds(entry.active_from),
+            retire_after: entry.retire_after.map(Timestamp::from_seconds),
+        })
     }
 
     /// The public halves as a JWK set (RFC 7517, 5): what is registered at the provider.
