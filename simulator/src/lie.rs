@@ -62,6 +62,7 @@ lies! {
     ParRedirect = "par_redirect", "PAR answers 307 to elsewhere";
     ParNotJson = "par_not_json", "PAR answers 201 with HTML";
     DiscoveryWrongIssuer = "discovery_wrong_issuer", "the metadata names another issuer";
+    DiscoveryWithoutSid = "discovery_without_sid", "the metadata promises no sid";
     Discovery500 = "discovery_500", "the metadata answers 500";
     DiscoverySlow = "discovery_slow", "the metadata waits slow_milliseconds first";
     DiscoveryHuge = "discovery_huge", "the metadata is 32 MiB";

@@ -349,6 +349,8 @@ mod tests {
         settings.max_requests += 1;
         let changed =
             Pool::new(Arc::new(settings.clone()), Credentials::load(&settings).unwrap(), Some(&pool));
+        // A reload looks names up at once, also while no name server answers.
+        assert!(!changed.resolve().await);
         assert_eq!(changed.choose(None, &[]).unwrap().at, last);
     }
 }

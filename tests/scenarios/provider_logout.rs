@@ -559,6 +559,37 @@ fn a_login_without_sid_that_was_allowed_can_be_ended_here() {
     world.finish();
 }
 
+/// A plain provider that promises no `sid` cannot be asked for one: a login counts, and the provider's end of it does
+/// not reach the session, which ends here.
+#[test]
+fn a_plain_provider_that_promises_no_sid_logs_people_in() {
+    let mut world = World::with(Settings {
+        profile: "oidc".to_owned(),
+        routes: vec!["{path: '/app/**', access: login, upstream: app}".to_owned()],
+        ..Settings::default()
+    });
+    world.control(&json!({ "lies": [{ "name": "discovery_without_sid" }, { "name": "id_token_missing_sid", "times": 9 }] }));
+    // Another setting of the provider, so that its metadata is fetched anew.
+    world.settings.provider.push("locale: nb".to_owned());
+    world.write_configuration();
+    world.gateway().signal("HUP");
+    await_that("the metadata is fetched anew", || {
+        (!world.simulator_state()["lies"].to_string().contains("discovery_without_sid")).then_some(())
+    });
+    await_that("the gateway is ready", || (world.admin("/readyz").status == 200).then_some(()));
+    register(&world, &["back"]);
+    let mut browser = logged_in(&world, PERSON);
+    let mut copy = world.browser();
+    copy.jar = browser.jar.clone();
+    browser.log_out("/oauth2/logout").shows(200, "Du er logget ut");
+    assert!(!is_in(&mut browser) && !is_in(&mut copy));
+    let mut browser = logged_in(&world, PERSON);
+    sid_of(&world, PERSON);
+    assert_eq!(end_at_provider(&world, PERSON), [("back".to_owned(), 200)]);
+    assert!(is_in(&mut browser), "nothing tells which session it was");
+    world.finish();
+}
+
 /// A gateway that starts again has not seen what ended meanwhile: nobody's session outlives that.
 #[test]
 fn what_ended_before_a_restart_stays_ended() {

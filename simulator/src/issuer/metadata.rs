@@ -23,6 +23,11 @@ pub(super) async fn discovery(State(op): State<Arc<Op>>) -> Response {
     if op.world.lies(Lie::DiscoveryWrongIssuer) {
         metadata["issuer"] = json!(format!("{}-other", op.issuer));
     }
+    if op.world.lies(Lie::DiscoveryWithoutSid) {
+        for channel in ["frontchannel", "backchannel"] {
+            metadata[format!("{channel}_logout_session_supported")] = json!(false);
+        }
+    }
     Json(metadata).into_response()
 }
 
