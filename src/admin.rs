@@ -26,7 +26,7 @@ use pingora::server::ShutdownWatch;
 use pingora::services::listening::Service;
 
 pub use self::status::{
-    AddressStatus, ClockStatus, KeyState, KeyStatus, LogStatus, ProviderStatus, RevocationStatus,
+    AddressStatus, ClockStatus, KeyState, KeyStatus, KeyWarning, LogStatus, ProviderStatus, RevocationStatus,
     SessionStatus, Status, UpstreamStatus,
 };
 

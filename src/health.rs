@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use portvakt_core::key::Secret;
+use portvakt_core::key::{Concern, KeyTimes};
 
 use crate::admin::{
-    ClockStatus, Health, KeyStatus, ProviderStatus, Readiness, RevocationStatus, SessionStatus, Status,
+    ClockStatus, Health, KeyStatus, KeyWarning, ProviderStatus, Readiness, RevocationStatus, SessionStatus,
+    Status,
 };
 use crate::snapshot::Live;
 
@@ -50,7 +51,11 @@ impl Health for LiveHealth {
 
     fn status(&self) -> Status {
         let (snapshot, now) = (self.live.snapshot(), self.live.clock.now());
-        let keys = &snapshot.keys;
+        let keys = snapshot.key_times();
+        let warning = |(purpose, times): &(String, Vec<KeyTimes>)| {
+            let concern = Concern::about(times, now)?;
+            Some(KeyWarning { purpose: purpose.clone(), concern })
+        };
         let provider = |provider: &Arc<crate::provider::Provider>| {
             let fetched = provider.fetched();
             ProviderStatus {
@@ -71,13 +76,8 @@ impl Health for LiveHealth {
             reload_refused: self.live.reloaded().filter(|reload| !reload.taken).map(|reload| reload.at),
             providers: snapshot.providers().map(provider).collect(),
             upstreams: snapshot.upstreams.status(),
-            keys: [
-                KeyStatus::of_ring(Secret::Cookie.as_str(), &keys.cookie, now),
-                KeyStatus::of_ring(Secret::Revocation.as_str(), &keys.revocation, now),
-                KeyStatus::of_ring(Secret::Pseudonym.as_str(), &keys.pseudonym, now),
-                KeyStatus::of_ring(Secret::Audit.as_str(), &keys.audit, now),
-            ]
-            .concat(),
+            keys: keys.iter().flat_map(|(purpose, times)| KeyStatus::of(purpose, times, now)).collect(),
+            key_warnings: keys.iter().filter_map(warning).collect(),
             revocations: RevocationStatus {
                 entries: self.live.revocations.len(),
                 known_since: self.live.revocations.known_since(),
@@ -98,7 +98,7 @@ impl Health for LiveHealth {
             metrics.provider_calls(&provider.settings().name, provider.calls());
         }
         metrics.upstreams(&snapshot.upstreams.status());
-        metrics.keys(&snapshot.keys, now);
+        metrics.keys(&snapshot.key_times(), now);
         metrics.revocations(&self.live.revocations, now);
         let is_last = self.live.reloaded().is_none_or(|reload| reload.taken);
         metrics.configuration(snapshot.generation, &snapshot.digest, snapshot.loaded, is_last);

@@ -16,7 +16,7 @@ use portvakt_core::config::{self, Configuration, Environment, Loaded, Problem, P
 use portvakt_core::forward::assertion::Assertions;
 use portvakt_core::forward::plain;
 use portvakt_core::forward::strip::Reserved;
-use portvakt_core::key::{ClientKey, KeyFile, KeyFileError, Keys, path_of};
+use portvakt_core::key::{ClientKey, KeyFile, KeyFileError, KeyTimes, Keys, path_of};
 use portvakt_core::login::attempt;
 use portvakt_core::once::Once;
 use portvakt_core::provider::{ClientAuth, ProviderSettings};
@@ -189,6 +189,25 @@ impl Snapshot {
     /// Every provider.
     pub fn providers(&self) -> impl Iterator<Item = &Arc<Provider>> {
         self.providers.values()
+    }
+
+    /// When the keys of each purpose begin and end, those of clients included, by purpose.
+    #[must_use]
+    pub fn key_times(&self) -> Vec<(String, Vec<KeyTimes>)> {
+        let mut all = self.keys.times();
+        let folder = &self.configuration.keys;
+        let signing = self
+            .configuration
+            .providers
+            .iter()
+            .filter(|provider| matches!(provider.client_auth, ClientAuth::PrivateKeyJwt));
+        all.extend(signing.filter_map(|provider| {
+            // They are followed in their file, without a reload: `renew_client_keys`.
+            let purpose = client_purpose(&provider.name);
+            let file = KeyFile::read(&path_of(folder, &purpose), &purpose).ok()?;
+            Some((purpose, file.times()))
+        }));
+        all
     }
 
     /// Whether test identities are refused.

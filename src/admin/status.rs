@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use askama::Template;
 use portvakt_core::clock::{Drift, Timestamp};
-use portvakt_core::key::Ring;
+use portvakt_core::key::{Concern, KeyTimes};
 use serde::{Serialize, Serializer};
 
 use super::Readiness;
@@ -45,6 +45,8 @@ pub struct Status {
     pub upstreams: Vec<UpstreamStatus>,
     /// Every key that is accepted.
     pub keys: Vec<KeyStatus>,
+    /// What is wrong with the age of keys: time to rotate.
+    pub key_warnings: Vec<KeyWarning>,
     /// Ended sessions.
     pub revocations: RevocationStatus,
     /// How long sessions last.
@@ -142,24 +144,35 @@ impl KeyState {
 }
 
 impl KeyStatus {
-    /// Every key of a ring.
-    pub fn of_ring<K>(purpose: &str, ring: &Ring<K>, now: Timestamp) -> Vec<Self> {
-        let active = ring.active(now);
-        let state = |key: &portvakt_core::key::RingKey<K>| match key {
+    /// Every key of a purpose, by their times.
+    #[must_use]
+    pub fn of(purpose: &str, keys: &[KeyTimes], now: Timestamp) -> Vec<Self> {
+        // As `Ring::active` chooses.
+        let active = keys.iter().rposition(|key| key.active_from <= now).unwrap_or(0);
+        let state = |at: usize, key: &KeyTimes| match key {
             _ if key.retire_after.is_some_and(|end| end <= now) => KeyState::Retired,
-            _ if std::ptr::eq(key, active) => KeyState::Active,
+            _ if at == active => KeyState::Active,
             _ if key.active_from > now => KeyState::Waiting,
             _ => KeyState::Former,
         };
-        let status = |key: &portvakt_core::key::RingKey<K>| Self {
+        let status = |(at, key): (usize, &KeyTimes)| Self {
             purpose: purpose.to_owned(),
-            id: key.id.to_string(),
+            id: key.id.clone(),
             active_from: key.active_from,
             retire_after: key.retire_after,
-            state: state(key),
+            state: state(at, key),
         };
-        ring.keys().iter().map(status).collect()
+        keys.iter().enumerate().map(status).collect()
     }
+}
+
+/// A purpose whose keys should be rotated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeyWarning {
+    /// What they are for.
+    pub purpose: String,
+    /// Why.
+    pub concern: Concern,
 }
 
 /// Ended sessions.
@@ -284,6 +297,7 @@ fn reasons(readiness: &Readiness) -> &[String] {
 <tr><th scope="col">Purpose</th><th scope="col">Id</th><th scope="col">State</th><th scope="col">Used from</th><th scope="col">Accepted until</th></tr>
 {% for key in status.keys %}<tr><th scope="row">{{ key.purpose }}</th><td>{{ key.id }}</td><td>{{ key.state.as_str() }}</td><td>{{ self.time(key.active_from) }}</td><td>{{ self.time_if_known(key.retire_after) }}</td></tr>
 {% endfor %}</table>
+{% if !status.key_warnings.is_empty() %}<p>Time for <code>portvakt keys rotate</code>:</p><ul>{% for warning in status.key_warnings %}<li>{{ warning.purpose }}: {{ warning.concern }}</li>{% endfor %}</ul>{% endif %}
 <table><caption>Logs</caption>
 <tr><th scope="col">Name</th><th scope="col">State</th><th scope="col">Lines lost</th></tr>
 {% for log in status.logs %}<tr><th scope="row">{{ log.name }}</th><td>{% if log.failing %}cannot be written{% else %}written{% endif %}</td><td>{{ log.dropped }}</td></tr>
@@ -324,7 +338,7 @@ fn as_seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok
 
 #[cfg(test)]
 pub(super) mod tests {
-    use portvakt_core::key::{KeyId, RingKey};
+    use portvakt_core::key::{KeyId, Ring, RingKey};
 
     use super::*;
 
@@ -365,7 +379,8 @@ pub(super) mod tests {
                 connect_failures: 4,
                 addresses: vec![AddressStatus { number: 0, is_in: false, requests_in_flight: 3 }],
             }],
-            keys: KeyStatus::of_ring("cookie", &ring.unwrap(), now),
+            keys: KeyStatus::of("cookie", &ring.unwrap().times(), now),
+            key_warnings: vec![KeyWarning { purpose: "cookie".to_owned(), concern: Concern::Old }],
             revocations: RevocationStatus { entries: 7, known_since: now - 2 * hour },
             sessions: SessionStatus { idle: hour / 2, absolute: 2 * hour },
             clock: Drift::Stepped(-90_000).into(),
@@ -385,7 +400,10 @@ pub(super) mod tests {
             assert!(!page.contains(markup), "{page}");
         }
         assert!(
-            page.contains("alert(1)") && page.contains("onerror=y") && page.contains("not ready"),
+            page.contains("cookie: the key in use is older than a year")
+                && page.contains("alert(1)")
+                && page.contains("onerror=y")
+                && page.contains("not ready"),
             "{page}"
         );
     }
@@ -419,6 +437,7 @@ pub(super) mod tests {
             (upstream["name"].as_str(), upstream["addresses"][0]["in"].as_bool()),
             (Some("app"), Some(false))
         );
+        assert_eq!(json["key_warnings"][0], serde_json::json!({ "purpose": "cookie", "concern": "old" }));
         assert_eq!(json["revocations"]["known_since"], "2026-09-21T12:13:20.000Z");
         assert_eq!(
             (json["sessions"]["idle_seconds"].as_u64(), json["clock"]["stepped"].as_bool()),

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 use portvakt_core::clock::{Clock, Timestamp};
-use portvakt_core::config;
+use portvakt_core::config::{self, Configuration};
 use portvakt_core::key::{
-    ASSERTION, KeyFile, KeyFileError, NewKey, PROPAGATION, Secret, app_purpose, path_of, signature_purpose,
+    ASSERTION, Concern, KeyFile, KeyFileError, NewKey, PROPAGATION, Secret, app_purpose, path_of,
+    signature_purpose,
 };
 use portvakt_core::provider::ClientAuth;
 use portvakt_core::token::{Algorithm, SignatureAlgorithm};
@@ -133,7 +134,7 @@ impl Action {
                 if jwks {
                     say(&format!("{:#}", file.public_jwks()?));
                 } else {
-                    list(&file, now)?;
+                    list(&place.purpose, &file, now)?;
                 }
             }
         }
@@ -145,7 +146,24 @@ fn newest(file: &KeyFile) -> Result<String, KeyFileError> {
     Ok(file.summary()?.pop().map(|key| key.id).unwrap_or_default())
 }
 
-fn list(file: &KeyFile, now: Timestamp) -> Result<(), KeyFileError> {
+/// What to do about a concern.
+fn advice(purpose: &str, concern: Concern) -> String {
+    format!("warning: {purpose}: {concern}; run `portvakt keys rotate {purpose}`")
+}
+
+/// What is wrong with the key files of a configuration, as far as they are here: whoever checks a file need not have
+/// the keys.
+pub(super) fn warnings(configuration: &Configuration, now: Timestamp) -> Vec<String> {
+    let (clients, apps) = (clients(configuration), apps(configuration));
+    let warning = |purpose: &&str| match KeyFile::read(&path_of(&configuration.keys, purpose), purpose) {
+        Ok(file) => Concern::about(&file.times(), now).map(|concern| advice(purpose, concern)),
+        Err(KeyFileError::Missing { .. }) => None,
+        Err(error) => Some(format!("warning: {}", cause::chain(&error))),
+    };
+    known(&clients, &apps).iter().filter_map(warning).collect()
+}
+
+fn list(purpose: &str, file: &KeyFile, now: Timestamp) -> Result<(), KeyFileError> {
     let time = |seconds: u64| {
         let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
         jiff::Timestamp::from_second(seconds).map_or_else(|_| "never".to_owned(), |time| time.to_string())
@@ -158,6 +176,9 @@ fn list(file: &KeyFile, now: Timestamp) -> Result<(), KeyFileError> {
             None => "in use".to_owned(),
         };
         say(&format!("{}  used from {}  {state}", key.id, time(key.active_from)));
+    }
+    if let Some(concern) = Concern::about(&file.times(), now) {
+        complain(&advice(purpose, concern));
     }
     Ok(())
 }
@@ -181,38 +202,48 @@ enum Sort {
     App,
 }
 
+/// The purposes of the keys with which we are clients.
+fn clients(configuration: &Configuration) -> Vec<String> {
+    let providers = configuration.providers.iter();
+    providers
+        .filter(|provider| matches!(provider.client_auth, ClientAuth::PrivateKeyJwt))
+        .map(|provider| client_purpose(&provider.name))
+        .collect()
+}
+
+/// The purposes of the secrets that apps share with us.
+fn apps(configuration: &Configuration) -> Vec<String> {
+    let routes = configuration.hosts.iter().flat_map(|host| host.routes.iter());
+    let mut apps: Vec<String> = routes
+        .filter_map(|route| route.signature.as_ref())
+        .filter(|plan| plan.algorithm == SignatureAlgorithm::HmacSha256)
+        .map(|plan| app_purpose(&plan.app))
+        .collect();
+    apps.sort();
+    apps.dedup();
+    apps
+}
+
+/// The purposes of the key pairs that sign requests.
+fn pairs() -> impl Iterator<Item = (&'static str, Algorithm)> {
+    let pair = |algorithm| signature_purpose(algorithm).zip(algorithm.pair());
+    SignatureAlgorithm::PAIRS.into_iter().filter_map(pair)
+}
+
+/// Every purpose that a configuration can have keys for.
+fn known<'a>(clients: &'a [String], apps: &'a [String]) -> Vec<&'a str> {
+    let secrets = Secret::ALL.iter().map(|secret| secret.as_str());
+    let pairs = pairs().map(|(purpose, _)| purpose);
+    secrets.chain([ASSERTION]).chain(pairs).chain(clients.iter().chain(apps).map(String::as_str)).collect()
+}
+
 impl Purpose {
     fn place(&self) -> Result<Place, KeysError> {
         let loaded =
             config::load(&self.file.config, &|name| std::env::var(name).ok()).map_err(KeysError::File)?;
         let configuration = loaded.configuration;
-        let clients: Vec<String> = configuration
-            .providers
-            .iter()
-            .filter(|provider| matches!(provider.client_auth, ClientAuth::PrivateKeyJwt))
-            .map(|provider| client_purpose(&provider.name))
-            .collect();
-        let mut apps: Vec<String> = configuration
-            .hosts
-            .iter()
-            .flat_map(|host| host.routes.iter())
-            .filter_map(|route| route.signature.as_ref())
-            .filter(|plan| plan.algorithm == SignatureAlgorithm::HmacSha256)
-            .map(|plan| app_purpose(&plan.app))
-            .collect();
-        apps.sort();
-        apps.dedup();
-        let pairs: Vec<(&str, Algorithm)> = SignatureAlgorithm::PAIRS
-            .into_iter()
-            .filter_map(|algorithm| signature_purpose(algorithm).zip(algorithm.pair()))
-            .collect();
-        let known: Vec<&str> = Secret::ALL
-            .iter()
-            .map(|secret| secret.as_str())
-            .chain([ASSERTION])
-            .chain(pairs.iter().map(|(purpose, _)| *purpose))
-            .chain(clients.iter().chain(&apps).map(String::as_str))
-            .collect();
+        let (clients, apps) = (clients(&configuration), apps(&configuration));
+        let known = known(&clients, &apps);
         if !known.contains(&self.purpose.as_str()) {
             return Err(KeysError::Purpose { given: self.purpose.clone(), known: known.join(", ") });
         }
@@ -221,8 +252,8 @@ impl Purpose {
             _ if clients.contains(&self.purpose) => Sort::Client,
             _ if apps.contains(&self.purpose) => Sort::App,
             purpose => {
-                let pair = pairs.iter().find(|(known, _)| *known == purpose);
-                pair.map_or(Sort::Secret, |(_, kind)| Sort::Signature(*kind))
+                let pair = pairs().find(|(known, _)| *known == purpose);
+                pair.map_or(Sort::Secret, |(_, kind)| Sort::Signature(kind))
             }
         };
         Ok(Place { sort, path: path_of(&configuration.keys, &self.purpose), purpose: self.purpose.clone() })

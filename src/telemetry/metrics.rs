@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use portvakt_core::clock::{Drift, Timestamp};
-use portvakt_core::key::{ASSERTION, Keys, Ring, Secret, app_purpose, signature_purpose};
+use portvakt_core::key::{Concern, KeyTimes};
 use portvakt_core::revocation::{Alarms, Revocations};
 use prometheus::core::Collector;
 use prometheus::{
@@ -64,6 +64,7 @@ pub struct Metrics {
     upstream_refused: IntCounterVec,
     key_age: IntGaugeVec,
     key_active_from: IntGaugeVec,
+    key_warning: IntGaugeVec,
     generation: IntGauge,
     reloads: IntCounterVec,
     last_reload: IntGauge,
@@ -196,6 +197,11 @@ impl Metrics {
                 "key_active_from_seconds",
                 "Unix time from which the newest key of a purpose is used; it may lie ahead.",
                 &["purpose"],
+            ),
+            key_warning: made.gauges(
+                "key_warning",
+                "1 if it is time to rotate the keys of a purpose: the one in use is retired, old, or ends without a successor.",
+                &["purpose", "concern"],
             ),
             generation: made.gauge("config_generation", "How many configurations have been in force."),
             reloads: made.counters("config_reloads_total", "Attempts to load the configuration anew.", &["result"]),
@@ -368,34 +374,23 @@ impl Metrics {
         self.log_failing.with_label_values(&labels).set(log.is_failing().into());
     }
 
-    /// How old the keys are; before [`render`](Self::render).
-    pub fn keys(&self, keys: &Keys, now: Timestamp) {
-        self.ring(Secret::Cookie.as_str(), &keys.cookie, now);
-        self.ring(Secret::Revocation.as_str(), &keys.revocation, now);
-        self.ring(Secret::Pseudonym.as_str(), &keys.pseudonym, now);
-        self.ring(Secret::Audit.as_str(), &keys.audit, now);
-        if let Some(ring) = &keys.assertion {
-            self.ring(ASSERTION, ring, now);
+    /// How old the keys of each purpose are, and whether it is time to rotate them; before [`render`](Self::render).
+    pub fn keys(&self, keys: &[(String, Vec<KeyTimes>)], now: Timestamp) {
+        for (purpose, times) in keys {
+            let active = times.iter().rev().find(|key| key.active_from <= now).or(times.first());
+            if let Some(active) = active {
+                let age = now.since(active.active_from).as_secs();
+                self.key_age.with_label_values(&[purpose]).set(signed(age));
+            }
+            if let Some(newest) = times.last() {
+                self.key_active_from.with_label_values(&[purpose]).set(signed(newest.active_from.seconds()));
+            }
+            let concern = Concern::about(times, now);
+            for known in Concern::ALL {
+                let labels = [purpose.as_str(), known.as_str()];
+                self.key_warning.with_label_values(&labels).set(i64::from(concern == Some(known)));
+            }
         }
-        for (algorithm, ring) in &keys.signature {
-            self.ring(signature_purpose(*algorithm).unwrap_or_default(), ring, now);
-        }
-        for (upstream, ring) in &keys.apps {
-            self.ring(&app_purpose(upstream), ring, now);
-        }
-    }
-
-    fn ring<K>(&self, purpose: &str, ring: &Ring<K>, now: Timestamp) {
-        self.key(purpose, ring.active(now).active_from, now);
-        if let Some(newest) = ring.keys().last() {
-            self.key_active_from.with_label_values(&[purpose]).set(signed(newest.active_from.seconds()));
-        }
-    }
-
-    /// The key of a purpose that is in no ring, such as a client key, and since when it is used.
-    pub fn key(&self, purpose: &str, active_from: Timestamp, now: Timestamp) {
-        self.key_age.with_label_values(&[purpose]).set(signed(now.since(active_from).as_secs()));
-        self.key_active_from.with_label_values(&[purpose]).set(signed(active_from.seconds()));
     }
 
     /// The configuration in force: its number, the state of its file, since when, and whether it is the last one
@@ -504,9 +499,8 @@ fn signed(number: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use portvakt_core::key::{KeyId, MacKey, RingKey};
+    use portvakt_core::key::{KeyId, MacKey, Ring};
     use portvakt_core::revocation::{FileLog, Kind, Proof, Settings, Tag};
-    use portvakt_core::seal::SealKey;
 
     use super::*;
 
@@ -635,26 +629,15 @@ mod tests {
     #[test]
     fn a_key_that_waits_for_its_time_is_seen() {
         let now = Timestamp::from_seconds(1_790_000_000);
-        let key = |from: Timestamp| RingKey {
-            id: KeyId([1; 4]),
-            active_from: from,
-            retire_after: None,
-            key: MacKey::new(&[1; 32]),
-        };
+        let key = |active_from, retire_after| KeyTimes { id: "1".to_owned(), active_from, retire_after };
         let (old, new) = (now - Duration::from_secs(100), now + Duration::from_secs(50));
-        let macs = Ring::new(vec![key(old), key(new)]).unwrap();
-        let cookie = Ring::single(KeyId([2; 4]), old, SealKey::new(&[2; 32]));
-        let keys = Keys {
-            cookie,
-            revocation: macs.clone(),
-            pseudonym: macs.clone(),
-            audit: macs,
-            assertion: None,
-            signature: std::collections::HashMap::new(),
-            apps: std::collections::HashMap::new(),
-        };
+        let keys = [("audit", vec![key(old, None), key(new, None)]), ("cookie", vec![key(old, Some(new))])];
+        let keys = keys.map(|(purpose, times)| (purpose.to_owned(), times));
         let metrics = Metrics::new();
         metrics.keys(&keys, now);
+        shows(&metrics, r#"portvakt_key_warning{concern="no_successor",purpose="cookie"}"#, "1");
+        shows(&metrics, r#"portvakt_key_warning{concern="old",purpose="cookie"}"#, "0");
+        shows(&metrics, r#"portvakt_key_warning{concern="no_successor",purpose="audit"}"#, "0");
         shows(&metrics, r#"portvakt_key_age_seconds{purpose="audit"}"#, "100");
         shows(&metrics, r#"portvakt_key_active_from_seconds{purpose="audit"}"#, "1790000050");
         shows(&metrics, r#"portvakt_key_active_from_seconds{purpose="cookie"}"#, "1789999900");

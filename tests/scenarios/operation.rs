@@ -225,3 +225,45 @@ fn a_reload_takes_up_what_it_can_and_says_what_needs_a_restart() {
     assert_eq!(status["needs_restart"], serde_json::json!([]));
     world.finish();
 }
+
+/// Nobody is logged out by surprise because a key has grown old or ends.
+#[test]
+fn it_is_said_when_it_is_time_to_rotate_keys() {
+    let mut world = World::start();
+    let check = |world: &World| {
+        let mut command = std::process::Command::new(crate::harness::process::program("portvakt"));
+        let output = command.args(["check", "--config"]).arg(world.configuration()).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert!(!check(&world).1.contains("keys rotate"), "{}", check(&world).1);
+    let metric = r#"portvakt_key_warning{concern="old",purpose="cookie"}"#;
+    assert!(world.admin("/metrics").text().contains(&format!("{metric} 0")));
+    for (purpose, member, value) in
+        [("cookie", "active_from", 1_700_000_000_i64), ("client-idporten", "retire_after", 1_i64 << 40)]
+    {
+        let path = world.folder().join(format!("keys/{purpose}.json"));
+        let mut file: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        file["keys"][0][member] = value.into();
+        std::fs::write(&path, file.to_string()).unwrap();
+    }
+    let (sound, told) = check(&world);
+    assert!(sound, "{told}");
+    for line in [
+        "cookie: the key in use is older than a year; run `portvakt keys rotate cookie`",
+        "client-idporten: the key in use ends, and has no successor",
+    ] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    world.gateway().signal("HUP");
+    let status: Value = await_that("the status says so", || {
+        let status = world.admin("/status.json").json();
+        (status["generation"] == 2).then_some(status)
+    });
+    let warnings = serde_json::json!([
+        { "purpose": "cookie", "concern": "old" },
+        { "purpose": "client-idporten", "concern": "no_successor" },
+    ]);
+    assert_eq!(status["key_warnings"], warnings);
+    assert!(world.admin("/metrics").text().contains(&format!("{metric} 1")));
+    world.finish();
+}

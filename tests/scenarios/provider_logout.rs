@@ -564,7 +564,7 @@ fn a_login_without_sid_that_was_allowed_can_be_ended_here() {
 #[test]
 fn a_plain_provider_that_promises_no_sid_logs_people_in() {
     let mut world = World::with(Settings {
-        profile: "oidc".to_owned(),
+        profile: "oidc",
         routes: vec!["{path: '/app/**', access: login, upstream: app}".to_owned()],
         ..Settings::default()
     });
