@@ -44,7 +44,9 @@ impl Fixed {
         note("listeners", self.impose_listeners(listeners));
         note("admin", replaced(admin, &self.admin));
         note("threads", replaced(threads, &self.threads));
-        note("limits", replaced(limits, &self.limits));
+        // These two are judged by request.
+        let (requests, logins) = (limits.requests, limits.logins);
+        note("limits", replaced(limits, &FrontLimits { requests, logins, ..self.limits.clone() }));
         note("revocation.file", replaced(&mut revocation.file, &self.revocation_file));
         note("handover_socket", replaced(handover_socket, &self.handover_socket));
         differ
@@ -115,6 +117,15 @@ mod tests {
             assert_eq!((given.threads, &given.limits), (fixed.threads, &fixed.limits));
             assert_eq!(given.revocation.file, fixed.revocation_file);
         }
+    }
+
+    #[test]
+    fn limits_of_requests_are_taken_up() {
+        let fixed = Fixed::of(&configuration(BEHIND, ""));
+        let mut given = configuration(BEHIND, "limits: {requests: 77, logins: {requests: 5}}");
+        let wanted = given.limits.clone();
+        assert_eq!(fixed.impose(&mut given), Vec::<&str>::new());
+        assert_eq!(given.limits, wanted);
     }
 
     #[test]

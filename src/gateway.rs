@@ -160,7 +160,7 @@ impl Gateway {
         if let Some(route) = browser::preflight(&request, host, head) {
             passage.rule = rule_of(route); // what a browser asks before a script's request, never with a login
             passage.route = Some(Arc::clone(route));
-            limit::check_route(route, arrival.client(), &self.live)?;
+            limit::check_route(route, arrival.client(), &self.live, now)?;
             let Some(permit) = Access::judge_preflight(route, request) else {
                 return Ok(Verdict::Answer(browser::answer_preflight(route, head)));
             };
@@ -170,7 +170,7 @@ impl Gateway {
         let route = host.routes.find(&request).map_err(|why| Refusal::unrouted(why, host, &request))?; // 5 no rule, no entry
         passage.rule = rule_of(route);
         passage.route = Some(Arc::clone(route));
-        limit::check_route(route, arrival.client(), &self.live)?; // open, and not asked too often
+        limit::check_route(route, arrival.client(), &self.live, now)?; // open, and not asked too often
         browser::check_origin(route, host, head)?; // not from another origin's page, where that is refused
         body::check_length(head, route)?;
         let session = self.session(route, &visit)?; // 6 opened, aged, known not to have ended

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use portvakt_core::clock::Timestamp;
 use portvakt_core::endpoint::OwnEndpoint;
 use portvakt_core::route::{Rate, Route};
 
@@ -20,6 +21,12 @@ use crate::snapshot::{Live, Snapshot};
 
 /// How many clients are told apart: half a megabyte.
 const CELLS: usize = 65_536;
+
+/// When a route that is closed for now is worth another look, in seconds, if nobody knows better.
+const MAINTENANCE_RETRY: u32 = 600;
+
+/// What logins are counted as; a route's name begins with its host.
+const LOGINS: &str = "";
 
 /// The schedules of clients.
 #[derive(Debug)]
@@ -66,18 +73,43 @@ impl Rates {
 }
 
 /// Refuses a request to a route that is closed for now, or of a client that asks too often.
-pub(crate) fn check_route(route: &Route, client: Option<IpAddr>, live: &Live) -> Result<(), Refusal> {
-    check_open(route)?;
+pub(crate) fn check_route(
+    route: &Route,
+    client: Option<IpAddr>,
+    live: &Live,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    check_open(route, now)?;
     let Some(rate) = &route.rate else { return Ok(()) };
-    live.rates.count(&route.name, rate, client, Instant::now()).map_err(|wait| Refusal::TooManyRequests {
-        // Rounded up: who comes too early is turned away again.
-        retry: u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1),
-    })
+    live.rates
+        .count(&route.name, rate, client, Instant::now())
+        .map_err(|wait| Refusal::TooManyRequests { retry: seconds(wait), login: None })
+}
+
+/// Counts a login that a client starts, which costs a request to the provider and needs no proof of anything
+/// (`threats.md` OP-15); if there were too many, in how many seconds it may start another. Whoever has no known
+/// address counts in the total alone, as in [`crate::share`].
+pub(crate) fn count_login(client: Option<IpAddr>, snapshot: &Snapshot, live: &Live) -> Result<(), u32> {
+    if client.is_none() {
+        return Ok(());
+    }
+    let rate = &snapshot.configuration.limits.logins;
+    live.rates.count(LOGINS, rate, client, Instant::now()).map_err(seconds)
+}
+
+/// Rounded up: who comes too early is turned away again.
+fn seconds(wait: Duration) -> u32 {
+    u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1)
 }
 
 /// Refuses a request to a route that is closed for now.
-pub(crate) fn check_open(route: &Route) -> Result<(), Refusal> {
-    if route.maintenance { Err(Refusal::Maintenance) } else { Ok(()) }
+pub(crate) fn check_open(route: &Route, now: Timestamp) -> Result<(), Refusal> {
+    let Some(closed) = &route.maintenance else { return Ok(()) };
+    let until = closed.until.map(|until| until.since(now).as_secs()).filter(|seconds| *seconds > 0);
+    Err(Refusal::Maintenance {
+        message: closed.message.clone(),
+        retry: until.and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(MAINTENANCE_RETRY),
+    })
 }
 
 /// Refuses what is more than we can carry. What ends a session goes on: it costs little, and is needed most.

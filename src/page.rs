@@ -4,8 +4,8 @@
 //! Plain data: a [`Page`] and a [`Language`] become status, HTML and policy; the caller sends them with
 //! the [`security_headers`].
 //!
-//! **Invariant:** a page shows words of ours, links of ours and a reference. No text of a provider, an
-//! app or a request has a way in; what varies is escaped all the same.
+//! **Invariant:** a page shows words of ours, links of ours and a reference, and while a route is closed a sentence
+//! of its operators. No text of a provider, an app or a request has a way in; what varies is escaped all the same.
 //! **Invariant:** each refusal that somebody who is logged in at the provider can meet offers a way out,
 //! so that logging out works for those who may not come in, too.
 
@@ -58,7 +58,7 @@ pub enum Page {
         /// When another try makes sense.
         retry_after_seconds: u32,
     },
-    /// This client's share of logins is used up.
+    /// This client's share of logins, or of requests to the place, is used up.
     TooManyRequests {
         /// When another try makes sense.
         retry_after_seconds: u32,
@@ -140,9 +140,21 @@ pub struct RenderedPage {
 /// The page in a language. An empty `reference` is not shown; otherwise it should find the log line.
 #[must_use]
 pub fn render(page: &Page, language: Language, links: &PageLinks, reference: &str) -> RenderedPage {
+    render_with_notice(page, language, links, "", reference)
+}
+
+/// The same with a sentence of the operators' own, as it stands in their file; an empty one is not shown.
+#[must_use]
+pub fn render_with_notice(
+    page: &Page,
+    language: Language,
+    links: &PageLinks,
+    notice: &str,
+    reference: &str,
+) -> RenderedPage {
     let (words, labels) = (words::of(page, language), words::labels(language));
-    let template =
-        PageTemplate { style: policy::STYLE, words, labels, actions: page.actions(links, labels), reference };
+    let actions = page.actions(links, labels);
+    let template = PageTemplate { style: policy::STYLE, words, labels, notice, actions, reference };
     RenderedPage {
         status: page.status(),
         html: html_of(&template),
@@ -436,6 +448,7 @@ struct PageTemplate<'a> {
     style: &'static str,
     words: Words,
     labels: &'static Labels,
+    notice: &'a str,
     actions: Vec<Action<'a>>,
     reference: &'a str,
 }

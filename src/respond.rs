@@ -3,6 +3,8 @@
 //! The client learns what happened, what to do, and a reference; the cause goes to the log, never to the
 //! page. No `_` arm: a new cause does not compile until someone decides.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{
     ALLOW, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, RETRY_AFTER,
@@ -45,9 +47,6 @@ const PROVIDER_RETRY: u32 = 30;
 
 /// When an app may have room again, in seconds.
 const APP_RETRY: u32 = 2;
-
-/// When a route that the operators have closed is worth another look, in seconds.
-const MAINTENANCE_RETRY: u32 = 600;
 
 /// When there may be room again, in seconds.
 const OVERLOAD_RETRY: u32 = 2;
@@ -100,10 +99,10 @@ pub(crate) enum Refusal {
     AppUnreachable,
     /// The app took too long.
     AppTooSlow,
-    /// The operators have closed the route for now.
-    Maintenance,
-    /// The client asks more often than the route allows; in so many seconds it may again.
-    TooManyRequests { retry: u32 },
+    /// The operators have closed the route for now, and may say why; in so many seconds it is worth another look.
+    Maintenance { message: Option<Arc<str>>, retry: u32 },
+    /// The client asks more often than the route allows, or starts too many logins; in so many seconds it may again.
+    TooManyRequests { retry: u32, login: Option<String> },
     /// More requests are under way than we carry.
     Overloaded,
     /// The app has as many requests under way as it may.
@@ -187,7 +186,7 @@ impl Refusal {
             Self::SessionsUncertain => "sessions_uncertain",
             Self::AppUnreachable => "app_unreachable",
             Self::AppTooSlow => "app_too_slow",
-            Self::Maintenance => "maintenance",
+            Self::Maintenance { .. } => "maintenance",
             Self::TooManyRequests { .. } => "too_many_requests",
             Self::Overloaded => "overloaded",
             Self::AppBusy => "app_busy",
@@ -235,8 +234,8 @@ impl Refusal {
             Self::SessionsUncertain => Page::SessionsUncertain { retry_after_seconds: SESSIONS_RETRY },
             Self::AppUnreachable => Page::AppUnreachable,
             Self::AppTooSlow => Page::AppTooSlow,
-            Self::Maintenance => Page::Maintenance { retry_after_seconds: MAINTENANCE_RETRY },
-            Self::TooManyRequests { retry } => Page::TooManyRequests { retry_after_seconds: *retry },
+            Self::Maintenance { retry, .. } => Page::Maintenance { retry_after_seconds: *retry },
+            Self::TooManyRequests { retry, .. } => Page::TooManyRequests { retry_after_seconds: *retry },
             Self::Overloaded => Page::Overloaded { retry_after_seconds: OVERLOAD_RETRY },
             Self::AppBusy => Page::AppBusy { retry_after_seconds: APP_RETRY },
             Self::TooLarge => Page::TooLarge,
@@ -252,6 +251,7 @@ impl Refusal {
             Self::LoginLoop { login }
             | Self::ProviderDown { login, .. }
             | Self::FormNotKept { login }
+            | Self::TooManyRequests { login: Some(login), .. }
             | Self::Callback { login, .. } => Some(login.clone()),
             Self::UnknownListener
             | Self::Peer
@@ -270,14 +270,22 @@ impl Refusal {
             | Self::SessionsUncertain
             | Self::AppUnreachable
             | Self::AppTooSlow
-            | Self::Maintenance
-            | Self::TooManyRequests { .. }
+            | Self::Maintenance { .. }
+            | Self::TooManyRequests { login: None, .. }
             | Self::Overloaded
             | Self::AppBusy
             | Self::TooLarge
             | Self::Internal
             | Self::SignedOut
             | Self::SignedOutHereOnly => None,
+        }
+    }
+
+    /// What the operators want to say themselves.
+    fn notice(&self) -> &str {
+        match self {
+            Self::Maintenance { message, .. } => message.as_deref().unwrap_or_default(),
+            _ => "",
         }
     }
 
@@ -383,7 +391,9 @@ pub(crate) fn refuse(refusal: &Refusal, asker: &Asker<'_>) -> Answer {
                 _ => format!("{}/logout", asker.prefix),
             }),
         };
-        rendered(page::render(&page, asker.language(), &links, asker.reference), refusal.rule(), asker)
+        let page =
+            page::render_with_notice(&page, asker.language(), &links, refusal.notice(), asker.reference);
+        rendered(page, refusal.rule(), asker)
     } else {
         let mut answer = Answer::new(status(page.status()), refusal.rule());
         answer.body = page::render_json(&page, asker.reference);

@@ -48,6 +48,7 @@ const CORE: &[(&str, &[&str])] = &[
         &[
             "access",
             "app_session",
+            "clock",
             "cors",
             "cross_site",
             "forward",

@@ -34,6 +34,34 @@ impl Timestamp {
         Self(millis)
     }
 
+    /// Parses a date and time of day with its zone, `2026-12-01T06:00:00+01:00` (RFC 3339, 5.6), in whole seconds
+    /// since 1970; `None` if it is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (moment, zone) = text.split_at_checked(19)?;
+        let number = |text: &str, at: usize, length: usize| {
+            let digits = text.get(at..at + length)?;
+            digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<u64>().ok())?
+        };
+        let signs = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+        if signs.iter().any(|(at, sign)| moment.as_bytes().get(*at) != Some(sign)) {
+            return None;
+        }
+        let [year, month, day] = [number(moment, 0, 4)?, number(moment, 5, 2)?, number(moment, 8, 2)?];
+        let [hour, minute, second] = [number(moment, 11, 2)?, number(moment, 14, 2)?, number(moment, 17, 2)?];
+        let sound = hour < 24 && minute < 60 && second < 60;
+        let here = days_since_the_epoch(year, month, day)? * 86_400 + hour * 3_600 + minute * 60 + second;
+        let offset = || Some(number(zone, 1, 2)? * 3_600 + number(zone, 4, 2)? * 60);
+        let is_offset = zone.len() == 6 && zone.as_bytes().get(3) == Some(&b':');
+        let seconds = match zone.as_bytes().first()? {
+            b'Z' if zone.len() == 1 => here,
+            b'+' if is_offset => here.checked_sub(offset()?)?,
+            b'-' if is_offset => here + offset()?,
+            _ => return None,
+        };
+        sound.then_some(Self::from_seconds(seconds))
+    }
+
     /// Whole seconds since the Unix epoch, rounded down.
     #[must_use]
     pub const fn seconds(self) -> u64 {
@@ -51,6 +79,19 @@ impl Timestamp {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+}
+
+/// The days from 1970-01-01 to a day of the Gregorian calendar; `None` if there is no such day.
+fn days_since_the_epoch(year: u64, month: u64, day: u64) -> Option<u64> {
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let february = if leap(year) { 29 } else { 28 };
+    let months = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let before = usize::try_from(month).ok()?.checked_sub(1)?;
+    if year < 1970 || !(1..=*months.get(before)?).contains(&day) {
+        return None;
+    }
+    let years: u64 = (1970..year).map(|year| if leap(year) { 366 } else { 365 }).sum();
+    Some(years + months[..before].iter().sum::<u64>() + day - 1)
 }
 
 impl Add<Duration> for Timestamp {
@@ -167,6 +208,35 @@ fn system_millis() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_point_in_time_is_read_with_its_zone() {
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2000-02-29T12:00:00Z", Some(951_825_600)),
+            ("2026-12-01T06:00:00+01:00", Some(1_796_101_200)),
+            ("2026-12-01T06:00:00-01:30", Some(1_796_110_200)),
+            ("2026-02-29T06:00:00Z", None),
+            ("2100-02-29T06:00:00Z", None),
+            ("2026-13-01T06:00:00Z", None),
+            ("2026-00-01T06:00:00Z", None),
+            ("2026-12-00T06:00:00Z", None),
+            ("2026-12-01T24:00:00Z", None),
+            ("2026-12-01T06:60:00Z", None),
+            ("2026-12-01T06:00:00", None),
+            ("2026-12-01 06:00:00Z", None),
+            ("2026-12-01T06:00:00.5Z", None),
+            ("2026-12-01T06:00:00+0100", None),
+            ("2026-12-01T06:00:00+1:000", None),
+            ("2026-12-+1T06:00:00Z", None),
+            ("1969-12-31T23:59:59Z", None),
+            ("1970-01-01T00:00:00+01:00", None),
+            ("2026-12-01T06:00:00Zæ", None),
+            ("", None),
+        ] {
+            assert_eq!(Timestamp::parse(text), expected.map(Timestamp::from_seconds), "{text}");
+        }
+    }
 
     #[test]
     fn a_small_difference_is_slewed_and_never_jumps() {

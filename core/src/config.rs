@@ -22,7 +22,7 @@ use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
 use crate::provider::ProviderSettings;
-use crate::route::Hosts;
+use crate::route::{Hosts, Rate};
 use crate::session::Limits;
 use crate::supposed::Supposed;
 
@@ -289,6 +289,8 @@ pub struct FrontLimits {
     pub connections: usize,
     /// Requests under way on all of them.
     pub requests: usize,
+    /// How many logins one client may start.
+    pub logins: Rate,
 }
 
 /// Where the logs go (`design.md` D16).

@@ -17,6 +17,7 @@ use http::{HeaderValue, Method};
 
 use crate::access::Access;
 use crate::app_session::AppSession;
+use crate::clock::Timestamp;
 use crate::cors::Cors;
 use crate::cross_site::CrossSite;
 use crate::forward::HeaderPlan;
@@ -176,6 +177,15 @@ pub struct Rate {
     pub burst: u32,
 }
 
+/// What people are told of a route that is closed for now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Maintenance {
+    /// A sentence of the operators' own.
+    pub message: Option<Arc<str>>,
+    /// When it shall be open again.
+    pub until: Option<Timestamp>,
+}
+
 /// What browsers are told of a route's replies where the app says nothing of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SecurityHeaders {
@@ -273,8 +283,8 @@ pub struct Route {
     pub app_session: Option<Arc<AppSession>>,
     /// How often one client may ask; `None`: as often as it likes.
     pub rate: Option<Rate>,
-    /// Whether the operators have closed it for now.
-    pub maintenance: bool,
+    /// What people are told if the operators have closed it for now.
+    pub maintenance: Option<Maintenance>,
     /// Which requests of other origins' pages it takes.
     pub cross_site: CrossSite,
     /// Which scripts of other origins may read its replies.
@@ -611,7 +621,7 @@ pub(crate) mod tests_support {
             signature: None,
             app_session: None,
             rate: None,
-            maintenance: false,
+            maintenance: None,
             cross_site: CrossSite::default(),
             cors: Cors::default(),
             security_headers: SecurityHeaders::default(),

@@ -17,6 +17,7 @@ use serde_json::json;
 
 use super::{Visit, parameters};
 use crate::answer::{Answer, Location};
+use crate::limit;
 use crate::provider::{AuthorizationRequest, Call};
 use crate::respond::Refusal;
 
@@ -115,6 +116,9 @@ pub(super) async fn start(
 ) -> Result<Answer, Refusal> {
     let provider = visit.provider(plan)?;
     let login = visit.login_link(plan, &attempt.target, None);
+    if let Err(retry) = limit::count_login(visit.client(), visit.snapshot, visit.live) {
+        return Err(Refusal::TooManyRequests { retry, login: Some(login) });
+    }
     let _share = match provider.share(Call::Par, visit.client()) {
         Ok(share) => share,
         Err(cause) => return Err(Refusal::ProviderDown { cause, login }),

@@ -322,7 +322,7 @@ impl Walk<'_> {
         if self.question.opened {
             return Ok(());
         }
-        limit::check_open(route).map_err(|refusal| {
+        limit::check_open(route, self.now).map_err(|refusal| {
             Box::new(End::refused(&refusal, self.at(route, "maintenance", "the route is closed for now")))
         })
     }

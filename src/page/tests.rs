@@ -217,6 +217,10 @@ fn what_varies_is_escaped() {
     let html = render(&Page::LoginExpired, Language::Nb, &links, hostile).html;
     assert!(!html.contains("<script") && !html.contains("/\">") && !html.contains("'&'"));
     assert_eq!(elements(&html, "a").len(), 1);
+    let closed = Page::Maintenance { retry_after_seconds: 1 };
+    let html = render_with_notice(&closed, Language::Nb, &PageLinks::default(), hostile, "").html;
+    assert!(html.contains("class=\"notice\"") && !html.contains("<script") && !html.contains("'&'"));
+    assert!(!render(&closed, Language::Nb, &PageLinks::default(), "").html.contains("class=\"notice\""));
     let form = logout_form(Language::Nb).html;
     assert_eq!(elements(&form, "script"), [policy::SCRIPT]);
     assert!(!form.contains("alert(1)</script>"));

@@ -247,3 +247,36 @@ fn an_app_ends_its_session_itself_and_other_apps_get_nothing() {
     assert_eq!(held(&browser).len(), 1);
     world.finish();
 }
+
+/// The app knows neither the prefix of its public path nor its public name.
+#[test]
+fn behind_a_prefix_that_the_app_does_not_know_two_persons_never_see_the_others_page() {
+    for (attributes, reach) in [
+        ("", "/old/a/c"),
+        ("; Path=/", "/old/z"),
+        ("; Path=/; Domain=127.0.0.1", "/old"),
+        ("; Path=/a/", "/old/a/c"),
+        ("; Path=/a", "/old/a"),
+    ] {
+        let settings =
+            Settings::default().route("{path: '/old/**', access: login, upstream: app, strip_prefix: /old}");
+        let world = with(settings, attributes);
+        let mut browser = world.browser();
+        for (person, page) in [NORA, KARI, NORA] {
+            let known = world.app.owners().len();
+            browser.log_in("/old/a/b", person).shows(200, page);
+            assert_eq!(world.app.last().target(), "/a/b");
+            assert_eq!(world.app.owners().len(), known + 1, "{attributes}: a new session of the app");
+            browser.open(reach).shows(200, page);
+            assert_eq!(world.app.owners().len(), known + 1, "{attributes}: it goes on");
+            let line = world.app.last().header("cookie").unwrap_or_default().to_owned();
+            assert!(line.starts_with("JSESSIONID=app-session-"), "{attributes}: {line}");
+            // Under the app's own path, where the cookie is not for, it begins another.
+            browser.open("/app/a/b").shows(200, page);
+            assert_eq!(world.app.owners().len(), known + 2, "{attributes}: another prefix");
+            browser.log_out("/oauth2/logout");
+            assert_eq!(held(&browser), Vec::<String>::new());
+        }
+        world.finish();
+    }
+}

@@ -3,6 +3,9 @@
 
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
 
 use crate::harness::process::await_that;
 use crate::harness::{Settings, World};
@@ -42,10 +45,49 @@ fn a_closed_route_says_so_in_everybodys_language() {
 }
 
 #[test]
+fn a_closed_route_tells_what_its_operators_have_to_say_and_when_it_opens() {
+    let world = World::with(
+        Settings::default()
+            .route("{path: '/a/**', access: login, upstream: app, maintenance: {message: 'Nye <b>timer</b>', until: 2099-01-01T00:00:00Z}}")
+            .route("{path: '/b/**', access: public, upstream: app, maintenance: {until: 2020-01-01T00:00:00Z}}"),
+    );
+    let answer = world.curl("/a/x", "Accept: text/html\r\n");
+    assert!(answer.text().contains("Nye &#60;b&#62;timer"), "{}", answer.text());
+    let wait: u32 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert_eq!((answer.status, wait > 1_000_000), (503, true));
+    // What was to be over stays closed until the file says otherwise.
+    let answer = world.curl("/b/x", "");
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("600")));
+    assert_eq!(world.app.count(), 0);
+    world.finish();
+}
+
+#[test]
+fn a_client_starts_so_many_logins_and_is_told_when_to_come_again() {
+    let world = World::with(Settings::default().top("limits: {logins: {requests: 1, per: 1h, burst: 2}}"));
+    let mut browser = world.browser();
+    let session = browser.log_in("/app/", "bankid-high");
+    assert_eq!(session.status(), 200);
+    assert_eq!(world.browser().step("/oauth2/login").status(), 302);
+    let calls = world.calls("par");
+    let page = world.browser().step("/oauth2/login?redirect=/app/x");
+    page.shows(429, "Vent litt");
+    assert!(page.text().contains("/oauth2/login?redirect=%2Fapp%2Fx"), "{}", page.text());
+    let wait: u32 = page.response.header("retry-after").unwrap().parse().unwrap();
+    assert!((3_000..=3_601).contains(&wait), "{wait}");
+    assert_eq!(world.calls("par"), calls, "the provider was asked");
+    // Who is logged in goes on.
+    assert_eq!(browser.open("/app/").status(), 200);
+    world.finish();
+}
+
+#[test]
 fn what_is_more_than_we_carry_is_shed_logouts_go_on_and_then_everything_does() {
     let world = World::with(Settings::default().top("limits: {requests: 2}"));
     let mut browser = world.browser();
     assert_eq!(browser.log_in("/app/", "bankid-high").status(), 200);
+    let mut other = world.browser();
+    assert_eq!(other.log_in("/app/", "bankid-high-2").status(), 200);
     // Requests whose bodies do not come: the app waits for them.
     let head = format!("POST /public/x HTTP/1.1\r\nHost: {}\r\nContent-Length: 9\r\n\r\n", world.authority());
     let held: Vec<TcpStream> = (0..2)
@@ -63,11 +105,18 @@ fn what_is_more_than_we_carry_is_shed_logouts_go_on_and_then_everything_does() {
     assert_eq!(shed.status, 503);
     assert_eq!((shed.json()["error"].as_str(), shed.header("retry-after")), (Some("overloaded"), Some("2")));
     assert_eq!(browser.step("/app/").status(), 503);
-    // The session ends here all the same.
+    // The session ends here all the same, and so does one that the provider ends.
     assert_eq!(browser.step("/oauth2/logout").status(), 200);
+    let report = world.control(&json!({ "end_session": { "person": "bankid-high-2" } }));
+    let called = report["end_session"]["called"].as_array().unwrap();
+    assert_eq!(called.len(), 2, "{report}");
+    assert!(called.iter().all(|call| call["status"] == 200), "{report}");
     for mut stream in held {
         stream.write_all(b"123456789").unwrap();
     }
+    let released = Instant::now();
     await_that("there is room again", || (world.curl("/public/y", "").status == 200).then_some(()));
+    assert!(released.elapsed() < Duration::from_secs(5), "LI-5");
+    assert_eq!(other.step("/app/").status(), 302, "the provider has ended this one");
     world.finish();
 }

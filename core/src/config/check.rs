@@ -46,11 +46,15 @@ use super::{
     Revocation, Transport,
 };
 use crate::request::normal_path;
+use crate::route::Rate;
 use crate::session::Limits;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many logins one client may start: a hospital, or a whole mobile network, behind one address.
+const LOGINS: Rate = Rate { requests: 6_000, per: MINUTE, burst: 6_000 };
 
 /// What the rest is judged by.
 #[derive(Clone, Copy, Debug)]
@@ -383,6 +387,10 @@ fn limits(raw: Option<&At<RawLimits>>, desk: &mut Desk<'_>) -> FrontLimits {
         connections: count(raw.and_then(|raw| raw.connections.as_ref()), 1..=1_000_000, desk)
             .unwrap_or(10_000),
         requests: count(raw.and_then(|raw| raw.requests.as_ref()), 1..=10_000_000, desk).unwrap_or(20_000),
+        logins: raw
+            .and_then(|raw| raw.logins.as_ref())
+            .and_then(|logins| route::rate(&logins.value, desk))
+            .unwrap_or(LOGINS),
     }
 }
 

@@ -180,6 +180,8 @@ record! {
         optional connections: usize,
         /// requests under way on all of them; what comes beyond gets 503, but for logouts; 20000 by default
         optional requests: usize,
+        /// how many logins one client may start; 429 beyond that; `{requests: 6000, per: 1m}` by default
+        optional logins: RawRate,
     }
 }
 
@@ -386,8 +388,8 @@ record! {
         optional audience: String,
         /// how often one client may ask, such as `{requests: 100, per: 1s, burst: 200}`; 429 beyond that
         optional rate: RawRate,
-        /// whether the route is closed for now: everybody gets a page that says so, with 503
-        optional maintenance: bool,
+        /// whether the route is closed for now: everybody gets a page that says so, with 503; `{message, until}` says more
+        optional maintenance: RawMaintenance,
         /// requests from pages of other origins: `allow`, `refuse_unsafe` (all but reading; default where people log in) or `refuse` (all but links)
         optional cross_site: RawCrossSite,
         /// scripts of other origins: `pass` leaves preflights to the app, `{origins: [...], ...}` answers them here
@@ -684,6 +686,36 @@ impl Shape for RawHsts {
 
     fn schema() -> Json {
         json!({ "anyOf": [RawOff::schema(), RawHstsPlan::schema()] })
+    }
+}
+
+/// Whether a route is closed for now.
+#[derive(Debug)]
+pub(super) enum RawMaintenance {
+    Flag(bool),
+    Plan(Box<RawMaintenancePlan>),
+}
+
+record! {
+    /// What people are told of a route that is closed for now.
+    RawMaintenancePlan {
+        /// a sentence of your own on the page, in the language of those who come here
+        optional message: String,
+        /// when it shall be open again, such as `2026-12-01T06:00:00+01:00`; it stays closed until the file says otherwise
+        optional until: String,
+    }
+}
+
+impl Shape for RawMaintenance {
+    fn read(node: &Node, desk: &mut Desk<'_>) -> Option<Self> {
+        match &node.value {
+            Value::Map(_) => RawMaintenancePlan::read(node, desk).map(Box::new).map(Self::Plan),
+            _ => bool::read(node, desk).map(Self::Flag),
+        }
+    }
+
+    fn schema() -> Json {
+        json!({ "anyOf": [bool::schema(), RawMaintenancePlan::schema()] })
     }
 }
 

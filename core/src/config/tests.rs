@@ -8,12 +8,13 @@ use secrecy::ExposeSecret;
 
 use super::*;
 use crate::access::{Access, Requirement};
+use crate::clock::Timestamp;
 use crate::forward::{Encoding, Fact};
 use crate::identity::Kind;
 use crate::level::Level;
 use crate::provider::{ClientAuth, Par};
 use crate::request::HostName;
-use crate::route::{Host, Route, UpstreamHost};
+use crate::route::{Host, Maintenance, Rate, Route, UpstreamHost};
 use crate::token::SignatureAlgorithm;
 
 mod expectations;
@@ -1002,6 +1003,7 @@ fn what_the_file_leaves_out_is_the_stricter_choice() {
             keep_alive: Duration::from_secs(60),
             connections: 10_000,
             requests: 20_000,
+            logins: Rate { requests: 6_000, per: Duration::from_secs(60), burst: 6_000 },
         }
     );
     assert_eq!((configuration.threads, configuration.drain), (None, Duration::from_secs(30)));
@@ -1173,6 +1175,53 @@ fn a_route_signs_what_can_be_signed() {
             ],
         ),
     ]);
+}
+
+#[test]
+fn a_route_has_a_rate_and_is_closed_as_the_file_says() {
+    let given = "access: login\n        rate: {requests: 10, per: 1m, burst: 3}\n        \
+                 maintenance: {message: 'Back at <6>', until: 2026-12-01T06:00:00+01:00}";
+    let loaded = check(&with("access: login", given)).unwrap_or_else(|problems| panic!("{problems}"));
+    let found = route(&loaded, "/app/**");
+    assert_eq!(found.rate, Some(Rate { requests: 10, per: Duration::from_secs(60), burst: 3 }));
+    let until = Some(Timestamp::from_seconds(1_796_101_200));
+    assert_eq!(found.maintenance, Some(Maintenance { message: Some("Back at <6>".into()), until }));
+    for (given, rate, closed) in [
+        ("rate: {requests: 7}", Some(Rate { requests: 7, per: Duration::from_secs(1), burst: 7 }), false),
+        ("maintenance: false", None, false),
+        ("maintenance: true", None, true),
+        ("maintenance: {}", None, true),
+    ] {
+        let loaded = check(&with("access: login", &format!("access: login\n        {given}"))).unwrap();
+        let found = route(&loaded, "/app/**");
+        assert_eq!((found.rate, found.maintenance.is_some()), (rate, closed), "{given}");
+    }
+    let mut wrong = Vec::new();
+    for (given, expected) in [
+        ("rate: 5", "23:15: a single value stands where a mapping"),
+        ("rate: {per: 1s}", "23:16: `requests` is missing"),
+        ("rate: {requests: 0}", "23:26: `0` is out of bounds"),
+        ("rate: {requests: 1000001}", "23:26: `1000001` is out of bounds"),
+        ("rate: {requests: 1, per: 10ms}", "23:34: `10ms` is out of bounds"),
+        ("rate: {requests: 1, per: 25h}", "23:34: `25h` is out of bounds"),
+        ("rate: {requests: 1, burst: 0}", "23:36: `0` is out of bounds"),
+        ("maintenance: soon", "23:22: `soon` is neither `true` nor `false`"),
+        ("maintenance: {message: ' '}", "23:32: this cannot stand on a page"),
+        ("maintenance: {message: \"a\\nb\"}", "23:32: this holds a control character"),
+        ("maintenance: {until: tomorrow}", "23:30: `tomorrow` is not a point in time"),
+        ("maintenance: {until: 2026-12-01}", "23:30: `2026-12-01` is not a point in time"),
+        ("maintenance: {till: x}", "23:23: unknown key `till`"),
+    ] {
+        let found = heads(&with("access: login", &format!("access: login\n        {given}")));
+        if found.len() != 1 || !found[0].starts_with(expected) {
+            wrong.push((given, found));
+        }
+    }
+    let found = heads(&with("keys: keys", "keys: keys\nlimits: {requests: 0, logins: {requests: 0}}"));
+    if found != ["7:20: `0` is out of bounds", "7:42: `0` is out of bounds"] {
+        wrong.push(("limits", found));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::thread;
 
 use super::socket::{self, FIELDS, Socket, accept, accepting, frames, handshake};
 use super::*;
-use crate::harness::http::read_response;
+use crate::harness::http::{Head, connect, read_head, read_response};
 use crate::harness::process::await_that;
 
 #[test]
@@ -35,6 +35,43 @@ fn a_websocket_is_opened_as_the_person_and_passes_frames_both_ways() {
     assert_eq!(socket.read().map(|frame| frame.payload), Some(b"hei".to_vec()));
     assert_eq!(world.app.last().identity(), []);
     drop(socket);
+    world.finish();
+}
+
+/// What an app sets with its `101` is its session as any other: held in the person's, and never ours.
+#[test]
+fn a_cookie_of_the_apps_101_is_held_in_the_session_and_ours_are_taken_away() {
+    let world = world_with(Settings::default().app("app_cookies: [JSESSIONID]"));
+    world.app.stream("/ws/cookies", |mut stream, received| {
+        let fields = "Set-Cookie: JSESSIONID=secret; Path=/\r\nSet-Cookie: lang=nb\r\nSet-Cookie: __Host-portvakt=x\r\n\
+                      X_Identity_Fnr: 1\r\nSec-WebSocket-Accept:";
+        let opening = socket::opening(received).replacen("Sec-WebSocket-Accept:", fields, 1);
+        stream.write_all(opening.as_bytes()).unwrap();
+        echo(Socket::of_app(stream));
+    });
+    let browser = logged_in(&world, "bankid-high");
+    let fields = format!("Origin: {}\r\n{FIELDS}", world.origin());
+    let mut stream = handshake(&world, &browser, "/ws/cookies", &fields);
+    let head = Head::parse(&read_head(&mut stream).unwrap());
+    assert!(head.start.starts_with("HTTP/1.1 101"), "{head:?}");
+    let set = head.all("set-cookie");
+    let [held, "lang=nb"] = set.as_slice() else { panic!("{set:?}") };
+    assert!(held.starts_with("__Host-portvakt-app-") && !held.contains("secret"), "{held}");
+    assert_eq!(head.one("cache-control"), Some("private, no-store"));
+    assert!(head.fields.iter().all(|(name, _)| !name.to_ascii_lowercase().contains("identity")), "{head:?}");
+    // It comes back to the app in this session, and in no other.
+    let held = held.split(';').next().unwrap();
+    let sent = |browser: &Browser<'_>| {
+        let fields = format!("{}Cookie: {held}\r\n\r\n", cookies(&world, browser));
+        let head = format!("GET /app/x HTTP/1.1\r\nHost: {}\r\n{fields}", world.authority());
+        let mut stream = connect(world.address());
+        stream.write_all(head.as_bytes()).unwrap();
+        assert_eq!(read_response(&mut stream, false).status, 200);
+        world.app.last().header("cookie").map(str::to_owned)
+    };
+    assert_eq!(sent(&browser).as_deref(), Some("JSESSIONID=secret"));
+    assert_eq!(sent(&logged_in(&world, "bankid-high-2")), None);
+    drop(stream);
     world.finish();
 }
 

@@ -15,9 +15,10 @@ use super::{
 };
 use crate::access::{Access, Requirement};
 use crate::app_session::AppSession;
+use crate::clock::Timestamp;
 use crate::config::problem::nearest;
 use crate::config::raw::{
-    RawAccess, RawActivity, RawCache, RawKind, RawRate, RawRequire, RawRoute, RawStaleness,
+    RawAccess, RawActivity, RawCache, RawKind, RawMaintenance, RawRate, RawRequire, RawRoute, RawStaleness,
 };
 use crate::config::shape::{At, Desk};
 use crate::identity::{Kind, Kinds};
@@ -25,7 +26,10 @@ use crate::level::Level;
 use crate::login::usual::{self, asserts, reaches};
 use crate::provider::ProviderSettings;
 use crate::request::HostName;
-use crate::route::{Activity, Lines, Origin, Pattern, Rate, Route, Staleness, UpstreamHost};
+use crate::route::{Activity, Lines, Maintenance, Origin, Pattern, Rate, Route, Staleness, UpstreamHost};
+
+/// How long a message to everybody may be, in characters.
+const MESSAGE: usize = 500;
 
 /// Ours besides the prefix (`design.md` 2).
 const WELL_KNOWN: &str = "/.well-known/portvakt";
@@ -94,7 +98,7 @@ pub(super) fn route(
         signature: signature.map(Arc::new),
         app_session: app_session.map(Arc::new),
         rate: raw.rate.as_ref().and_then(|rate| self::rate(&rate.value, desk)),
-        maintenance: raw.maintenance.as_ref().is_some_and(|maintenance| maintenance.value),
+        maintenance: raw.maintenance.as_ref().and_then(|given| maintenance(&given.value, desk)),
         cross_site: browser::cross_site(raw, &cors),
         cors,
         security_headers: browser::security_headers(raw),
@@ -112,7 +116,7 @@ pub(super) fn route(
     Some((route, placed))
 }
 
-fn rate(raw: &RawRate, desk: &mut Desk<'_>) -> Option<Rate> {
+pub(super) fn rate(raw: &RawRate, desk: &mut Desk<'_>) -> Option<Rate> {
     let most = 1..=1_000_000;
     let requests = count(raw.requests.as_ref(), most.clone(), desk);
     let burst = count(raw.burst.as_ref(), most, desk).or(requests)?;
@@ -147,6 +151,34 @@ fn lines(raw: &RawRoute, desk: &Desk<'_>) -> Lines {
     ];
     let placed = places.into_iter().filter_map(|(key, span)| Some((key, desk.line(span?))));
     Lines::new(placed.collect())
+}
+
+fn maintenance(raw: &RawMaintenance, desk: &mut Desk<'_>) -> Option<Maintenance> {
+    let plan = match raw {
+        RawMaintenance::Flag(closed) => return closed.then(Maintenance::default),
+        RawMaintenance::Plan(plan) => plan,
+    };
+    if let Some(given) = &plan.message
+        && (given.value.trim().is_empty() || given.value.chars().count() > MESSAGE)
+    {
+        desk.error(
+            &given.span,
+            "this cannot stand on a page",
+            format!("write one paragraph of at most {MESSAGE} characters"),
+        );
+    }
+    let until = plan.until.as_ref().and_then(|given| {
+        let until = Timestamp::parse(&given.value);
+        if until.is_none() {
+            desk.error(
+                &given.span,
+                format!("{} is not a point in time", desk.quoted(&given.span)),
+                "write one such as `2026-12-01T06:00:00+01:00`",
+            );
+        }
+        until
+    });
+    Some(Maintenance { message: plan.message.as_ref().map(|given| given.value.as_str().into()), until })
 }
 
 fn pattern(path: &At<String>, prefix: &str, desk: &mut Desk<'_>) -> Option<Pattern> {
