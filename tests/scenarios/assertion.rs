@@ -2,15 +2,14 @@
 //! (`design.md` 3 and D15; `threats.md` ID-1 to ID-8).
 
 use std::fs;
-use std::process::Command;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, VerificationAlgorithm};
 use base64_simd::URL_SAFE_NO_PAD;
 use portvakt_core::clock::Clock;
 use serde_json::{Value, json};
 
-use crate::harness::process::{await_that, program};
-use crate::harness::{Settings, World};
+use crate::harness::process::await_that;
+use crate::harness::{Settings, World, run_keys};
 
 const JWKS: &str = "/.well-known/portvakt/jwks.json";
 
@@ -26,7 +25,7 @@ fn an_app_verifies_assertions_that_are_for_it_alone() {
         world.errors().contains("`portvakt keys new assertion`").then_some(())
     });
     assert_eq!(generation(&world), 1);
-    keys(&world, &["new", "assertion"]);
+    run_keys(world.folder(), &["new", "assertion"]);
     reload(&mut world, 2);
 
     let mut browser = world.browser();
@@ -130,7 +129,7 @@ fn a_new_key_is_published_then_used_and_without_keys_nothing_is_forwarded() {
         format!("Cookie: __Host-portvakt={}\r\n", browser.session_cookie().unwrap())
     };
     let first = kid(&assertion(&world));
-    keys(&world, &["rotate", "assertion", "--alg", "EdDSA"]);
+    run_keys(world.folder(), &["rotate", "assertion", "--alg", "EdDSA"]);
     reload(&mut world, 2);
     let published = kids(&world);
     assert_eq!((published.len(), &published[0]), (2, &first));
@@ -171,19 +170,11 @@ fn with_assertions(settings: Settings) -> Settings {
 
 fn world_with_assertions() -> World {
     let mut world = World::start();
-    keys(&world, &["new", "assertion"]);
+    run_keys(world.folder(), &["new", "assertion"]);
     world.settings = with_assertions(world.settings.clone());
     world.write_configuration();
     world.restart_gateway();
     world
-}
-
-/// `portvakt keys …` in the world's folder.
-fn keys(world: &World, arguments: &[&str]) {
-    let mut command = Command::new(program("portvakt"));
-    let output = command.arg("keys").args(arguments).arg("--config").arg(world.configuration()).output();
-    let output = output.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn reload(world: &mut World, expected: u64) {

@@ -10,9 +10,9 @@ use base64_simd::{STANDARD, URL_SAFE_NO_PAD};
 use portvakt_core::clock::Clock;
 use serde_json::Value;
 
-use crate::harness::World;
 use crate::harness::app::Received;
 use crate::harness::process::{await_that, program};
+use crate::harness::{World, run_keys};
 
 const JWKS: &str = "/.well-known/portvakt/jwks.json";
 
@@ -141,7 +141,7 @@ fn without_a_key_a_signed_route_does_not_load_and_with_a_retired_one_nothing_is_
     await_that("the reload is refused", || {
         world.errors().contains("`portvakt keys new app-app`").then_some(())
     });
-    keys(&world, &["new", "app-app"]);
+    run_keys(world.folder(), &["new", "app-app"]);
     world.gateway().signal("HUP");
     await_that("the reload", || (world.curl("/mac/a", "").status == 200).then_some(()));
     let file = world.folder().join("keys/app-app.json");
@@ -197,18 +197,10 @@ fn signed_world() -> World {
     world.settings = settings.route(open).route(digest);
     world.write_configuration();
     for purpose in ["signature-ed25519", "signature-ecdsa-p256-sha256", "app-app"] {
-        keys(&world, &["new", purpose]);
+        run_keys(world.folder(), &["new", purpose]);
     }
     world.restart_gateway();
     world
-}
-
-/// `portvakt keys …` in the world's folder.
-fn keys(world: &World, arguments: &[&str]) {
-    let mut command = Command::new(program("portvakt"));
-    let output = command.arg("keys").args(arguments).arg("--config").arg(world.configuration()).output();
-    let output = output.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Verifies a request as RFC 9421, 3.2 says, from the bytes that the app received. Returns what is covered.
