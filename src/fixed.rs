@@ -76,7 +76,12 @@ fn is_same_place(one: &Listener, other: &Listener) -> bool {
         | (Transport::Tls { .. }, Transport::Tls { .. }) => true,
         (one, other) => one == other,
     };
-    one.address == other.address && transports
+    one.address == other.address
+        && transports
+        // Who sends PROXY headers is judged where connections are accepted, and so are these.
+        && one.proxy_protocol == other.proxy_protocol
+        && one.h2c == other.h2c
+        && one.connections_per_client == other.connections_per_client
 }
 
 #[cfg(test)]
@@ -110,6 +115,7 @@ mod tests {
             (BEHIND, "limits: {connections: 77}", &["limits"]),
             (BEHIND, "handover_socket: other/socket", &["handover_socket"]),
             ("{address: '0.0.0.0:81', load_balancers: [10.0.0.0/8]}", "", &["listeners"]),
+            ("{address: '0.0.0.0:80', load_balancers: [10.0.0.0/8], h2c: true}", "", &["listeners"]),
         ] {
             let mut given = configuration(listeners, rest);
             assert_eq!(fixed.impose(&mut given), differ, "{listeners} {rest}");
@@ -126,6 +132,17 @@ mod tests {
         let wanted = given.limits.clone();
         assert_eq!(fixed.impose(&mut given), Vec::<&str>::new());
         assert_eq!(given.limits, wanted);
+    }
+
+    #[test]
+    fn who_sends_proxy_headers_stays_until_a_restart() {
+        let behind = |network: &str| {
+            format!("{{address: '0.0.0.0:80', load_balancers: [{network}], proxy_protocol: v2}}")
+        };
+        let fixed = Fixed::of(&configuration(&behind("10.0.0.0/8"), ""));
+        let mut given = configuration(&behind("192.0.2.0/24"), "");
+        assert_eq!(fixed.impose(&mut given), ["listeners"]);
+        assert_eq!(given.listeners, fixed.listeners);
     }
 
     #[test]

@@ -99,6 +99,7 @@ pub struct Passage {
     interim: usize,
     navigation: bool,
     method: &'static str,
+    protocol: &'static str,
     /// Status and body bytes so far, for the log of a request that is dropped under way.
     answered: (u16, u64),
     logged: bool,
@@ -255,6 +256,16 @@ fn known_method(method: &Method) -> &'static str {
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 
+/// A protocol's name for the log.
+fn protocol_of(version: http::Version) -> &'static str {
+    match version {
+        http::Version::HTTP_10 => "http/1.0",
+        http::Version::HTTP_11 => "http/1.1",
+        http::Version::HTTP_2 => "h2",
+        _ => "other",
+    }
+}
+
 fn rule_of(route: &Route) -> &'static str {
     match route.access {
         Access::Public => "public",
@@ -292,6 +303,7 @@ impl Passage {
             reference: self.reference.as_str(),
             client: self.arrival.as_ref().and_then(Arrival::client),
             method: self.method,
+            protocol: self.protocol,
             host: host.unwrap_or_default(),
             route,
             rule,
@@ -380,6 +392,7 @@ impl ProxyHttp for Gateway {
             interim: 0,
             navigation: false,
             method: "other",
+            protocol: "other",
             answered: (0, 0),
             logged: false,
             _in_flight: self.live.telemetry.metrics.in_flight(),
@@ -387,15 +400,14 @@ impl ProxyHttp for Gateway {
     }
 
     async fn early_request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<()> {
-        if let Some(connection) = guard::connection(session) {
-            connection.reached_filters();
-        }
+        guard::reached_filters(session);
         self.see_off(session);
         session.set_min_send_rate(Some(MIN_SEND_RATE));
         session.set_write_timeout(Some(CLIENT_WRITE_TIMEOUT));
         // An app's 1xx goes to a client that asked for it and to nobody else (HTTP-6).
         session.as_downstream_mut().set_ignore_info_resp(true);
         passage.method = known_method(&session.req_header().method);
+        passage.protocol = protocol_of(session.req_header().version);
         passage.navigation = is_navigation(&session.req_header().method, &session.req_header().headers);
         passage.arrival = Arrival::of(session, &passage.snapshot.configuration);
         Ok(())
@@ -485,13 +497,14 @@ impl ProxyHttp for Gateway {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         passage: &mut Passage,
     ) -> Result<()> {
         passage.check_deadline()?;
         passage.count_body(body.as_ref().map_or(0, Bytes::len))?;
+        guard::body_read(session, body.as_ref().map_or(0, Bytes::len), end_of_stream);
         // An empty last frame would be written as a second end of the body (pingora issue 935).
         if end_of_stream && body.as_ref().is_some_and(Bytes::is_empty) {
             *body = None;

@@ -1,45 +1,65 @@
 //! The front: judges the bytes of a connection before the proxy sees them (design D11; threat model HTTP-1, HTTP-3, HTTP-5, LI-1,
 //! LI-2).
 //!
-//! [`Front`] takes each accepted connection, wraps its stream and hands complete, well-framed requests to the proxy one by one:
+//! [`Front`] takes each accepted connection, counts it, reads its PROXY header and shakes hands where the [`Listen`]er says so.
+//! On HTTP/1 it wraps the stream and hands complete, well-framed requests to the proxy one by one:
 //!
 //! - a header is given on only when all of it has come and passed the [`framer`]; each request has a deadline of its own;
 //! - a body is given on as the framer passes it, never a byte beyond the end of the request;
 //! - bytes of the next request wait until the current one has been answered;
 //! - what is refused gets a complete answer, the connection closes, and the [`Observer`] hears of it.
 //!
+//! On HTTP/2 the library frames strictly. The guard adds what it lacks: deadlines for what is begun and not finished, an allowance
+//! for frames that carry nothing, a judgement of each head, and word of what was refused.
+//!
 //! **Invariant:** the proxy never reads a byte that the framer has not passed, but after a `101` that the gateway itself sent on,
-//! and on HTTP/2, whose library frames strictly.
+//! and on HTTP/2.
 //! **Invariant:** nothing a client sent reaches the observer or the log from here.
 
 mod cancel;
 mod certificates;
+mod count;
+mod delegate;
 mod end;
 mod framer;
+mod frames;
+mod head;
+mod http2;
+mod listen;
 mod refused;
+mod socket;
 mod stream;
+mod wire;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream, ServerApp};
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::H2Options;
 use pingora::protocols::{ALPN, Stream};
 use pingora::proxy::{HttpProxy, ProxyHttp, Session, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use pingora::services::listening::Service;
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until, timeout};
 
 pub use cancel::CancelHandle;
 pub use certificates::{CertificateError, Certificates, FreshCertificate, tls_settings};
 pub use end::{Reason, RequestEnd};
 pub use framer::{Framer, FramingLimits, Phase};
+pub use http2::Http2Limits;
+pub use listen::{Listen, ProxyProtocol};
 pub use refused::Refused;
 pub use stream::{Connection, GuardedStream};
+pub use wire::Pace;
+
+use count::Clients;
+use listen::{local_of, peer_of};
+use socket::Socket;
 use stream::{NextRequest, OpenConnection};
 
 /// What the guard allows a client.
@@ -47,6 +67,10 @@ use stream::{NextRequest, OpenConnection};
 pub struct Limits {
     /// Sizes and counts of one request.
     pub framing: FramingLimits,
+    /// What HTTP/2 may cost.
+    pub http2: Http2Limits,
+    /// From the accepted connection to the end of its PROXY header and its TLS handshake.
+    pub handshake_deadline: Duration,
     /// From the accepted connection, or on a kept one from the first byte of the request, to the end of its header.
     pub header_deadline: Duration,
     /// How long a connection may wait for the first byte of its next request.
@@ -55,12 +79,14 @@ pub struct Limits {
     pub body_deadline: Option<Duration>,
     /// The slowest body that is waited for. `None`: any.
     pub body_progress: Option<Progress>,
+    /// From the end of the header to the end of the reply. `None`: no limit.
+    pub request_deadline: Option<Duration>,
+    /// How long an HTTP/2 client may take nothing of what waits for it.
+    pub write_stall: Duration,
     /// How long a refused client may take to read the answer and to stop sending (RFC 9112, 9.6).
     pub linger: Duration,
     /// Open connections of all listeners of the service together.
     pub connections: usize,
-    /// Whether HTTP/2 without TLS is taken by prior knowledge. Over TLS, ALPN decides.
-    pub h2c: bool,
 }
 
 /// At least `bytes` within each `window` in which the proxy waits for the body.
@@ -76,13 +102,16 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             framing: FramingLimits::default(),
+            http2: Http2Limits::default(),
+            handshake_deadline: Duration::from_secs(10),
             header_deadline: Duration::from_secs(10),
             keep_alive_idle: Duration::from_secs(60),
             body_deadline: Some(Duration::from_secs(30 * 60)),
             body_progress: Some(Progress { bytes: 512, window: Duration::from_secs(30) }),
+            request_deadline: Some(Duration::from_secs(2 * 60 * 60)),
+            write_stall: Duration::from_secs(30),
             linger: Duration::from_secs(1),
             connections: 10_000,
-            h2c: false,
         }
     }
 }
@@ -97,19 +126,42 @@ pub trait Observer: Send + Sync {
     fn connections(&self, delta: i64);
 }
 
-/// A listening service whose connections pass the guard. Add listeners to it (`add_tcp`, `add_tls_with_settings`).
+/// A listening service whose connections pass the guard. Its listeners are these alone: TLS is spoken behind the guard's count.
 pub fn front_service<SV>(
     name: &str,
     conf: &Arc<ServerConf>,
     app: SV,
     limits: Limits,
+    listeners: Vec<Listen>,
     observer: Arc<dyn Observer>,
 ) -> Service<Front<SV>>
 where
     SV: ProxyHttp + Send + Sync + 'static,
     SV::CTX: Send + Sync,
 {
-    Service::new(name.to_owned(), Front::new(http_proxy(conf, app), limits, observer))
+    let addresses: Vec<String> = listeners.iter().map(|listener| listener.address.to_string()).collect();
+    let front = Front::new(http_proxy(conf, app), limits, listeners, observer);
+    let mut service = Service::new(name.to_owned(), front);
+    for address in addresses {
+        service.add_tcp(&address);
+    }
+    service
+}
+
+/// To be called in the first filter (`early_request_filter`): from here on the request is in the access log.
+pub fn reached_filters(session: &Session) {
+    match connection(session) {
+        Some(connection) => connection.reached_filters(),
+        None => http2::reached_filters(),
+    }
+}
+
+/// To be called for every part of a request's body that the proxy has read (`request_body_filter`): on HTTP/2 nobody else sees
+/// whether it gets on.
+pub fn body_read(session: &Session, bytes: usize, complete: bool) {
+    if session.is_http2() {
+        http2::body_read(bytes, complete);
+    }
 }
 
 /// The guard's side of the connection that a request came on; `None` on HTTP/2, where a stream has no connection of its own.
@@ -137,14 +189,6 @@ where
         end::bound(self.0.process_new_http(session, shutdown)).await.flatten()
     }
 
-    fn h2_options(&self) -> Option<H2Options> {
-        self.0.h2_options()
-    }
-
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.0.server_options()
-    }
-
     async fn http_cleanup(&self) {
         self.0.http_cleanup().await;
     }
@@ -154,8 +198,17 @@ where
 pub struct Front<SV> {
     proxy: Arc<Endable<SV>>,
     limits: Arc<Limits>,
+    listeners: Vec<Listen>,
     observer: Arc<dyn Observer>,
     open: Arc<Semaphore>,
+    clients: Arc<Clients>,
+}
+
+/// A connection that HTTP begins on.
+struct Opened {
+    stream: Stream,
+    place: OpenConnection,
+    h2c: bool,
 }
 
 impl<SV> Front<SV>
@@ -163,14 +216,16 @@ where
     SV: ProxyHttp + Send + Sync + 'static,
     SV::CTX: Send + Sync,
 {
-    fn new(mut proxy: HttpProxy<SV>, limits: Limits, observer: Arc<dyn Observer>) -> Self {
-        let mut options = HttpServerOptions::default();
-        options.h2c = limits.h2c;
-        options.h2_idle_timeout = Some(limits.keep_alive_idle);
-        // `h2_options` stays unset: the library's own defaults bound streams and header lists, a built value would not.
-        proxy.server_options = Some(options);
+    fn new(
+        proxy: HttpProxy<SV>,
+        limits: Limits,
+        listeners: Vec<Listen>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
         let open = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
-        Self { proxy: Arc::new(Endable(Arc::new(proxy))), limits: Arc::new(limits), observer, open }
+        let clients = Arc::default();
+        let proxy = Arc::new(Endable(Arc::new(proxy)));
+        Self { proxy, limits: Arc::new(limits), listeners, observer, open, clients }
     }
 
     /// The proxy, for settings that must be made before the service starts; `None` afterwards.
@@ -178,20 +233,65 @@ where
         Arc::get_mut(&mut self.proxy).and_then(|endable| Arc::get_mut(&mut endable.0))
     }
 
-    /// Counts the connection in, or refuses it without an answer: answering would cost what the limit saves.
-    fn admit(&self, stream: Stream) -> Option<Box<GuardedStream>> {
+    /// Counts the connection in and brings it to where HTTP begins. What is refused here gets no answer: answering would cost what
+    /// the limit saves, and there is no protocol to answer in.
+    async fn open(&self, stream: Stream) -> Option<Opened> {
         let peer = peer_of(&stream);
-        let Ok(permit) = self.open.clone().try_acquire_owned() else {
-            self.observer.refused(peer, Refused::TooManyConnections);
-            return None;
+        let opening = async {
+            let permit = self.open.clone().try_acquire_owned().map_err(|_| Refused::TooManyConnections)?;
+            let mut place = OpenConnection::new(permit, self.observer.clone());
+            let local = local_of(&stream);
+            let listener =
+                self.listeners.iter().find(|listener| local.is_some_and(|local| listener.serves(local)));
+            // The service listens for no other.
+            let listener = listener.ok_or(Refused::ProxyPeer)?;
+            if !listener.takes(peer) {
+                return Err(Refused::ProxyPeer);
+            }
+            if listener.is_bare() {
+                self.count_client(peer, listener, &mut place)?;
+                return Ok(Opened { stream, place, h2c: listener.h2c });
+            }
+            let preparing = self.prepare(Socket::new(stream), peer, listener, place);
+            timeout(self.limits.handshake_deadline, preparing)
+                .await
+                .unwrap_or(Err(Refused::HandshakeDeadline))
         };
-        let open = OpenConnection::new(permit, self.observer.clone());
-        Some(Box::new(GuardedStream::new(stream, peer, self.limits.clone(), open)))
+        opening.await.inspect_err(|refused| _ = self.observer.refused(peer, *refused)).ok()
+    }
+
+    async fn prepare(
+        &self,
+        mut socket: Socket,
+        peer: Option<SocketAddr>,
+        listener: &Listen,
+        mut place: OpenConnection,
+    ) -> Result<Opened, Refused> {
+        let told = listener.take_proxy_header(&mut socket).await?;
+        // Before the handshake, which is what costs.
+        self.count_client(told.or(peer), listener, &mut place)?;
+        let stream = listener.shake_hands(socket).await?;
+        Ok(Opened { stream, place, h2c: listener.h2c && !listener.is_tls() })
+    }
+
+    /// Counts the connection among its client's.
+    fn count_client(
+        &self,
+        client: Option<SocketAddr>,
+        listener: &Listen,
+        place: &mut OpenConnection,
+    ) -> Result<(), Refused> {
+        if let (Some(client), Some(most)) = (client, listener.connections_per_client) {
+            place.takes(self.clients.admit(client.ip(), most).ok_or(Refused::TooManyOfClient)?);
+        }
+        Ok(())
     }
 
     /// Serves the requests of an HTTP/1 connection, one after the other.
     async fn serve_http1(&self, mut stream: Box<GuardedStream>, shutdown: &ShutdownWatch) {
         let mut kept: Option<HttpPersistentSettings> = None;
+        // One alarm for the connection: a request that ends in time costs no timer of its own.
+        let mut alarm = pin!(self.limits.request_deadline.map(|most| sleep_until(Instant::now() + most)));
         loop {
             let connection = stream.connection().clone();
             let mut session = ServerSession::new_http1(stream);
@@ -202,7 +302,27 @@ where
             if *shutdown.borrow() {
                 session.set_keepalive(None);
             }
-            let Some(reused) = self.proxy.process_new_http(session, shutdown).await else {
+            let began = Instant::now();
+            let mut serving = pin!(self.proxy.process_new_http(session, shutdown));
+            let reused = loop {
+                let (Some(mut rings), Some(most)) =
+                    (alarm.as_mut().as_pin_mut(), self.limits.request_deadline)
+                else {
+                    break serving.await;
+                };
+                tokio::select! {
+                    biased;
+                    reused = &mut serving => break reused,
+                    () = rings.as_mut() => {
+                        if began + most <= Instant::now() {
+                            self.observer.refused(connection.peer(), Refused::RequestDeadline);
+                            return;
+                        }
+                        rings.reset(began + most);
+                    }
+                }
+            };
+            let Some(reused) = reused else {
                 if !connection.has_reached_filters() && connection.refused().is_none() {
                     self.observer.refused(connection.peer(), Refused::ByProxy);
                 }
@@ -229,14 +349,25 @@ where
     SV::CTX: Send + Sync,
 {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let Opened { stream, place, h2c } = self.open(stream).await?;
         let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
-        let mut guarded = self.admit(stream)?;
+        let peer = peer_of(&stream);
+        let mut guarded = Box::new(GuardedStream::new(stream, peer, self.limits.clone(), place));
+        if h2c {
+            guarded.allow_h2c();
+        }
         let next = if http2 { guarded.preface().await } else { guarded.next_request(true, shutdown).await };
         match next {
             NextRequest::Http1 => self.serve_http1(guarded, shutdown).await,
             NextRequest::Http2 => {
                 guarded.open_up();
-                self.proxy.process_new(guarded, shutdown).await;
+                let server = http2::Server {
+                    proxy: self.proxy.clone(),
+                    limits: self.limits.clone(),
+                    observer: self.observer.clone(),
+                    shutdown: shutdown.clone(),
+                };
+                Arc::new(server).serve(guarded).await;
             }
             NextRequest::None => {}
         }
@@ -246,8 +377,4 @@ where
     async fn cleanup(&self) {
         self.proxy.http_cleanup().await;
     }
-}
-
-fn peer_of(stream: &Stream) -> Option<SocketAddr> {
-    stream.get_socket_digest()?.peer_addr()?.as_inet().copied()
 }

@@ -18,7 +18,8 @@ use pingora::services::Service as _;
 use pingora::tls::{ClientConfig, RootCertStore, ServerName, TlsConnector, load_ca_file_into_store};
 use pingora::upstreams::peer::HttpPeer;
 use portvakt::guard::{
-    CancelHandle, Certificates, Limits, Observer, Progress, Refused, connection, front_service, tls_settings,
+    CancelHandle, Certificates, Limits, Listen, Observer, Progress, Refused, connection, front_service,
+    tls_settings,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
@@ -364,7 +365,7 @@ fn what_the_proxy_refuses_before_its_filters_is_seen() {
 
 #[test]
 fn http2_without_tls_is_served_only_where_it_is_allowed() {
-    let world = World::start(Limits { h2c: true, ..Limits::default() });
+    let world = World::start_with(Limits::default(), h2c);
     for cut in [1, PREFACE_AND_SETTINGS.len()] {
         let mut client = world.connect();
         for piece in PREFACE_AND_SETTINGS.chunks(cut) {
@@ -384,8 +385,8 @@ fn http2_without_tls_is_served_only_where_it_is_allowed() {
 
 #[test]
 fn half_an_http2_preface_is_closed_at_the_deadline() {
-    let world =
-        World::start(Limits { h2c: true, header_deadline: Duration::from_millis(200), ..Limits::default() });
+    let limits = Limits { header_deadline: Duration::from_millis(200), ..Limits::default() };
+    let world = World::start_with(limits, h2c);
     let mut client = world.connect();
     client.write_all(b"PRI * HT").unwrap();
     read_to_close(&mut client);
@@ -399,9 +400,7 @@ fn a_certificate_is_replaced_without_a_restart() {
     let trust_two = folder.file("two.pem", CERTIFICATE_TWO);
     let trust_one = folder.file("one.pem", CERTIFICATE_ONE);
     let (settings, certificates) = tls_settings(&chain, &key, false).unwrap();
-    let world = World::start_with(Limits::default(), |service, address| {
-        service.add_tls_with_settings(address, None, settings);
-    });
+    let world = World::start_with(Limits::default(), |address| Listen::tls(address, settings));
     let served_to = |trusted: &PathBuf| world.runtime.block_on(get_over_tls(world.address, trusted));
     assert!(served_to(&trust_one).unwrap().starts_with("HTTP/1.1 200 "));
     assert!(served_to(&trust_two).is_err());
@@ -426,9 +425,7 @@ fn http2_over_tls_is_what_was_negotiated() {
     for http2 in [true, false] {
         let (settings, _) = tls_settings(&chain, &key, http2).unwrap();
         let limits = Limits { header_deadline: Duration::from_millis(300), ..Limits::default() };
-        let world = World::start_with(limits, |service, address| {
-            service.add_tls_with_settings(address, None, settings);
-        });
+        let world = World::start_with(limits, |address| Listen::tls(address, settings));
         let talk = |sent| world.runtime.block_on(talk_h2(world.address, &chain, sent));
         if http2 {
             assert_eq!(talk(PREFACE_AND_SETTINGS).unwrap()[3], 4, "the server's SETTINGS");
@@ -488,7 +485,11 @@ fn client_config(trusted: &PathBuf) -> ClientConfig {
     ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
 }
 
-type Front = pingora::services::listening::Service<portvakt::guard::Front<App>>;
+fn h2c(address: SocketAddr) -> Listen {
+    let mut listen = Listen::plain(address);
+    listen.h2c = true;
+    listen
+}
 
 /// Front, proxy and upstream, on loopback. Ends when dropped.
 struct World {
@@ -502,21 +503,18 @@ struct World {
 
 impl World {
     fn start(limits: Limits) -> Self {
-        let world = Self::start_with(limits, |service, address| service.add_tcp(address));
-        // The connection that found the front listening has left again.
-        world.observer.wait(|state| state.opened > 0 && state.open == 0);
-        world
+        Self::start_with(limits, Listen::plain)
     }
 
-    fn start_with(limits: Limits, listen: impl FnOnce(&mut Front, &str)) -> Self {
+    fn start_with(limits: Limits, listen: impl FnOnce(SocketAddr) -> Listen) -> Self {
         let upstream = Upstream::start();
         let observer = Arc::new(Recorder::default());
         let app = App { upstream: upstream.address, handles: Arc::default() };
         let conf = Arc::new(ServerConf::default());
-        let mut service = front_service("guarded", &conf, app.clone(), limits, observer.clone());
         // The listener takes an address, not a socket: a free one is looked for and given back.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        listen(&mut service, &address.to_string());
+        let listeners = vec![listen(address)];
+        let mut service = front_service("guarded", &conf, app.clone(), limits, listeners, observer.clone());
         let (stop, stopped) = watch::channel(false);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -526,6 +524,9 @@ impl World {
             assert!(start.elapsed() < PATIENCE, "the front does not listen");
             thread::sleep(Duration::from_millis(5));
         }
+        // The connection that found the front listening has left again.
+        observer.wait(|state| state.opened > 0 && state.open == 0);
+        observer.state().refused.clear();
         Self { address, app, upstream, observer, stop, runtime }
     }
 

@@ -260,6 +260,23 @@ pub struct Listener {
     pub address: SocketAddr,
     /// What protects the connection.
     pub transport: Transport,
+    /// The PROXY header that its connections begin with.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// Whether HTTP/2 without TLS is taken by prior knowledge.
+    pub h2c: bool,
+    /// Open connections of one client. `None`: no limit but that of all.
+    pub connections_per_client: Option<usize>,
+}
+
+/// A PROXY header, and from whom it is believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyProtocol {
+    /// Version 1, in text.
+    pub v1: bool,
+    /// Version 2, in binary.
+    pub v2: bool,
+    /// The peers that alone may connect.
+    pub from: Vec<IpNet>,
 }
 
 /// What protects a connection to a listener.
@@ -272,7 +289,8 @@ pub enum Transport {
         /// Private key.
         key: PathBuf,
     },
-    /// Plain, from these load balancers only; they are believed for `X-Forwarded-For` and `-Proto`.
+    /// Plain, from these load balancers only; they are believed for `X-Forwarded-For` and `-Proto`, or for `-Proto` and the PROXY
+    /// header where they send one.
     BehindLoadBalancer(Vec<IpNet>),
     /// Plain http on loopback, for the demo and tests: `insecure_http_loopback`.
     InsecureLoopback,
@@ -281,6 +299,12 @@ pub enum Transport {
 /// Limits of the front (`threats.md` 9).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrontLimits {
+    /// Time for the PROXY header and the TLS handshake of a connection.
+    pub handshake_deadline: Duration,
+    /// Time for the whole body of a request.
+    pub body_deadline: Duration,
+    /// Time from a request's header to the end of its reply.
+    pub request_deadline: Duration,
     /// Time for the whole header of each request on a connection.
     pub header_deadline: Duration,
     /// Time that a connection may be idle between requests.

@@ -21,13 +21,13 @@ pub enum OwnEndpoint {
     Callback,
     /// `GET|POST <prefix>/logout`.
     Logout,
-    /// `GET <prefix>/logout/callback`.
+    /// `GET|HEAD <prefix>/logout/callback`.
     LogoutCallback,
     /// `GET <prefix>/logout/frontchannel`.
     FrontChannelLogout,
     /// `POST <prefix>/logout/backchannel`.
     BackChannelLogout,
-    /// `GET <prefix>/session`.
+    /// `GET|HEAD <prefix>/session`.
     Session,
     /// `POST <prefix>/resume`.
     Resume,
@@ -68,13 +68,9 @@ impl OwnEndpoint {
         match self {
             Self::Logout => &[Method::GET, Method::POST],
             Self::BackChannelLogout | Self::Resume => &[Method::POST],
-            Self::Jwks => &[Method::GET, Method::HEAD],
-            Self::Login
-            | Self::Callback
-            | Self::LogoutCallback
-            | Self::FrontChannelLogout
-            | Self::Session
-            | Self::Unknown => &[Method::GET],
+            Self::Jwks | Self::LogoutCallback | Self::Session => &[Method::GET, Method::HEAD],
+            // A HEAD begins and ends nothing.
+            Self::Login | Self::Callback | Self::FrontChannelLogout | Self::Unknown => &[Method::GET],
         }
     }
 }

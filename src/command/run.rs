@@ -17,7 +17,7 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use pingora::services::background::background_service;
 use portvakt_core::clock::Clock;
-use portvakt_core::config::{self, Configuration, Transport};
+use portvakt_core::config::{self, Configuration, Listener, Transport};
 use tokio::runtime;
 use tokio::sync::watch;
 
@@ -27,7 +27,7 @@ use super::{ConfigFile, complain};
 use crate::admin;
 use crate::cause;
 use crate::gateway::Gateway;
-use crate::guard::{self, CertificateError};
+use crate::guard::{self, CertificateError, Listen};
 use crate::handover::{HandoverError, Predecessor};
 use crate::health::LiveHealth;
 use crate::snapshot::{Live, LoadError, Snapshot};
@@ -130,25 +130,14 @@ fn serve(path: &Path, upgrade: bool) -> Result<(), StartError> {
 
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
-    let mut front = guard::front_service(
+    let front = guard::front_service(
         "gateway",
         &server.configuration,
         Gateway::new(Arc::clone(&live)),
         limits,
+        listens(&listeners, &live)?,
         Arc::new(GuardObserver::new(Arc::clone(&telemetry), Arc::clone(&live.clock))),
     );
-    for listener in &listeners {
-        let address = listener.address.to_string();
-        match &listener.transport {
-            Transport::Tls { certificate, key } => {
-                let (settings, pair) = guard::tls_settings(certificate, key, false)
-                    .map_err(|source| StartError::Certificate { address: listener.address, source })?;
-                live.serve_certificates(listener.address, pair);
-                front.add_tls_with_settings(&address, None, settings);
-            }
-            Transport::BehindLoadBalancer(_) | Transport::InsecureLoopback => front.add_tcp(&address),
-        }
-    }
     let upkeep = background_service("upkeep", Upkeep::new(Arc::clone(&live)));
     let upkeep = server.add_service(upkeep);
     let (begin, may_begin) = watch::channel(false);
@@ -193,6 +182,28 @@ fn serve(path: &Path, upgrade: bool) -> Result<(), StartError> {
     failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
 }
 
+/// The listeners as the front takes them.
+fn listens(listeners: &[Listener], live: &Live) -> Result<Vec<Listen>, StartError> {
+    let listens = listeners.iter().map(|listener| {
+        let mut listen = match &listener.transport {
+            Transport::Tls { certificate, key } => {
+                let (settings, pair) = guard::tls_settings(certificate, key, true)
+                    .map_err(|source| StartError::Certificate { address: listener.address, source })?;
+                live.serve_certificates(listener.address, pair);
+                Listen::tls(listener.address, settings)
+            }
+            Transport::BehindLoadBalancer(_) | Transport::InsecureLoopback => Listen::plain(listener.address),
+        };
+        listen.h2c = listener.h2c;
+        let protocol = listener.proxy_protocol.clone();
+        listen.proxy_protocol =
+            protocol.map(|config::ProxyProtocol { v1, v2, from }| guard::ProxyProtocol { v1, v2, from });
+        listen.connections_per_client = listener.connections_per_client;
+        Ok(listen)
+    });
+    listens.collect()
+}
+
 fn server_conf(configuration: &Configuration) -> ServerConf {
     let threads = configuration
         .threads
@@ -211,7 +222,10 @@ fn server_conf(configuration: &Configuration) -> ServerConf {
 fn front_limits(configuration: &Configuration) -> guard::Limits {
     let limits = &configuration.limits;
     guard::Limits {
+        handshake_deadline: limits.handshake_deadline,
         header_deadline: limits.header_deadline,
+        body_deadline: Some(limits.body_deadline),
+        request_deadline: Some(limits.request_deadline),
         keep_alive_idle: limits.keep_alive,
         connections: limits.connections,
         ..guard::Limits::default()

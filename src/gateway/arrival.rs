@@ -36,10 +36,10 @@ impl Arrival {
             .listeners
             .iter()
             .find(|listener| local.is_some_and(|local| serves(listener, local)))?;
-        Some(Self::from(&listener.transport, peer, &session.req_header().headers))
+        Some(Self::from(listener, peer, &session.req_header().headers))
     }
 
-    fn from(transport: &Transport, peer: Option<SocketAddr>, headers: &HeaderMap) -> Self {
+    fn from(listener: &Listener, peer: Option<SocketAddr>, headers: &HeaderMap) -> Self {
         let ip = peer.map(|peer| peer.ip().to_canonical());
         let direct = |secure, insecure_loopback, allowed| Self {
             peer,
@@ -48,15 +48,20 @@ impl Arrival {
             secure,
             insecure_loopback,
         };
-        match transport {
+        let is_https = || single(headers, "x-forwarded-proto").is_some_and(|proto| proto == "https");
+        match &listener.transport {
             Transport::Tls { .. } => direct(true, false, true),
             Transport::InsecureLoopback => direct(false, true, ip.is_some_and(|ip| ip.is_loopback())),
+            // The guard has judged the peer; the address is the one that its PROXY header named.
+            Transport::BehindLoadBalancer(_) if listener.proxy_protocol.is_some() => {
+                direct(is_https(), false, true)
+            }
             Transport::BehindLoadBalancer(balancers) => {
                 let named = |ip: &IpAddr| balancers.iter().any(|net| net.contains(ip));
                 if !ip.as_ref().is_some_and(named) {
                     return direct(false, false, false);
                 }
-                let secure = single(headers, "x-forwarded-proto").is_some_and(|proto| proto == "https");
+                let secure = is_https();
                 let client = forwarded_client(headers, named).or(ip);
                 Self { peer, client, allowed: true, secure, insecure_loopback: false }
             }
@@ -126,6 +131,8 @@ fn forwarded_client(headers: &HeaderMap, is_balancer: impl Fn(&IpAddr) -> bool) 
 
 #[cfg(test)]
 mod tests {
+    use portvakt_core::config::ProxyProtocol;
+
     use super::*;
 
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -137,9 +144,30 @@ mod tests {
             .collect()
     }
 
+    fn listener(transport: Transport) -> Listener {
+        let address = "0.0.0.0:8443".parse().unwrap();
+        Listener { address, transport, proxy_protocol: None, h2c: false, connections_per_client: None }
+    }
+
+    fn balancers() -> Listener {
+        listener(Transport::BehindLoadBalancer(vec!["10.0.0.0/8".parse().unwrap()]))
+    }
+
     fn behind(peer: &str, fields: &[(&'static str, &'static str)]) -> Arrival {
-        let balancers = Transport::BehindLoadBalancer(vec!["10.0.0.0/8".parse().unwrap()]);
-        Arrival::from(&balancers, Some(peer.parse().unwrap()), &headers(fields))
+        Arrival::from(&balancers(), Some(peer.parse().unwrap()), &headers(fields))
+    }
+
+    #[test]
+    fn behind_a_proxy_header_no_other_address_is_believed() {
+        let from = vec!["10.0.0.0/8".parse().unwrap()];
+        let listener =
+            Listener { proxy_protocol: Some(ProxyProtocol { v1: true, v2: true, from }), ..balancers() };
+        let fields = [("x-forwarded-for", "203.0.113.9"), ("x-forwarded-proto", "https")];
+        let told = Arrival::from(&listener, Some("198.51.100.7:5".parse().unwrap()), &headers(&fields));
+        assert_eq!(
+            (told.client, told.secure, told.allowed),
+            (Some("198.51.100.7".parse().unwrap()), true, true)
+        );
     }
 
     #[test]
@@ -152,7 +180,7 @@ mod tests {
         );
         let stranger = behind("192.0.2.1:5", &fields);
         assert_eq!((stranger.secure, stranger.allowed), (false, false));
-        let tls = Transport::Tls { certificate: "c".into(), key: "k".into() };
+        let tls = listener(Transport::Tls { certificate: "c".into(), key: "k".into() });
         let direct = Arrival::from(&tls, Some("192.0.2.1:5".parse().unwrap()), &headers(&fields));
         assert_eq!((direct.client, direct.secure), (Some("192.0.2.1".parse().unwrap()), true));
     }
@@ -185,7 +213,11 @@ mod tests {
     #[test]
     fn plain_http_is_for_loopback_alone() {
         let from = |peer: &str| {
-            Arrival::from(&Transport::InsecureLoopback, Some(peer.parse().unwrap()), &HeaderMap::new())
+            Arrival::from(
+                &listener(Transport::InsecureLoopback),
+                Some(peer.parse().unwrap()),
+                &HeaderMap::new(),
+            )
         };
         assert!(from("127.0.0.1:5").allowed && from("[::1]:5").allowed);
         assert!(!from("192.0.2.1:5").allowed);

@@ -407,7 +407,7 @@ fn read_field(line: &[u8]) -> Result<(&[u8], &[u8]), Refused> {
 }
 
 /// One plain number. Leading zeros are refused too: some readers take them for octal.
-fn read_length(value: &[u8]) -> Result<u64, Refused> {
+pub(super) fn read_length(value: &[u8]) -> Result<u64, Refused> {
     let plain = match value {
         b"0" => true,
         [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
@@ -417,7 +417,7 @@ fn read_length(value: &[u8]) -> Result<u64, Refused> {
     digits.and_then(|digits| digits.parse().ok()).ok_or(Refused::ContentLength)
 }
 
-fn is_look_alike(name: &[u8]) -> bool {
+pub(super) fn is_look_alike(name: &[u8]) -> bool {
     let folds_to = |known: &[u8]| {
         let fold = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
         name.iter().map(fold).eq(known.iter().copied())

@@ -66,8 +66,28 @@ pub enum Refused {
     BodyDeadline,
     /// The body came slower than the smallest progress.
     BodyTooSlow,
+    /// The request took longer than a request may take in all.
+    RequestDeadline,
+    /// The client took nothing of what waited for it.
+    SlowReader,
     /// The listener has as many connections as it may have.
     TooManyConnections,
+    /// The client has as many connections as one may have.
+    TooManyOfClient,
+    /// The PROXY header is missing, malformed or of another version.
+    ProxyHeader,
+    /// The peer is none of those that may send a PROXY header.
+    ProxyPeer,
+    /// The TLS handshake failed.
+    Handshake,
+    /// The PROXY header or the TLS handshake was not complete in time.
+    HandshakeDeadline,
+    /// A malformed HTTP/2 message: its stream was reset (RFC 9113, 8.1.1).
+    Http2Stream,
+    /// An HTTP/2 connection that broke the protocol, or too many of its streams did (RFC 9113, 5.4.1).
+    Http2Connection,
+    /// Too many HTTP/2 frames that carry nothing (RFC 9113, 10.5).
+    Http2Flood,
     /// The framing was sound, yet the proxy answered before its first filter: a target or an authority it does not take.
     ByProxy,
 }
@@ -105,7 +125,17 @@ impl Refused {
             Self::HeaderDeadline => "header_deadline",
             Self::BodyDeadline => "body_deadline",
             Self::BodyTooSlow => "body_too_slow",
+            Self::RequestDeadline => "request_deadline",
+            Self::SlowReader => "slow_reader",
             Self::TooManyConnections => "too_many_connections",
+            Self::TooManyOfClient => "too_many_of_client",
+            Self::ProxyHeader => "proxy_header",
+            Self::ProxyPeer => "proxy_peer",
+            Self::Handshake => "handshake",
+            Self::HandshakeDeadline => "handshake_deadline",
+            Self::Http2Stream => "http2_stream",
+            Self::Http2Connection => "http2_connection",
+            Self::Http2Flood => "http2_flood",
             Self::ByProxy => "by_proxy",
         }
     }
@@ -134,8 +164,19 @@ impl Refused {
             | Self::ChunkExtension
             | Self::ChunkEnd
             | Self::TrailerForbidden
+            | Self::ProxyHeader
+            | Self::Handshake
+            | Self::Http2Stream
+            | Self::Http2Connection
             | Self::ByProxy => (400, "Bad Request"),
-            Self::HeaderDeadline | Self::BodyDeadline | Self::BodyTooSlow => (408, "Request Timeout"),
+            Self::ProxyPeer => (403, "Forbidden"),
+            Self::HeaderDeadline
+            | Self::BodyDeadline
+            | Self::BodyTooSlow
+            | Self::RequestDeadline
+            | Self::SlowReader
+            | Self::HandshakeDeadline => (408, "Request Timeout"),
+            Self::TooManyOfClient | Self::Http2Flood => (429, "Too Many Requests"),
             Self::RequestLineTooLong => (414, "URI Too Long"),
             Self::TooManyFields | Self::HeaderTooLarge | Self::TrailersTooLarge => {
                 (431, "Request Header Fields Too Large")
@@ -146,15 +187,20 @@ impl Refused {
         }
     }
 
-    /// The whole answer, ready for the wire.
-    pub(super) fn answer(self, reference: &str) -> Vec<u8> {
-        let (status, phrase) = self.status();
+    /// What the client reads.
+    pub(super) fn body(self, reference: &str) -> String {
         // The observer makes the reference; what could end the JSON string is left out all the same.
         let reference: String =
             reference.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();
+        format!("{{\"error\":\"request_refused\",\"reference\":\"{reference}\"}}\n")
+    }
+
+    /// The whole answer for an HTTP/1 connection, ready for the wire.
+    pub(super) fn answer(self, reference: &str) -> Vec<u8> {
+        let (status, phrase) = self.status();
         let date = get_cached_date();
         let date = date.to_str().unwrap_or_default();
-        let body = format!("{{\"error\":\"request_refused\",\"reference\":\"{reference}\"}}\n");
+        let body = self.body(reference);
         format!(
             "HTTP/1.1 {status} {phrase}\r\nDate: {date}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
              Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n{body}",

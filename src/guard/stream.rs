@@ -27,12 +27,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 use super::cancel::CancelHandle;
+use super::count::ClientPlace;
 use super::framer::{Framer, Phase};
+use super::frames::PREFACE;
 use super::refused::Refused;
 use super::{Limits, Observer, Progress};
 
-/// RFC 9113, 3.4.
-const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What one read takes from the client at most.
 const READ_BYTES: usize = 16 * 1024;
 /// What a refused client may still send before the connection is dropped whatever it does.
@@ -90,19 +90,26 @@ impl Connection {
 /// A place among the open connections; given back on drop.
 pub(super) struct OpenConnection {
     permit: Option<OwnedSemaphorePermit>,
+    client: Option<ClientPlace>,
     observer: Arc<dyn Observer>,
 }
 
 impl OpenConnection {
     pub(super) fn new(permit: OwnedSemaphorePermit, observer: Arc<dyn Observer>) -> Self {
         observer.connections(1);
-        Self { permit: Some(permit), observer }
+        Self { permit: Some(permit), client: None, observer }
+    }
+
+    /// It also takes this place among its client's.
+    pub(super) fn takes(&mut self, place: ClientPlace) {
+        self.client = Some(place);
     }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         // First the place, then the word: who hears of the close may connect.
+        drop(self.client.take());
         drop(self.permit.take());
         self.observer.connections(-1);
     }
@@ -125,6 +132,8 @@ pub struct GuardedStream {
     connection: Connection,
     limits: Arc<Limits>,
     open: OpenConnection,
+    /// Whether HTTP/2 without TLS is taken by prior knowledge.
+    h2c: bool,
     framer: Framer,
     /// Framing no longer applies: HTTP/2, or an upgraded connection.
     unframed: bool,
@@ -152,6 +161,7 @@ impl GuardedStream {
             framer: Framer::new(limits.framing),
             limits,
             open,
+            h2c: false,
             unframed: false,
             buffer: BytesMut::new(),
             passed: 0,
@@ -160,6 +170,11 @@ impl GuardedStream {
             refusal: None,
             unflushed: false,
         }
+    }
+
+    /// Takes HTTP/2 without TLS, by prior knowledge.
+    pub(super) fn allow_h2c(&mut self) {
+        self.h2c = true;
     }
 
     /// What the guard knows of the connection.
@@ -173,7 +188,7 @@ impl GuardedStream {
         let mut deadline = first.then_some(start + self.limits.header_deadline);
         loop {
             if first && self.may_be_http2() {
-                if self.buffer.len() >= H2_PREFACE.len() {
+                if self.buffer.len() >= PREFACE.len() {
                     return NextRequest::Http2;
                 }
             } else {
@@ -206,14 +221,14 @@ impl GuardedStream {
 
     /// Whether what has come so far, if anything, is the preface of HTTP/2 without TLS, where that is allowed.
     fn may_be_http2(&self) -> bool {
-        let seen = self.buffer.len().min(H2_PREFACE.len());
-        self.limits.h2c && self.get_ssl_digest().is_none() && self.buffer[..seen] == H2_PREFACE[..seen]
+        let seen = self.buffer.len().min(PREFACE.len());
+        self.h2c && self.buffer[..seen] == PREFACE[..seen]
     }
 
     /// Waits for the preface that ALPN has promised.
     pub(super) async fn preface(&mut self) -> NextRequest {
         let deadline = Instant::now() + self.limits.header_deadline;
-        while self.buffer.len() < H2_PREFACE.len() {
+        while self.buffer.len() < PREFACE.len() {
             match timeout_at(deadline, self.fill()).await {
                 Ok(Ok(1..)) => {}
                 Ok(_) => return NextRequest::None,
@@ -516,17 +531,7 @@ impl Shutdown for GuardedStream {
     }
 }
 
-#[async_trait]
-impl Peek for GuardedStream {
-    /// Shows what has been read already: the proxy peeks for the HTTP/2 preface, which the guard has waited for.
-    async fn try_peek(&mut self, out: &mut [u8]) -> io::Result<bool> {
-        match self.buffer.get(..out.len()) {
-            Some(bytes) => out.copy_from_slice(bytes),
-            None => return Ok(false),
-        }
-        Ok(true)
-    }
-}
+impl Peek for GuardedStream {}
 
 impl UniqueID for GuardedStream {
     fn id(&self) -> UniqueIDType {
@@ -653,14 +658,14 @@ impl Refusal {
 
 /// How long the body of one request may take. Runs only while the proxy waits for it: an app that reads slowly is not the
 /// client's fault.
-struct BodyClock {
+pub(super) struct BodyClock {
     total: Option<Pin<Box<Sleep>>>,
     progress: Option<(Progress, Pin<Box<Sleep>>)>,
     received: u64,
 }
 
 impl BodyClock {
-    fn start(limits: &Limits) -> Self {
+    pub(super) fn start(limits: &Limits) -> Self {
         Self {
             total: limits.body_deadline.map(|total| Box::pin(sleep(total))),
             progress: limits.body_progress.map(|progress| (progress, Box::pin(sleep(progress.window)))),
@@ -668,7 +673,7 @@ impl BodyClock {
         }
     }
 
-    fn late(&mut self, cx: &mut Context<'_>, read: &Poll<io::Result<usize>>) -> Option<Refused> {
+    pub(super) fn late(&mut self, cx: &mut Context<'_>, read: &Poll<io::Result<usize>>) -> Option<Refused> {
         if let Poll::Ready(outcome) = read {
             self.received += *outcome.as_ref().unwrap_or(&0) as u64;
             if let Some((progress, window)) = &mut self.progress
@@ -757,7 +762,7 @@ fn aborted() -> io::Error {
 }
 
 /// Resolves when the server stops.
-async fn shut_down(mut watch: ShutdownWatch) {
+pub(super) async fn shut_down(mut watch: ShutdownWatch) {
     if watch.wait_for(|stopping| *stopping).await.is_err() {
         // Without a sender nobody will stop it.
         std::future::pending::<()>().await;

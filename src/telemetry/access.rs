@@ -28,6 +28,8 @@ pub struct AccessRecord<'a> {
     pub client: Option<IpAddr>,
     /// The method, as received.
     pub method: &'a str,
+    /// The protocol of the client's connection: a word of the program.
+    pub protocol: &'static str,
     /// The host, in its normal form if it has one.
     pub host: &'a str,
     /// The route's name in the configuration.
@@ -62,6 +64,7 @@ impl AccessRecord<'_> {
                 line.display("client", client);
             }
             line.text("method", self.method, MAX_METHOD);
+            line.word("protocol", self.protocol);
             line.text("host", self.host, MAX_TEXT);
             if let Some(route) = self.route {
                 line.text("route", route, MAX_TEXT);
@@ -152,6 +155,7 @@ pub(super) mod tests {
             reference: "7K2QD-M0XW4",
             client: Some("192.0.2.77".parse().unwrap()),
             method: "GET",
+            protocol: "h2",
             host: "app.example",
             route: Some("app"),
             rule: "session",
@@ -179,7 +183,7 @@ pub(super) mod tests {
         assert_eq!(
             line,
             json!({"time": "2026-09-21T14:13:20.000Z", "kind": "access", "reference": "7K2QD-M0XW4",
-                   "client": "192.0.2.77", "method": "GET", "host": "app.example", "route": "app",
+                   "client": "192.0.2.77", "method": "GET", "protocol": "h2", "host": "app.example", "route": "app",
                    "rule": "session", "status": 200, "sent": 1234, "took_us": 1500, "upstream_us": 1400,
                    "session": tag, "aborted": true})
         );

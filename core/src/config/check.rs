@@ -37,13 +37,13 @@ use self::upstream::Upstreams;
 use super::problem::{Span, nearest, one_of};
 use super::raw::{
     RawAuditPerson, RawClientAddress, RawEnvironment, RawFile, RawListener, RawLogs, RawPlainTarget,
-    RawTarget,
+    RawProxyProtocol, RawTarget,
 };
 use super::raw::{RawLimits, RawRevocation, RawSession, span_of};
 use super::shape::{At, Desk, Written, show_duration};
 use super::{
     AuditPerson, ClientAddress, Configuration, Environment, FrontLimits, Listener, LogTarget, Logs,
-    Revocation, Transport,
+    ProxyProtocol, Revocation, Transport,
 };
 use crate::request::normal_path;
 use crate::route::Rate;
@@ -171,9 +171,67 @@ fn listeners(raw: &RawFile, circumstances: Circumstances, desk: &mut Desk<'_>) -
                 "give each listener an address of its own",
             );
         }
-        known.push((Listener { address: address.value, transport }, address.span.clone()));
+        let ConnectionRules { proxy_protocol, h2c, connections_per_client } =
+            ConnectionRules::check(&listener.value, desk);
+        let listener =
+            Listener { address: address.value, transport, proxy_protocol, h2c, connections_per_client };
+        known.push((listener, address.span.clone()));
     }
     known
+}
+
+/// What a listener says of its connections, whatever protects them.
+struct ConnectionRules {
+    proxy_protocol: Option<ProxyProtocol>,
+    h2c: bool,
+    connections_per_client: Option<usize>,
+}
+
+impl ConnectionRules {
+    fn check(listener: &RawListener, desk: &mut Desk<'_>) -> Self {
+        const PER_CLIENT: usize = 1000;
+        let RawListener { tls, load_balancers, proxy_protocol, h2c, connections_per_client, unread, .. } =
+            listener;
+        if let (Some(tls), Some(h2c)) = (tls, h2c.as_ref().filter(|h2c| h2c.value)) {
+            let line = desk.line(&tls.span);
+            desk.error(
+                &h2c.span,
+                format!("this listener has `tls` on line {line}: there HTTP/2 is negotiated"),
+                "remove `h2c`",
+            );
+        }
+        if let (Some(protocol), None, false) =
+            (proxy_protocol, load_balancers, unread.contains(&"load_balancers"))
+        {
+            desk.error(
+                &protocol.span,
+                "nothing says who may send a PROXY header",
+                "name the networks of those who do: `load_balancers: [10.0.0.0/8]`",
+            );
+        }
+        let shared = load_balancers.is_some() && proxy_protocol.is_none();
+        if let (Some(given), true) = (connections_per_client, shared) {
+            desk.error(
+                &given.span,
+                "behind load balancers every connection is of the same few clients",
+                "remove it, or let them send `proxy_protocol`",
+            );
+        }
+        let most = count(connections_per_client.as_ref(), 1..=1_000_000, desk).unwrap_or(PER_CLIENT);
+        Self {
+            proxy_protocol: proxy_protocol.as_ref().map(|protocol| ProxyProtocol {
+                v1: protocol.value != RawProxyProtocol::V2,
+                v2: protocol.value != RawProxyProtocol::V1,
+                from: load_balancers
+                    .iter()
+                    .flat_map(|networks| &networks.value)
+                    .filter_map(|network| parse_network(&network.value))
+                    .collect(),
+            }),
+            h2c: h2c.as_ref().is_some_and(|h2c| h2c.value),
+            connections_per_client: (!shared).then_some(most),
+        }
+    }
 }
 
 fn transport(
@@ -181,18 +239,22 @@ fn transport(
     circumstances: Circumstances,
     desk: &mut Desk<'_>,
 ) -> Option<Transport> {
-    let RawListener { address, tls, load_balancers, unread } = &listener.value;
+    let RawListener { address, tls, load_balancers, proxy_protocol, unread, .. } = &listener.value;
     match (tls, load_balancers) {
-        (Some(tls), Some(balancers)) => {
+        (Some(tls), Some(balancers)) if proxy_protocol.is_none() => {
             let line = desk.line(&tls.span);
             desk.error(
                 &balancers.span,
                 format!("this listener has `tls` on line {line}, and load balancers too"),
-                "keep one: `load_balancers` is for plain http from them",
+                "keep one: `load_balancers` is for plain http from them; or add `proxy_protocol`, if they pass TLS on and send that",
             );
             None
         }
-        (Some(tls), None) => {
+        (Some(tls), balancers) => {
+            // Said here, where they are judged; used with the PROXY header.
+            for network in balancers.iter().flat_map(|balancers| &balancers.value) {
+                self::network(network, desk);
+            }
             let (certificate, key) = (tls.value.certificate.as_ref(), tls.value.key.as_ref());
             let certificate_is_there =
                 certificate.is_some_and(|certificate| file::is_readable(certificate, desk));
@@ -221,12 +283,12 @@ fn transport(
     }
 }
 
+fn parse_network(text: &str) -> Option<IpNet> {
+    text.parse::<IpNet>().ok().or_else(|| Some(IpNet::from(text.parse::<std::net::IpAddr>().ok()?)))
+}
+
 fn network(text: &At<String>, desk: &mut Desk<'_>) -> Option<IpNet> {
-    let network = text
-        .value
-        .parse::<IpNet>()
-        .ok()
-        .or_else(|| Some(IpNet::from(text.value.parse::<std::net::IpAddr>().ok()?)));
+    let network = parse_network(&text.value);
     match network {
         None => desk.error(
             &text.span,
@@ -377,6 +439,24 @@ const REVOCATIONS: &str = ".portvakt/revocations.log";
 fn limits(raw: Option<&At<RawLimits>>, desk: &mut Desk<'_>) -> FrontLimits {
     let raw = raw.map(|raw| &raw.value);
     FrontLimits {
+        handshake_deadline: bounded(
+            raw.and_then(|raw| raw.handshake_deadline.as_ref()),
+            10 * SECOND,
+            SECOND..=MINUTE,
+            desk,
+        ),
+        body_deadline: bounded(
+            raw.and_then(|raw| raw.body_deadline.as_ref()),
+            30 * MINUTE,
+            SECOND..=DAY,
+            desk,
+        ),
+        request_deadline: bounded(
+            raw.and_then(|raw| raw.request_deadline.as_ref()),
+            120 * MINUTE,
+            SECOND..=DAY,
+            desk,
+        ),
         header_deadline: bounded(
             raw.and_then(|raw| raw.header_deadline.as_ref()),
             10 * SECOND,

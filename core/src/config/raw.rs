@@ -106,6 +106,12 @@ record! {
         optional tls: RawTls,
         /// networks of the load balancers that alone may connect; they are believed for `X-Forwarded-For` and `-Proto`
         optional load_balancers: List<String>,
+        /// which PROXY header each connection of the load balancers begins with: `v1`, `v2` or `any`; the client's address is read from it and from nothing else, and `tls` may stand beside it
+        optional proxy_protocol: RawProxyProtocol,
+        /// whether HTTP/2 without TLS is taken from those who know that it is (h2c); false by default, and with `tls` it is negotiated
+        optional h2c: bool,
+        /// open connections of one client, an IPv4 address or an IPv6 /64; 1000 by default, and no limit behind load balancers without `proxy_protocol`
+        optional connections_per_client: usize,
     }
 }
 
@@ -172,6 +178,12 @@ record! {
 record! {
     /// Limits of the front.
     RawLimits {
+        /// time for the PROXY header and the TLS handshake of a connection; 10s by default
+        optional handshake_deadline: Duration,
+        /// time for the whole body of a request; 30m by default
+        optional body_deadline: Duration,
+        /// time from a request's header to the end of its reply; 2h by default
+        optional request_deadline: Duration,
         /// time for the whole header of each request; 10s by default
         optional header_deadline: Duration,
         /// time that a connection may be idle between requests; 60s by default
@@ -484,6 +496,10 @@ choice! {
 choice! {
     /// Whether people's data is behind it.
     RawEnvironment { "test" => Test, "production" => Production, }
+}
+choice! {
+    /// Which PROXY header.
+    RawProxyProtocol { "v1" => V1, "v2" => V2, "any" => Any, }
 }
 choice! {
     /// A profile of providers.
