@@ -161,6 +161,8 @@ fn circumstances(raw: &RawFile, desk: &mut Desk<'_>) -> Circumstances {
 fn listeners(raw: &RawFile, circumstances: Circumstances, desk: &mut Desk<'_>) -> Vec<(Listener, Span)> {
     let mut known: Vec<(Listener, Span)> = Vec::new();
     for listener in raw.listeners.iter().flat_map(|listeners| &listeners.value) {
+        let ConnectionRules { proxy_protocol, h2c, connections_per_client } =
+            ConnectionRules::check(&listener.value, desk);
         let transport = transport(listener, circumstances, desk);
         let (Some(address), Some(transport)) = (&listener.value.address, transport) else { continue };
         if let Some((_, other)) = known.iter().find(|(other, _)| collide(other.address, address.value)) {
@@ -171,8 +173,6 @@ fn listeners(raw: &RawFile, circumstances: Circumstances, desk: &mut Desk<'_>) -
                 "give each listener an address of its own",
             );
         }
-        let ConnectionRules { proxy_protocol, h2c, connections_per_client } =
-            ConnectionRules::check(&listener.value, desk);
         let listener =
             Listener { address: address.value, transport, proxy_protocol, h2c, connections_per_client };
         known.push((listener, address.span.clone()));

@@ -264,6 +264,35 @@ fn a_listener_says_what_protects_it() {
         ),
         (
             "127.0.0.1:8080\n",
+            "127.0.0.1:8080\n    proxy_protocol: v2\n",
+            &["6:21: nothing says who may send a PROXY header"],
+        ),
+        (
+            "127.0.0.1:8080\n",
+            "127.0.0.1:8080\n    load_balancers: [10.0.0.0/8]\n    proxy_protocol: v3\n",
+            &["7:21: `v3` is not known here; did you mean `v1`?"],
+        ),
+        (
+            "127.0.0.1:8080\n",
+            "127.0.0.1:8080\n    load_balancers: [10.0.0.0/8]\n    connections_per_client: 5\n",
+            &["7:29: behind load balancers every connection is of the same few clients"],
+        ),
+        (
+            "127.0.0.1:8080\n",
+            "127.0.0.1:8080\n    connections_per_client: 0\n",
+            &["6:29: `0` is out of bounds"],
+        ),
+        (
+            "127.0.0.1:8080\n",
+            "127.0.0.1:8080\n    h2c: true\n    tls: {certificate: /nowhere/c, key: /nowhere/k}\n",
+            &[
+                "6:10: this listener has `tls` on line 7: there HTTP/2 is negotiated",
+                "7:24: this file cannot be read",
+                "7:41: this file cannot be read",
+            ],
+        ),
+        (
+            "127.0.0.1:8080\n",
             "127.0.0.1:8080\n    tls: {certificate: /nowhere/c, key: /nowhere/k}\n",
             &["6:24: this file cannot be read: it is not there", "6:41: this file cannot be read"],
         ),
@@ -999,6 +1028,9 @@ fn what_the_file_leaves_out_is_the_stricter_choice() {
     assert_eq!(
         configuration.limits,
         FrontLimits {
+            handshake_deadline: Duration::from_secs(10),
+            body_deadline: Duration::from_secs(30 * 60),
+            request_deadline: Duration::from_secs(2 * 60 * 60),
             header_deadline: Duration::from_secs(10),
             keep_alive: Duration::from_secs(60),
             connections: 10_000,
@@ -1467,4 +1499,16 @@ fn countries_are_a_table_of_the_operators() {
         ("keys: keys", "keys: keys\neidas: {persistent: [SE, DK], not_persistent: [DE]}", &[]),
         ("keys: keys", "keys: keys\neidas: {persistent: [SE, DK]}", &["7:26: `DK` is persistent and not"]),
     ]);
+}
+
+#[test]
+fn who_sends_a_proxy_header_is_named() {
+    let text = with(
+        "127.0.0.1:8080\n",
+        "127.0.0.1:8080\n    load_balancers: [10.0.0.0/8, 192.0.2.1]\n    proxy_protocol: v2\n",
+    );
+    let listener = check(&text).unwrap().configuration.listeners.remove(0);
+    let from = vec!["10.0.0.0/8".parse().unwrap(), "192.0.2.1/32".parse().unwrap()];
+    assert_eq!(listener.proxy_protocol, Some(super::ProxyProtocol { v1: false, v2: true, from }));
+    assert_eq!((listener.h2c, listener.connections_per_client), (false, Some(1000)));
 }
