@@ -5,7 +5,7 @@
 //!
 //! **Invariant:** what ends one stream leaves the others of the connection alone.
 
-use std::future::{Future, pending};
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -288,13 +288,11 @@ impl Streams {
     }
 
     /// Resolves when none has been served for so long.
-    fn idle(&self, patience: Duration) -> impl Future<Output = ()> {
-        async move {
-            while self.served.load(Ordering::SeqCst) > 0 {
-                self.ended.notified().await;
-            }
-            sleep(patience).await;
+    async fn idle(&self, patience: Duration) {
+        while self.served.load(Ordering::SeqCst) > 0 {
+            self.ended.notified().await;
         }
+        sleep(patience).await;
     }
 }
 

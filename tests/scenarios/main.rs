@@ -10,6 +10,7 @@ mod cross_site;
 mod digdir;
 mod explain;
 mod flood;
+mod front;
 mod handover;
 #[allow(dead_code, reason = "offers more than today's scenarios use")]
 mod harness;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
-use super::http::{Head, read_body, read_head};
+use super::http::{Head, read_head, read_whole_body};
 use super::process::await_that;
 
 /// One request as it arrived.
@@ -261,7 +261,8 @@ impl State {
                 let _ = closing.shutdown(Shutdown::Both);
                 return;
             }
-            let body = read_body(&mut stream, &head, false);
+            // What does not come to its end is no request.
+            let Some(body) = read_whole_body(&mut stream, &head) else { return };
             let received = Received { raw, head, body };
             let path = received.target().split('?').next().unwrap_or_default().to_owned();
             let reply = self.replies.lock().unwrap_or_else(PoisonError::into_inner).get(&path).cloned();

@@ -154,6 +154,29 @@ pub(crate) fn read_body(stream: &mut TcpStream, head: &Head, to_end: bool) -> Ve
     body
 }
 
+/// The body of a request; `None` if the peer closed before its end.
+pub(crate) fn read_whole_body(stream: &mut TcpStream, head: &Head) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    if head.all("transfer-encoding").iter().any(|coding| coding.eq_ignore_ascii_case("chunked")) {
+        loop {
+            let line = read_line(stream)?;
+            let size = usize::from_str_radix(line.split(';').next()?, 16).ok()?;
+            if size == 0 {
+                while !read_line(stream)?.is_empty() {}
+                return Some(body);
+            }
+            let before = body.len();
+            read_exactly(stream, size, &mut body);
+            if body.len() != before + size || !read_line(stream)?.is_empty() {
+                return None;
+            }
+        }
+    }
+    let length = head.all("content-length").first().map_or(Some(0), |length| length.parse().ok())?;
+    read_exactly(stream, length, &mut body);
+    (body.len() == length).then_some(body)
+}
+
 fn read_line(stream: &mut TcpStream) -> Option<String> {
     let mut line = Vec::new();
     while !line.ends_with(b"\r\n") {

@@ -5,6 +5,8 @@ use super::app::{App, Tally};
 /// What a scenario may change before its world starts, or before a reload.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    /// Further keys of the listener, in flow style.
+    pub(crate) listener: String,
     /// The value of `session:`.
     pub(crate) session: String,
     /// Further lines at the top level.
@@ -48,6 +50,7 @@ impl Default for Settings {
             "{path: '/eu/**', access: login, require: {level: substantial, kinds: [national, eidas]}, upstream: app}",
         ];
         Self {
+            listener: String::new(),
             session: "{idle: 30m, absolute: 120m}".to_owned(),
             top: String::new(),
             drain_delay: "0s".to_owned(),
@@ -115,6 +118,12 @@ impl Settings {
         self
     }
 
+    /// With further keys of the listener.
+    pub(crate) fn listener(mut self, keys: &str) -> Self {
+        self.listener = format!(", {keys}");
+        self
+    }
+
     /// With other limits of the session.
     pub(crate) fn session(mut self, session: &str) -> Self {
         self.session = session.to_owned();
@@ -137,7 +146,7 @@ impl Settings {
     pub(super) fn yaml(&self, places: &Places) -> String {
         let Places { port, admin, app, issuer } = places;
         let Self {
-            session, top, drain_delay, hosts, providers, client_id, profile, app: keys_of_app, ..
+            listener, session, top, drain_delay, hosts, providers, client_id, profile, app: keys_of_app, ..
         } = self;
         let issuer = self.issuer.as_ref().unwrap_or(issuer);
         let provider: String = self.provider.iter().map(|line| format!("    {line}\n")).collect();
@@ -147,7 +156,7 @@ impl Settings {
             "version: 1\n\
              environment: test\n\
              insecure_http_loopback: true\n\
-             listeners: [{{address: '127.0.0.1:{port}'}}]\n\
+             listeners: [{{address: '127.0.0.1:{port}'{listener}}}]\n\
              admin: {{address: '127.0.0.1:{admin}'}}\n\
              keys: keys\n\
              threads: 2\n\
