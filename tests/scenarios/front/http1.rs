@@ -39,9 +39,8 @@ pub(super) fn bytes(ask: &Ask, authority: &str, cookie: &str) -> Vec<u8> {
     bytes
 }
 
-/// Sends bytes in pieces and reads until the gateway closes: the status of each answer. `leave`: nothing follows, which ends what
-/// was begun and not finished.
-pub(super) fn send(world: &World, bytes: &[u8], cuts: Cuts, leave: bool) -> Vec<u16> {
+/// Sends bytes in pieces and reads until the gateway closes: the status of each answer.
+pub(super) fn send(world: &World, bytes: &[u8], cuts: Cuts) -> Vec<u16> {
     let mut client = connect(world.address());
     client.set_nodelay(true).unwrap();
     for piece in cuts.pieces(bytes) {
@@ -49,9 +48,6 @@ pub(super) fn send(world: &World, bytes: &[u8], cuts: Cuts, leave: bool) -> Vec<
         if client.write_all(piece).is_err() {
             break;
         }
-    }
-    if leave {
-        let _ = client.shutdown(std::net::Shutdown::Write);
     }
     let mut answer = Vec::new();
     let mut part = [0; 4096];

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::split::Cuts;
 use super::wire::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Outcome, PING, RST_STREAM, block, frame, hello,
-    read_frame, read_stream,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, block, frame, hello, read_frame,
 };
 use crate::harness::http::connect;
 use crate::harness::process::await_that;
@@ -23,19 +22,6 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// The pace of those who trickle: well within any timer for a single read.
 const PACE: Duration = Duration::from_millis(100);
-
-/// Sends bytes, then nothing more: what becomes of stream 1, if anything.
-pub(super) fn send_and_leave(world: &World, bytes: &[u8], cuts: Cuts) -> Outcome {
-    let mut client = connect(world.address());
-    client.set_nodelay(true).unwrap();
-    for piece in cuts.pieces(bytes) {
-        if client.write_all(piece).is_err() {
-            break;
-        }
-    }
-    let _ = client.shutdown(std::net::Shutdown::Write);
-    read_stream(&mut client, 1)
-}
 
 /// Sends bytes and reads what becomes of the first streams: a status for each, 0 if it was reset.
 pub(super) fn send_and_read_all(world: &World, bytes: &[u8], streams: usize, cuts: Cuts) -> Vec<u16> {
