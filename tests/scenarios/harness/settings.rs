@@ -146,7 +146,16 @@ impl Settings {
     pub(super) fn yaml(&self, places: &Places) -> String {
         let Places { port, admin, app, issuer } = places;
         let Self {
-            listener, session, top, drain_delay, hosts, providers, client_id, profile, app: keys_of_app, ..
+            listener,
+            session,
+            top,
+            drain_delay,
+            hosts,
+            providers,
+            client_id,
+            profile,
+            app: keys_of_app,
+            ..
         } = self;
         let issuer = self.issuer.as_ref().unwrap_or(issuer);
         let provider: String = self.provider.iter().map(|line| format!("    {line}\n")).collect();
