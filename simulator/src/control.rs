@@ -9,7 +9,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::Simulator;
 use crate::client::Client;
@@ -42,6 +42,8 @@ pub(crate) struct Orders {
     /// `typ` in the ID token's header; empty for none.
     id_token_typ: Option<String>,
     eidas_claim_names: Option<EidasClaimNames>,
+    /// Claims of every ID token from now on, in the place of the true ones; null takes one away, `{}` ends it.
+    id_token_claims: Option<Map<String, Value>>,
     /// Logs a person out as if at another service.
     end_session: Option<EndSession>,
 }
@@ -101,6 +103,9 @@ async fn carry_out(simulator: &Simulator, orders: Orders) -> Value {
         settings.delays.retain(|_, milliseconds| *milliseconds > 0);
         settings.slow_milliseconds = orders.slow_milliseconds.unwrap_or(settings.slow_milliseconds);
         settings.eidas_claim_names = orders.eidas_claim_names.unwrap_or(settings.eidas_claim_names);
+        if let Some(claims) = orders.id_token_claims {
+            settings.id_token_claims = claims;
+        }
         if let Some(typ) = orders.id_token_typ {
             settings.id_token_typ = Some(typ).filter(|typ| !typ.is_empty());
         }
@@ -167,6 +172,7 @@ fn state(simulator: &Simulator) -> Value {
         "slow_milliseconds": settings.slow_milliseconds,
         "id_token_typ": settings.id_token_typ,
         "eidas_claim_names": settings.eidas_claim_names,
+        "id_token_claims": settings.id_token_claims,
         "clock_offset_seconds": clock_offset,
         "sso_offset_seconds": sso_offset,
     })

@@ -47,6 +47,8 @@ pub(crate) struct Profile {
     pub(crate) identity: fn(&Authentication, &Told<'_>) -> Map<String, Value>,
     /// Scopes beside `openid` and `profile`.
     pub(crate) scopes: &'static [&'static str],
+    /// Whether a request without `state` or `nonce` is refused (dossier 1.4, 1.5).
+    pub(crate) demands_state_and_nonce: bool,
     /// Whether who it is stands in userinfo and not in the ID token (dossier 1.9).
     pub(crate) in_userinfo: bool,
 }

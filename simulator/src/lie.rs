@@ -83,6 +83,7 @@ lies! {
     CallbackIssMissing = "callback_iss_missing", "the callback has no iss";
     CallbackIssDoubleEncoded = "callback_iss_double_encoded", "iss is URL-encoded twice";
     CallbackServerError = "callback_server_error", "the callback is error=server_error";
+    SsoAnyFramework = "sso_any_framework", "whoever is logged in at all is let through, whatever level is asked for";
     LogoutTokenWrongIss = "logout_token_wrong_iss", "logout token of another issuer";
     LogoutTokenWrongAud = "logout_token_wrong_aud", "logout token for another client";
     LogoutTokenWithNonce = "logout_token_with_nonce", "logout token with nonce";

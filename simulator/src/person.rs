@@ -97,6 +97,14 @@ impl Person {
         format!("{} {}", self.given_name, self.family_name)
     }
 
+    /// The country of a European eID.
+    pub(crate) fn country(&self) -> Option<&'static str> {
+        match self.eid {
+            Eid::Eidas { identifier, .. } => identifier.get(..2),
+            _ => None,
+        }
+    }
+
     /// As in `/persons.json`.
     pub(crate) fn listed(&self) -> Value {
         let mut listed = json!({
@@ -109,8 +117,8 @@ impl Person {
         if let Some(fnr) = &self.fnr {
             listed["fnr"] = json!(fnr);
         }
-        if let Eid::Eidas { identifier, .. } = self.eid {
-            listed["country"] = json!(identifier.get(..2));
+        if let Some(country) = self.country() {
+            listed["country"] = json!(country);
         }
         listed
     }
@@ -160,8 +168,11 @@ pub(crate) fn everybody() -> Vec<Person> {
         identifier: "SE/NO/199005120000",
         birthdate: "1990-05-12",
     };
-    let denmark =
-        Eid::Eidas { acr: "eidas-loa-high", identifier: "DK/NO/7f3a-0c2e-91bb", birthdate: "1972-06-09" };
+    let denmark = |identifier| Eid::Eidas { acr: "eidas-loa-high", identifier, birthdate: "1972-06-09" };
+    let estonia =
+        Eid::Eidas { acr: "eidas-loa-high", identifier: "EE/NO/38803140018", birthdate: "1988-03-14" };
+    let greece =
+        Eid::Eidas { acr: "eidas-loa-substantial", identifier: "EL/NO/Ω-70/b+=", birthdate: "1970-01-31" };
     vec![
         person("bankid-high", "Nora", "Berg", Some("24929935140"), Eid::BankId),
         person("bankid-high-2", "Kari", "Ås Čáhci", Some("17838534171"), Eid::BankId),
@@ -176,7 +187,11 @@ pub(crate) fn everybody() -> Vec<Person> {
             ..person("level-too-low", "Lav", "Lund", Some("09867238341"), Eid::MinId)
         },
         person("eidas-se", "Åsa", "Öberg", None, sweden),
-        person("eidas-dk", "Søren", "Kjær", Some("68817832028"), denmark),
+        person("eidas-dk", "Søren", "Kjær", Some("68817832028"), denmark("DK/NO/7f3a-0c2e-91bb")),
+        // The same man with a new eID: another identifier, which no register knows.
+        person("eidas-dk-renewed", "Søren", "Kjær", None, denmark("DK/NO/0b91-55d4-20ce")),
+        person("eidas-ee", "Õie Žanna", "Kõiv", Some("54838810082"), estonia),
+        person("eidas-el", "Γιώργος", "Παπαδόπουλος", None, greece),
         person("email", "Eva", "Epost", None, Eid::Email("eva@example.com")),
         person("employee", "Ola", "Ansatt", Some("10915596784"), employed(&[PROOF])),
         person("employee-many", "Mona", "Mange", Some("45840375084"), employed(&[PROOF, OTHER])),
@@ -204,6 +219,9 @@ pub(crate) fn everybody() -> Vec<Person> {
         ),
     ]
 }
+
+/// Every organisation that somebody may represent, each once: number and name.
+pub(crate) const ORGANISATIONS: [(&str, &str); 2] = [PROOF, OTHER];
 
 /// Invented organisations (dossier 4.3).
 const PROOF: (&str, &str) = ("310123455", "PRØVE AS");

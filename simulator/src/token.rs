@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::jws::{Keys, SigningKey, signing_input, spoil};
 use crate::lie::Lie;
 use crate::random;
-use crate::world::World;
+use crate::world::{World, locked};
 
 /// The claims every ID token has, beside those that say who it is.
 pub(crate) struct IdToken<'a> {
@@ -61,6 +61,12 @@ pub(crate) fn sign_id_token(
     let key = keys.active();
     let mut header = key.header(typ);
     bend_claims(world, &mut claims);
+    for (name, value) in &locked(&world.settings).id_token_claims {
+        match value {
+            Value::Null => claims.remove(name),
+            value => claims.insert(name.clone(), value.clone()),
+        };
+    }
     if world.lies(Lie::IdTokenUnknownKid) {
         header.insert("kid".into(), json!(random::token()));
     }

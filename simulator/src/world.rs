@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::client::Clients;
 use crate::clock::Clock;
@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) slow_milliseconds: u64,
     pub(crate) id_token_typ: Option<String>,
     pub(crate) eidas_claim_names: EidasClaimNames,
+    /// Put into every ID token, in the place of what is there; null takes a claim away.
+    pub(crate) id_token_claims: Map<String, Value>,
 }
 
 impl Default for Settings {
@@ -46,6 +48,7 @@ impl Default for Settings {
             slow_milliseconds: 30_000,
             id_token_typ: None,
             eidas_claim_names: EidasClaimNames::New,
+            id_token_claims: Map::new(),
         }
     }
 }

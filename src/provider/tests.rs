@@ -316,6 +316,7 @@ fn claims_of(jwt: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode_to_vec(payload).unwrap()).unwrap()
 }
 
+/// Dossier 7, no. 7.
 #[tokio::test]
 async fn a_pushed_request_is_tried_twice_with_two_assertions_and_leaves_two_parameters() {
     let fake = FakeProvider::start().await;

@@ -362,12 +362,13 @@ fn test_7_logout_from_elsewhere() {
     world.finish();
 }
 
+/// Dossier 7, no. 22: all tests are run, in 8 the person logs in at O first.
 #[test]
 fn test_8_timeout() {
     let world = World::with(Settings::default().session("{idle: 2s, absolute: 120m}"));
     let k = Service::register(&world, "k");
     let mut browser = world.browser();
-    // 8.1 to 8.4, and the visit to O that the text forgets (dossier 7, 22).
+    // 8.1 to 8.4, and the visit to O that the text forgets.
     let page = k.open(&mut browser, "substantial");
     let page = browser.choose(&page, HIGH);
     k.finish(&page);

@@ -7,7 +7,7 @@ use crate::harness::process::await_that;
 use crate::harness::{Settings, World};
 
 /// The facts that the app was told with its last request, but for those that differ each time.
-fn told(world: &World) -> Vec<(String, String)> {
+pub(crate) fn told(world: &World) -> Vec<(String, String)> {
     let last = world.app.last();
     let facts =
         last.identity().into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
@@ -19,7 +19,7 @@ fn told(world: &World) -> Vec<(String, String)> {
 }
 
 /// What [`told`] is compared with.
-fn facts(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(crate) fn facts(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| (format!("x-identity-{name}"), (*value).to_owned())).collect()
 }
 

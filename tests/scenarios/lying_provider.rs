@@ -116,6 +116,7 @@ fn every_lie_of_the_simulator_is_met_by_a_scenario() {
         include_str!("lying_provider/keys.rs"),
         include_str!("lying_provider/userinfo.rs"),
         include_str!("provider_logout.rs"),
+        include_str!("ambiguities.rs"),
     ];
     let unmet: Vec<&str> =
         known.filter(|name| !sources.iter().any(|source| source.contains(&format!("\"{name}\"")))).collect();

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a scenario that cannot go on fails")]
 
+mod ambiguities;
 mod app_cookies;
 mod assertion;
 mod certified;

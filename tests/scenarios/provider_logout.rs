@@ -14,9 +14,9 @@ const FRONT: &str = "/oauth2/logout/frontchannel";
 const BACK: &str = "/oauth2/logout/backchannel";
 
 /// The gateway's `sid` of the person's session at the provider.
-fn sid_of(world: &World, person: &str) -> String {
+pub(crate) fn sid_of(world: &World, person: &str) -> String {
     let state = world.simulator_state();
-    let sessions = state["issuers"]["idporten"]["sessions"].as_array().unwrap();
+    let sessions = state["issuers"][world.settings.issuer_path]["sessions"].as_array().unwrap();
     let session =
         sessions.iter().find(|session| session["person"] == person).expect("the person is logged in");
     let sid = session["sids"][&world.settings.client_id].as_str().unwrap().to_owned();
@@ -51,7 +51,7 @@ fn post(world: &World, body: &str) -> Response {
 }
 
 /// Logs a person out at the provider; the status of each call to the gateway, by channel.
-fn end_at_provider(world: &World, person: &str) -> Vec<(String, u64)> {
+pub(crate) fn end_at_provider(world: &World, person: &str) -> Vec<(String, u64)> {
     let report = world.control(&json!({ "end_session": { "person": person } }));
     let called = report["end_session"]["called"].as_array().unwrap().iter();
     let mut calls: Vec<_> = called
@@ -62,11 +62,12 @@ fn end_at_provider(world: &World, person: &str) -> Vec<(String, u64)> {
 }
 
 /// Registers the gateway with these channels alone.
-fn register(world: &World, channels: &[&str]) {
+pub(crate) fn register(world: &World, channels: &[&str]) {
     let origin = world.origin();
     let jwks: Value = serde_json::from_str(crate::harness::client_jwks()).unwrap();
     let path = |channel: &str, path: &str| channels.contains(&channel).then(|| format!("{origin}{path}"));
     world.control(&json!({ "client": {
+        "issuer": world.settings.issuer_path,
         "client_id": world.settings.client_id,
         "jwks": jwks,
         "redirect_uris": [format!("{origin}/oauth2/callback")],
@@ -76,7 +77,7 @@ fn register(world: &World, channels: &[&str]) {
     }}));
 }
 
-fn is_in(browser: &mut Browser<'_>) -> bool {
+pub(crate) fn is_in(browser: &mut Browser<'_>) -> bool {
     let session = browser.fetch("/oauth2/session").status();
     let app = browser.step("/app/x").status();
     assert_eq!(session == 200, app == 200, "session says {session}, app says {app}");
@@ -89,6 +90,7 @@ fn logged_in<'w>(world: &'w World, person: &str) -> Browser<'w> {
     browser
 }
 
+/// Dossier 7, no. 14.
 #[test]
 fn each_channel_alone_and_both_together_end_the_session_and_nobody_elses() {
     let world = World::start();
@@ -194,6 +196,7 @@ fn repeated_and_unknown_calls_are_answered_alike_and_change_nothing() {
     world.finish();
 }
 
+/// Dossier 7, no. 4.
 #[test]
 fn one_slash_at_the_end_of_the_issuer_is_ignored() {
     let world = World::start();
@@ -206,6 +209,8 @@ fn one_slash_at_the_end_of_the_issuer_is_ignored() {
     world.finish();
 }
 
+/// Dossier 7, no. 24.
+///
 /// BR-1: the provider's pages may frame the answer, nobody else; it keeps nothing and sets nothing.
 #[test]
 fn the_frame_is_for_the_provider_alone() {
@@ -226,6 +231,7 @@ fn the_frame_is_for_the_provider_alone() {
         let page = world.browser().open(path);
         let policy = page.response.header("content-security-policy").unwrap().to_owned();
         assert!(policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
+        assert_eq!(page.response.header("x-frame-options"), Some("DENY"), "{path}");
     }
     world.finish();
 }
@@ -513,6 +519,8 @@ fn a_logout_leads_where_it_was_asked_to() {
     world.finish();
 }
 
+/// Dossier 7, no. 10.
+///
 /// `sid` is what a provider can end a session by: where it can send one, a login without is refused, and the operator
 /// is told what to change.
 #[test]

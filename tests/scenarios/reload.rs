@@ -244,7 +244,7 @@ fn a_renewed_certificate_is_served_to_new_connections_and_a_broken_one_to_none()
 }
 
 /// A self-made certificate for `a.test`.
-fn make_certificate(chain: &Path, key: &Path) {
+pub(crate) fn make_certificate(chain: &Path, key: &Path) {
     let mut command = std::process::Command::new("openssl");
     command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
     command.args([

@@ -20,6 +20,7 @@ fn logged_in(world: &World) -> Browser<'_> {
     browser
 }
 
+/// Dossier 7, no. 20.
 #[test]
 fn cookies_are_for_this_host_alone_out_of_reach_of_scripts_and_small() {
     let world = World::start();

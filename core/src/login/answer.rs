@@ -274,6 +274,7 @@ mod tests {
         assert!(CallbackQuery::parse("state=s&code=a.b=&other=1&other=2").is_ok());
     }
 
+    /// Dossier 7, no. 5.
     #[test]
     fn the_issuer_must_be_the_one_that_was_asked() {
         let with = |iss: &str| accept(&format!("state=s&code=c&iss={iss}"), true);

@@ -57,7 +57,9 @@ pub fn verify_logout_token(
         return Err(TokenError::NonceInLogoutToken);
     }
     let sid = claims.optional_text("sid")?.map(str::to_owned);
-    let subject = claims.optional_subject()?.map(str::to_owned);
+    // Beside `sid` it is not looked at: at ID-porten it may be a person's number, or a foreign identifier in any
+    // alphabet, and a logout must not fail for that.
+    let subject = if sid.is_some() { None } else { claims.optional_subject()?.map(str::to_owned) };
     if sid.is_none() && subject.is_none() {
         return Err(TokenError::NobodyNamed);
     }
@@ -71,7 +73,7 @@ impl VerifiedLogoutToken {
         self.sid.as_deref()
     }
 
-    /// `sub`. May be a bare person number at ID-porten (dossier 3.4): never to be logged.
+    /// `sub`, where there is no `sid`. May be a bare person number at ID-porten (dossier 3.4): never to be logged.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()

@@ -19,6 +19,7 @@ pub(crate) fn profile() -> Profile {
         test_level: |_| None,
         identity,
         scopes: &[],
+        demands_state_and_nonce: true,
         in_userinfo: false,
     }
 }

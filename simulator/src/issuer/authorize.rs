@@ -6,12 +6,13 @@ use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
+use serde_json::Value;
 
 use super::{AuthRequest, Grant, NO_STORE, Op, form, par};
 use crate::lie::Lie;
 use crate::page::{self, Language};
 use crate::params::{Params, with_query};
-use crate::person::{Behaviour, Person, TEST_ID};
+use crate::person::{Behaviour, ORGANISATIONS, Person, TEST_ID};
 use crate::random;
 use crate::sso::Authentication;
 use crate::world::{Endpoint, locked};
@@ -97,7 +98,8 @@ fn silently(op: &Op, request: &AuthRequest, cookie: Option<&str>) -> Option<Auth
     let authentication = &state.sso.find(cookie, op.world.clock.sso_now())?.authentication;
     let age = op.world.clock.now().saturating_sub(authentication.auth_time);
     let fresh = request.max_age.is_none_or(|max_age| age <= max_age);
-    if !fresh || !(op.profile.satisfied)(&request.acr_values, authentication.acr) {
+    let enough = (op.profile.satisfied)(&request.acr_values, authentication.acr);
+    if !fresh || !(enough || op.world.lies(Lie::SsoAnyFramework)) {
         return None;
     }
     state.sso.reuse(cookie, op.world.clock.sso_now()).map(|session| session.authentication.clone())
@@ -114,7 +116,7 @@ pub(super) async fn choose(State(op): State<Arc<Op>>, headers: HeaderMap, body: 
     let Some(mut request) = locked(&op.state).logins.get(handle, now).cloned() else {
         return refuse("This login is over. Go back to the service and start again.");
     };
-    request.organisation = form.get("organisation").map(str::to_owned);
+    request.organisation = form.get("organisation").filter(|one| !one.is_empty()).map(str::to_owned);
     let chosen = form.get("person").and_then(|id| op.world.person(id)).cloned();
     let offered = |person: &Person| (op.profile.reached)(&request.acr_values, person).is_some();
     let cancelled = form.get("cancel").is_some();
@@ -135,8 +137,17 @@ fn login_page(op: &Op, request: &AuthRequest, handle: &str, status: StatusCode) 
     let persons: Vec<_> = op.world.persons.iter().filter(offered).collect();
     let action = format!("/{}/login", op.profile.name);
     let language = Language::choose(Some(request.locale));
-    let page = page::login(language, &action, handle, &request.client_id, &persons);
+    let represents = |details: &Value| details[0]["type"].as_str().is_some_and(is_of_organisations);
+    let organisations: &[_] =
+        if request.details.as_ref().is_some_and(represents) { &ORGANISATIONS } else { &[] };
+    let offer = page::Offer { service: &request.client_id, persons: &persons, organisations };
+    let page = page::login(language, &action, handle, &offer);
     (status, NO_STORE, Html(page)).into_response()
+}
+
+/// Whether a type of `authorization_details` asks for organisations (dossier 1.5).
+fn is_of_organisations(kind: &str) -> bool {
+    kind.starts_with("ansattporten:")
 }
 
 /// `<fnr>_<acr>`: a known national person, or anybody with a synthetic number.

@@ -18,6 +18,7 @@ pub(crate) fn profile() -> Profile {
         test_level,
         identity,
         scopes: &[],
+        demands_state_and_nonce: false,
         in_userinfo: false,
     }
 }
@@ -207,8 +208,11 @@ mod tests {
         assert_eq!(offered("idporten-loa-high"), high);
         assert!(offered("idporten-loa-substantial").contains(&"minid-substantial".into()));
         assert!(!offered("idporten-loa-substantial").contains(&"eidas-se".into()));
-        assert_eq!(offered("eidas-loa-substantial"), ["eidas-se", "eidas-dk"]);
-        assert_eq!(offered("eidas-loa-high"), ["eidas-dk"]);
+        assert_eq!(
+            offered("eidas-loa-substantial"),
+            ["eidas-se", "eidas-dk", "eidas-dk-renewed", "eidas-ee", "eidas-el"]
+        );
+        assert_eq!(offered("eidas-loa-high"), ["eidas-dk", "eidas-dk-renewed", "eidas-ee"]);
         assert_eq!(offered("selfregistered-email"), ["email"]);
     }
 

@@ -81,6 +81,10 @@ pub(super) fn check(op: &Op, params: &Params, client: &Client) -> Result<AuthReq
     if prompt.is_some_and(|prompt| !["login", "none", "consent"].contains(&prompt)) {
         return Err(OAuthError::invalid_request("prompt is not supported"));
     }
+    let names = ["state", "nonce"];
+    if op.profile.demands_state_and_nonce && names.iter().any(|name| params.get(name).is_none()) {
+        return Err(OAuthError::invalid_request("state and nonce are required"));
+    }
     let details = params.get("authorization_details").map(serde_json::from_str).transpose();
     let details = details.map_err(|_| OAuthError::new("invalid_authorization_details", "not JSON"))?;
     let max_age = params.get("max_age").map(str::parse).transpose();

@@ -24,6 +24,7 @@ pub(crate) fn profile() -> Profile {
         test_level: |_| None,
         identity,
         scopes: &SCOPES,
+        demands_state_and_nonce: false,
         in_userinfo: true,
     }
 }

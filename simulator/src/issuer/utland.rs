@@ -27,6 +27,7 @@ pub(crate) fn profile() -> Profile {
         test_level: |_| None,
         identity,
         scopes: &SCOPES,
+        demands_state_and_nonce: true,
         in_userinfo: false,
     }
 }

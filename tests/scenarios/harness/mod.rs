@@ -177,7 +177,8 @@ impl World {
         self.simulator_state()["calls"][endpoint].as_u64().unwrap_or(0)
     }
 
-    fn simulator_get(&self, path: &str) -> Value {
+    /// What the simulator answers.
+    pub(crate) fn simulator_get(&self, path: &str) -> Value {
         let head =
             format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.simulator_address);
         exchange(self.simulator_address, head.as_bytes()).json()

@@ -34,6 +34,7 @@ fn no_code_is_spent_on_a_false_answer() {
     world.finish();
 }
 
+/// Dossier 7, no. 5.
 #[test]
 fn parameters_that_were_encoded_once_more_are_understood() {
     let world = World::start();

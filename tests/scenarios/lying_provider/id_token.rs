@@ -135,6 +135,8 @@ fn a_lower_level_than_asked_for_is_not_taken() {
     world.finish();
 }
 
+/// Dossier 7, no. 6.
+///
 /// `prompt=login` is believed only if `auth_time` shows it (OP-6).
 #[test]
 fn who_must_authenticate_anew_must_have_done_so() {
@@ -153,6 +155,8 @@ fn who_must_authenticate_anew_must_have_done_so() {
     world.finish();
 }
 
+/// Dossier 7, no. 6.
+///
 /// A provider need not honour `max_age` (dossier 2.1): one more login with `prompt=login`, and no third.
 #[test]
 fn an_authentication_older_than_the_route_allows_is_asked_for_anew_once() {

@@ -95,6 +95,7 @@ fn the_dossiers_other_logins_are_read_too() {
     }
 }
 
+/// Dossier 7, no. 4: its first row.
 #[test]
 fn each_lie_in_a_claim_has_its_own_refusal() {
     use TokenError as E;

@@ -97,6 +97,7 @@ fn a_key_is_used_for_its_own_algorithm_only() {
     assert_eq!(keys.find(Some("b"), Algorithm::Ps256).map(|_| ()), Err(TokenError::UnknownKey));
 }
 
+/// Dossier 7, no. 20.
 #[test]
 fn rsa_below_2048_bits_is_too_weak_by_a_single_bit() {
     let mut modulus = URL_SAFE_NO_PAD.decode_to_vec(RSA_N).unwrap();

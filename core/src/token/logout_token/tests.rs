@@ -27,15 +27,25 @@ fn id_portens_logout_token_names_the_session() {
     for header in [json!({}), json!({"typ": "logout+jwt"}), json!({"typ": "application/LOGOUT+jwt"})] {
         let token = verify(&forge, &header, &logout()).unwrap();
         assert_eq!(token.sid(), Some("KqW8"));
-        assert_eq!(token.subject(), Some("17838534171"));
+        assert_eq!(token.subject(), None);
         assert_eq!(token.jti(), "l1");
         assert_eq!(token.issued(), Timestamp::from_seconds(1_790_000_800));
         assert_eq!(token.expires(), Timestamp::from_seconds(1_790_001_100));
         assert_eq!(format!("{token:?}"), "VerifiedLogoutToken([REDACTED])");
     }
     let only = |change| verify(&forge, &json!({}), &changed(&logout(), &change)).unwrap();
-    assert_eq!(only(json!({"sid": null})).sid(), None);
-    assert_eq!(only(json!({"sub": null})).subject(), None);
+    let whole_person = only(json!({"sid": null}));
+    assert_eq!((whole_person.sid(), whole_person.subject()), (None, Some("17838534171")));
+}
+
+/// What is no `sub` of ours, such as the identifier of a foreign eID, is none of our business beside `sid`.
+#[test]
+fn ambiguity_13_beside_sid_the_subject_is_not_looked_at() {
+    let forge = Forge::new(Algorithm::EdDsa);
+    for subject in [json!("EL/NO/Ω-70/b+="), json!("17838534171"), json!(""), json!(17), json!(null)] {
+        let token = verify(&forge, &json!({}), &changed(&logout(), &json!({ "sub": subject }))).unwrap();
+        assert_eq!((token.sid(), token.subject()), (Some("KqW8"), None), "{subject}");
+    }
 }
 
 #[test]
@@ -58,7 +68,8 @@ fn each_lie_has_its_own_refusal() {
         (json!({"nonce": "n"}), E::NonceInLogoutToken),
         (json!({"sid": null, "sub": null}), E::NobodyNamed),
         (json!({"sid": ""}), E::Malformed("sid")),
-        (json!({"sub": ""}), E::Malformed("sub")),
+        (json!({"sid": null, "sub": ""}), E::Malformed("sub")),
+        (json!({"sid": null, "sub": "EL/NO/Ω"}), E::Malformed("sub")),
     ];
     for (lie, refusal) in lies {
         assert_eq!(verify(&forge, &json!({}), &changed(&logout(), &lie)).map(|_| ()), Err(refusal), "{lie}");
