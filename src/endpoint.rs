@@ -185,6 +185,12 @@ impl Visit<'_> {
         format!("{}/login?{}", self.prefix(), query.finish())
     }
 
+    /// The same with a new authentication at the provider, whatever it remembers: for somebody who means to come
+    /// as somebody else, or by another way.
+    pub(crate) fn other_login_link(&self, plan: &SessionPlan, target: &Target) -> String {
+        format!("{}&prompt=login", self.login_link(plan, target, None))
+    }
+
     /// A link to end a session, also at its provider.
     pub(crate) fn logout_link(&self, plan: &SessionPlan) -> String {
         let name = self.name_in_links(plan).map(|name| format!("?session={name}"));

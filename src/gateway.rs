@@ -187,7 +187,7 @@ impl Gateway {
                 Ok(Verdict::KeepForm { keepable: endpoint::resume::can_be_kept(&visit) })
             }
             Judgement::MustLogIn(need) => Ok(Verdict::Answer(endpoint::login::invite(&visit, route, need)?)),
-            Judgement::Forbidden(why) => Err(Refusal::Forbidden(why)),
+            Judgement::Forbidden(why) => Err(endpoint::login::forbid(&visit, route, why)),
         }
     }
 

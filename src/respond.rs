@@ -15,11 +15,13 @@ use pingora::http::ResponseHeader;
 use pingora::prelude::{Error, ErrorType, Result};
 use pingora::proxy::Session;
 use portvakt_core::access::Shortfall;
+use portvakt_core::identity::Kinds;
 use portvakt_core::login::answer::{AnswerError, ProviderCode};
 use portvakt_core::login::wish::Unfulfilled;
 use portvakt_core::redirect::Target;
 use portvakt_core::request::{Malformed, NormalRequest};
 use portvakt_core::route::{Host, Unrouted};
+use portvakt_core::token::TokenError;
 use portvakt_core::websocket::BadHandshake;
 
 use crate::answer::Answer;
@@ -29,7 +31,7 @@ use crate::page::{self, KeptFormLinks, Language, Page, PageLinks, RenderedPage};
 use crate::provider::{EndSessionRequest, ProviderError, VerifyError};
 
 /// The word for the access log: which rule a login does not fulfil.
-fn forbidden(why: Shortfall) -> &'static str {
+fn rule_of(why: Shortfall) -> &'static str {
     match why {
         Shortfall::Kind => "forbidden_kind",
         Shortfall::Provider => "forbidden_provider",
@@ -81,14 +83,14 @@ pub(crate) enum Refusal {
     NotANavigation,
     /// A page of another origin asks for what the route does not take from there.
     CrossSite,
-    /// The route does not take who is logged in; the reason is what the page can say.
-    Forbidden(Shortfall),
+    /// The route does not take who is logged in.
+    Forbidden(Box<Forbidden>),
     /// Logins end well and the browser comes back without a session.
     LoginLoop { login: String },
     /// No login can be started.
     ProviderDown { cause: ProviderError, login: String },
-    /// The provider's answer logs nobody in. `logout` ends what the provider remembers.
-    Callback { cause: CallbackError, login: String, logout: String },
+    /// The provider's answer logs nobody in.
+    Callback(Box<FailedLogin>),
     /// A form was sent by somebody who must log in first, and cannot be kept. `login` starts that.
     FormNotKept { login: String },
     /// A kept form is too old, or none of ours.
@@ -115,6 +117,56 @@ pub(crate) enum Refusal {
     SignedOut,
     /// Not a refusal: the person is logged out here, and the provider could not be told.
     SignedOutHereOnly,
+}
+
+/// A login that the provider answered in vain, and how it goes on.
+#[derive(Debug)]
+pub(crate) struct FailedLogin {
+    /// What was wrong.
+    pub(crate) cause: CallbackError,
+    /// The kinds of identity that were asked for; empty: every kind.
+    pub(crate) kinds: Kinds,
+    /// Starts the same login again.
+    pub(crate) login: String,
+    /// Starts it with another authentication, whatever the provider remembers.
+    pub(crate) otherwise: String,
+    /// Ends what the provider remembers.
+    pub(crate) logout: String,
+}
+
+/// Why somebody who is logged in may not pass, and what they can do about it.
+#[derive(Debug)]
+pub(crate) struct Forbidden {
+    /// What the login lacks.
+    pub(crate) why: Shortfall,
+    /// The kinds of identity that may pass; empty: every kind of person.
+    pub(crate) kinds: Kinds,
+    /// Starts another login for the same place; `None`: nobody is there to start one.
+    pub(crate) otherwise: Option<String>,
+    /// Ends the session, also at its provider.
+    pub(crate) logout: Option<String>,
+}
+
+impl Forbidden {
+    /// Without a way out: nobody is there to take it.
+    pub(crate) fn supposed(why: Shortfall) -> Self {
+        Self { why, kinds: Kinds::new(), otherwise: None, logout: None }
+    }
+
+    fn page(&self) -> Page {
+        match self.why {
+            Shortfall::Kind => Page::of_wrong_kind(&self.kinds),
+            Shortfall::Provider => Page::WrongProvider,
+            Shortfall::Country => Page::WrongCountry,
+            Shortfall::Method => Page::WrongMethod,
+            Shortfall::NoOrganisation => Page::RepresentsNobody,
+            Shortfall::Organisation => Page::WrongOrganisation,
+            // A new login mends these, so that nobody is refused for them.
+            Shortfall::Asked => Page::WrongKind,
+            Shortfall::Level => Page::LevelTooLow,
+            Shortfall::Age => Page::LoginTooOld,
+        }
+    }
 }
 
 impl From<Malformed> for Refusal {
@@ -177,10 +229,10 @@ impl Refusal {
             Self::Handshake(BadHandshake::ForeignOrigin) => "foreign_origin",
             Self::NotANavigation => "not_a_navigation",
             Self::CrossSite => "cross_site",
-            Self::Forbidden(why) => forbidden(*why),
+            Self::Forbidden(forbidden) => rule_of(forbidden.why),
             Self::LoginLoop { .. } => "login_loop",
             Self::ProviderDown { .. } => "provider_down",
-            Self::Callback { cause, .. } => cause.code(),
+            Self::Callback(failed) => failed.cause.code(),
             Self::FormNotKept { .. } => "login_required",
             Self::FormGone => "form_gone",
             Self::SessionsUncertain => "sessions_uncertain",
@@ -225,10 +277,10 @@ impl Refusal {
             Self::NoRoute => Page::NotFound,
             Self::Method(_) => Page::MethodNotAllowed,
             Self::CrossSite => Page::CrossSite,
-            Self::Forbidden(_) => Page::WrongKind,
+            Self::Forbidden(forbidden) => forbidden.page(),
             Self::LoginLoop { .. } => Page::LoginLoop,
             Self::ProviderDown { cause, .. } => page_of_provider(cause),
-            Self::Callback { cause, .. } => page_of_callback(cause),
+            Self::Callback(failed) => page_of_callback(&failed.cause, &failed.kinds),
             Self::FormNotKept { .. } => Page::LoginRequired,
             Self::FormGone => Page::FormGone,
             Self::SessionsUncertain => Page::SessionsUncertain { retry_after_seconds: SESSIONS_RETRY },
@@ -251,8 +303,8 @@ impl Refusal {
             Self::LoginLoop { login }
             | Self::ProviderDown { login, .. }
             | Self::FormNotKept { login }
-            | Self::TooManyRequests { login: Some(login), .. }
-            | Self::Callback { login, .. } => Some(login.clone()),
+            | Self::TooManyRequests { login: Some(login), .. } => Some(login.clone()),
+            Self::Callback(failed) => Some(failed.login.clone()),
             Self::UnknownListener
             | Self::Peer
             | Self::InsecureTransport { .. }
@@ -281,6 +333,27 @@ impl Refusal {
         }
     }
 
+    /// Where somebody logs in otherwise: only where the same way again would not help.
+    fn otherwise(&self) -> Option<String> {
+        match self {
+            Self::Forbidden(forbidden) => forbidden.otherwise.clone(),
+            Self::Callback(failed) => match failed.cause {
+                CallbackError::Unfulfilled(Unfulfilled::Kind) => Some(failed.otherwise.clone()),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// What ends the session that it is about; `None`: all of them are meant.
+    fn logout(&self) -> Option<String> {
+        match self {
+            Self::Forbidden(forbidden) => forbidden.logout.clone(),
+            Self::Callback(failed) => Some(failed.logout.clone()),
+            _ => None,
+        }
+    }
+
     /// What the operators want to say themselves.
     fn notice(&self) -> &str {
         match self {
@@ -296,11 +369,10 @@ impl Refusal {
         };
         match self {
             Self::ProviderDown { cause, .. } => report(cause),
-            Self::Callback {
-                cause: CallbackError::Answer(AnswerError::NoAttempt | AnswerError::Malformed),
-                ..
-            } => {}
-            Self::Callback { cause, .. } => report(cause),
+            Self::Callback(failed) => match &failed.cause {
+                CallbackError::Answer(AnswerError::NoAttempt | AnswerError::Malformed) => {}
+                cause => report(cause),
+            },
             _ => {}
         }
     }
@@ -313,7 +385,7 @@ fn page_of_provider(cause: &ProviderError) -> Page {
     }
 }
 
-fn page_of_callback(cause: &CallbackError) -> Page {
+fn page_of_callback(cause: &CallbackError, kinds: &Kinds) -> Page {
     match cause {
         CallbackError::Answer(AnswerError::Malformed | AnswerError::NoAttempt) => Page::LoginExpired,
         CallbackError::Answer(AnswerError::WrongIssuer(_) | AnswerError::WrongCallback(_)) => {
@@ -333,11 +405,12 @@ fn page_of_callback(cause: &CallbackError) -> Page {
         CallbackError::Redeem(cause)
         | CallbackError::Userinfo(cause)
         | CallbackError::IdToken(VerifyError::Provider(cause)) => page_of_provider(cause),
+        CallbackError::IdToken(VerifyError::Token(TokenError::AuthenticationTooOld)) => Page::LoginTooOld,
         CallbackError::IdToken(VerifyError::Token(_))
         | CallbackError::Identity(_)
         | CallbackError::TooLarge => Page::LoginRefused,
         CallbackError::Unfulfilled(Unfulfilled::Level) => Page::LevelTooLow,
-        CallbackError::Unfulfilled(Unfulfilled::Kind) => Page::WrongKind,
+        CallbackError::Unfulfilled(Unfulfilled::Kind) => Page::of_wrong_kind(kinds),
         CallbackError::NoSid => Page::LoginNotSetUp,
         CallbackError::Ended(_) => Page::LoginEnded,
     }
@@ -386,10 +459,8 @@ pub(crate) fn refuse(refusal: &Refusal, asker: &Asker<'_>) -> Answer {
         let links = PageLinks {
             restart: refusal.restart(),
             start: Some("/".to_owned()),
-            logout: Some(match refusal {
-                Refusal::Callback { logout, .. } => logout.clone(),
-                _ => format!("{}/logout", asker.prefix),
-            }),
+            otherwise: refusal.otherwise(),
+            logout: Some(refusal.logout().unwrap_or_else(|| format!("{}/logout", asker.prefix))),
         };
         let page =
             page::render_with_notice(&page, asker.language(), &links, refusal.notice(), asker.reference);

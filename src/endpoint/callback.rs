@@ -18,7 +18,7 @@ use portvakt_core::token::{MaxAge, TokenError, VerifiedIdToken};
 use super::{Visit, apps, login};
 use crate::answer::{Answer, Location};
 use crate::provider::{Call, LoginExpectation, Provider, ProviderError, VerifyError};
-use crate::respond::{self, Refusal};
+use crate::respond::{self, FailedLogin, Refusal};
 use crate::telemetry::{Action, AuditResult};
 
 /// For how long a finished login is remembered, in seconds, to notice browsers that keep no session.
@@ -305,12 +305,15 @@ fn refuse(
         visit.audit(Action::Login, AuditResult::Failure(code), provider, None, None);
     }
     visit.live.telemetry.metrics.login_ended(&provider.settings().name, code);
-    let (target, level) =
-        attempt.map_or((Target::start(), None), |attempt| (attempt.target, attempt.wish.level));
-    let refusal = Refusal::Callback {
+    let (target, wish) =
+        attempt.map_or((Target::start(), Wish::default()), |attempt| (attempt.target, attempt.wish));
+    let level = wish.level;
+    let refusal = Refusal::Callback(Box::new(FailedLogin {
         cause,
+        kinds: wish.kinds,
+        otherwise: visit.other_login_link(plan, &target),
         login: visit.login_link(plan, &target, level),
         logout: visit.logout_link(plan),
-    };
+    }));
     Ok(respond::refuse(&refusal, &visit.asker()))
 }

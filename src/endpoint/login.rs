@@ -5,7 +5,7 @@ use std::str::FromStr as _;
 
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, Method, StatusCode};
-use portvakt_core::access::LoginNeed;
+use portvakt_core::access::{LoginNeed, Shortfall};
 use portvakt_core::level::Level;
 use portvakt_core::login::attempt::{self, Attempt, LIFE, MAX_IN_A_ROW, Slot};
 use portvakt_core::login::wish::Wish;
@@ -19,16 +19,14 @@ use super::{Visit, parameters};
 use crate::answer::{Answer, Location};
 use crate::limit;
 use crate::provider::{AuthorizationRequest, Call};
-use crate::respond::Refusal;
+use crate::respond::{Forbidden, Refusal};
 
 /// Languages of ID-porten's pages (dossier 2.1).
 const LOCALES: [&str; 4] = ["nb", "nn", "en", "se"];
 
 /// Tells a request that somebody must log in first: a navigation is sent there, all else is told (OP-14).
 pub(crate) fn invite(visit: &Visit<'_>, route: &Route, need: LoginNeed) -> Result<Answer, Refusal> {
-    let asked = visit.head.raw_path();
-    let asked = std::str::from_utf8(asked).ok().filter(|_| visit.head.method == Method::GET);
-    let target = visit.target(asked).unwrap_or_else(Target::start);
+    let target = place_asked_for(visit);
     let requirement = route.access.requirement();
     let level = requirement.and_then(|requirement| requirement.level);
     let plan = route.session.as_ref().ok_or(Refusal::Internal)?;
@@ -57,6 +55,23 @@ pub(crate) fn invite(visit: &Visit<'_>, route: &Route, need: LoginNeed) -> Resul
         Ok(challenge) => answer.with(WWW_AUTHENTICATE, challenge),
         Err(_) => answer,
     })
+}
+
+/// Tells somebody who is logged in that the route does not take them as they are, and what they can do.
+pub(crate) fn forbid(visit: &Visit<'_>, route: &Route, why: Shortfall) -> Refusal {
+    let (requirement, plan) = (route.access.requirement(), route.session.as_ref());
+    Refusal::Forbidden(Box::new(Forbidden {
+        why,
+        kinds: requirement.map(|requirement| requirement.kinds.clone()).unwrap_or_default(),
+        otherwise: plan.map(|plan| visit.other_login_link(plan, &place_asked_for(visit))),
+        logout: plan.map(|plan| visit.logout_link(plan)),
+    }))
+}
+
+/// Where a login that a request needs ends: on the place that it asked for, if that can be asked for again.
+fn place_asked_for(visit: &Visit<'_>) -> Target {
+    let asked = std::str::from_utf8(visit.head.raw_path()).ok();
+    visit.target(asked.filter(|_| visit.head.method == Method::GET)).unwrap_or_else(Target::start)
 }
 
 pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {

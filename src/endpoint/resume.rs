@@ -17,7 +17,7 @@ use portvakt_core::request::{NormalRequest, RawHead};
 use portvakt_core::session::plan::SessionPlan;
 use url::form_urlencoded;
 
-use super::{Visit, parameters};
+use super::{Visit, login, parameters};
 use crate::answer::{Answer, Location};
 use crate::page::KeptFormLinks;
 use crate::respond::{self, Refusal};
@@ -84,7 +84,6 @@ fn resume(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answer, Refusal> {
         answer.status = StatusCode::SEE_OTHER;
         return Ok(answer);
     }
-    let plan = route.session.clone();
     match Access::judge(route, request, session, visit.now) {
         // The permit is dropped: what the browser sends next is judged anew.
         Judgement::Allowed(_) => {
@@ -93,10 +92,10 @@ fn resume(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answer, Refusal> {
         }
         // Nothing is lost: the same page once more.
         Judgement::MustLogIn(_) => {
-            let plan = plan.ok_or(Refusal::Internal)?;
-            Ok(page(&sealed, &login_link_for(Some(&form.target), &plan, visit), visit))
+            let plan = route.session.as_ref().ok_or(Refusal::Internal)?;
+            Ok(page(&sealed, &login_link_for(Some(&form.target), plan, visit), visit))
         }
-        Judgement::Forbidden(why) => Err(Refusal::Forbidden(why)),
+        Judgement::Forbidden(why) => Err(login::forbid(visit, route, why)),
     }
 }
 

@@ -25,7 +25,7 @@ use portvakt_core::supposed::Supposed;
 use super::arrival::Arrival;
 use super::{body, browser, rule_of, websocket};
 use crate::limit;
-use crate::respond::Refusal;
+use crate::respond::{Forbidden, Refusal};
 
 /// A request that is only supposed.
 #[derive(Debug)]
@@ -248,7 +248,8 @@ impl Walk<'_> {
             Judgement::MustLogIn(need) => self.log_in(route, need, supposed.as_ref(), &head),
             Judgement::Forbidden(why) => {
                 let key = key_of(why);
-                End::refused_person(&Refusal::Forbidden(why), self.at(route, key, &why.to_string()))
+                let refusal = Refusal::Forbidden(Box::new(Forbidden::supposed(why)));
+                End::refused_person(&refusal, self.at(route, key, &why.to_string()))
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Every page in every language, looked at as a browser would.
 
 use aws_lc_rs::digest::{SHA256, digest};
+use portvakt_core::identity::Kind;
 
 use super::*;
 
@@ -9,6 +10,7 @@ const REFERENCE: &str = "7f3a-91c2";
 fn links() -> PageLinks {
     PageLinks {
         restart: Some("/oauth2/login?redirect=%2Fapp".to_owned()),
+        otherwise: Some("/oauth2/login?redirect=%2Fapp&prompt=login".to_owned()),
         start: Some("/".to_owned()),
         logout: Some("/oauth2/logout".to_owned()),
     }
@@ -197,8 +199,28 @@ fn a_login_that_failed_can_be_started_again() {
             );
         }
     }
-    for page in [Page::SignedOut, Page::WrongKind] {
-        assert!(!render(&page, Language::Nn, &links(), "").html.contains("/oauth2/login"), "{page:?}");
+    assert!(!render(&Page::SignedOut, Language::Nn, &links(), "").html.contains("/oauth2/login"));
+}
+
+#[test]
+fn who_is_not_taken_as_they_are_can_log_in_otherwise_and_not_the_same_way_again() {
+    let kinds = |kinds: &[Kind]| Page::of_wrong_kind(&kinds.iter().copied().collect());
+    let by_kind = [
+        (kinds(&[Kind::National]), Page::NationalNumberNeeded),
+        (kinds(&[Kind::Eidas]), Page::EuropeanIdNeeded),
+        (kinds(&[Kind::Eidas, Kind::National]), Page::ElectronicIdNeeded),
+        (kinds(&[Kind::Employee]), Page::EmployeeNeeded),
+        (kinds(&[Kind::Employee, Kind::National]), Page::WrongKind),
+        (kinds(&[]), Page::WrongKind),
+    ];
+    for (page, expected) in by_kind {
+        assert_eq!(page, expected);
+        assert_eq!(page.status(), 403);
+        let html = render(&page, Language::Nb, &links(), "").html;
+        let first = html.split("<li>").nth(1).unwrap();
+        let otherwise = "<a href=\"/oauth2/login?redirect=%2Fapp&#38;prompt=login\" class=\"first\"";
+        assert!(first.starts_with(otherwise), "{page:?}: {first}");
+        assert!(!html.contains("\"/oauth2/login?redirect=%2Fapp\""), "{page:?}");
     }
 }
 
@@ -213,7 +235,7 @@ fn a_link_that_is_not_given_is_not_shown() {
 #[test]
 fn what_varies_is_escaped() {
     let hostile = "\"><script>alert('&')</script>";
-    let links = PageLinks { restart: Some(format!("/{hostile}")), start: None, logout: None };
+    let links = PageLinks { restart: Some(format!("/{hostile}")), ..PageLinks::default() };
     let html = render(&Page::LoginExpired, Language::Nb, &links, hostile).html;
     assert!(!html.contains("<script") && !html.contains("/\">") && !html.contains("'&'"));
     assert_eq!(elements(&html, "a").len(), 1);
@@ -241,7 +263,12 @@ fn a_link_to_elsewhere_is_left_out() {
         "/a b",
         "/å",
     ] {
-        let links = PageLinks { restart: Some(href.to_owned()), start: None, logout: Some(href.to_owned()) };
+        let links = PageLinks {
+            restart: Some(href.to_owned()),
+            otherwise: Some(href.to_owned()),
+            start: None,
+            logout: Some(href.to_owned()),
+        };
         let html = render(&Page::LoginExpired, Language::Nb, &links, "").html;
         assert!(elements(&html, "a").is_empty(), "{href:?}");
     }

@@ -23,6 +23,7 @@ pub(super) struct Words {
 pub(super) struct Labels {
     pub(super) html_lang: &'static str,
     pub(super) log_in_again: &'static str,
+    pub(super) log_in_otherwise: &'static str,
     pub(super) log_in_in_new_tab: &'static str,
     pub(super) come_back_and_send: &'static str,
     pub(super) send: &'static str,

@@ -84,7 +84,14 @@ fn an_employee_comes_with_the_organisation_that_was_asked_for_and_only_where_it_
     let mut browser = world.browser();
     let count = world.app.count();
     let page = browser.log_in("/job/orders", "employee-none");
-    assert_eq!((page.status(), world.app.count()), (403, count), "{}", page.text());
+    page.shows(403, "<h1>Du representerer ingen virksomhet</h1>");
+    assert_eq!(world.app.count(), count);
+    // Another login that does not simply repeat this one, and ends where this one was to end.
+    let otherwise = page.links().remove(0);
+    assert_eq!(otherwise, "/oauth2/login?redirect=%2Fjob%2Forders&prompt=login");
+    assert!(
+        browser.fetch("/job/orders").text().starts_with("{\"error\":\"represents_nobody\",\"reference\":\"")
+    );
     await_that("the access log's line", || {
         let lines = world.access_log();
         lines.iter().any(|line| line["rule"] == "represents_nobody" && line["status"] == 403).then_some(())
@@ -113,7 +120,9 @@ fn people_abroad_come_with_a_helper_number_or_under_a_pseudonym_and_never_with_a
     let mut browser = world.browser();
     let count = world.app.count();
     let page = browser.log_in("/helper/x", "abroad");
-    assert_eq!((page.status(), world.app.count()), (403, count), "{}", page.text());
+    page.shows(403, "<h1>Siden krever en annen innlogging</h1>");
+    assert_eq!(page.links().remove(0), "/oauth2/login?redirect=%2Fhelper%2Fx&prompt=login");
+    assert_eq!(world.app.count(), count);
     assert_eq!(browser.session_cookie(), None);
     let mut browser = world.browser();
     assert_eq!(browser.log_in("/any/x", "abroad").status(), 200);
@@ -152,7 +161,51 @@ fn a_european_comes_with_the_identifier_and_with_an_fnr_only_if_it_was_asserted(
     assert_eq!(told(&world), facts(&[dane.as_slice(), &common("high", "eidas-loa-high"), &named].concat()));
     // With a number or without: where Norwegians are asked for, no European is let in.
     let count = world.app.count();
-    assert_eq!(browser.fetch("/app/x").status(), 403);
+    assert!(browser.fetch("/app/x").shows(403, "\"national_number_needed\"").links().is_empty());
+    let page = browser.open("/app/x?y=1");
+    page.shows(403, "<h1>Her trengs norsk fødselsnummer eller D-nummer</h1>");
+    assert_eq!(
+        page.links(),
+        ["/oauth2/login?redirect=%2Fapp%2Fx%3Fy%3D1&prompt=login", "/oauth2/logout", "/"]
+    );
     assert_eq!(world.app.count(), count);
+    // The provider asks again, although it remembers the Dane; another person begins at the start page.
+    let asked = browser.open(&page.links()[0]);
+    let page = browser.choose(&asked, "bankid-high");
+    assert_eq!((page.status(), page.target()), (200, "/"), "{}", page.text());
+    assert_eq!(browser.open("/app/x?y=1").status(), 200);
+    world.finish();
+}
+
+#[test]
+fn each_reason_for_which_somebody_is_not_taken_has_a_page_and_a_word_for_programs() {
+    let both = "level: substantial, kinds: [national, eidas]";
+    let world = World::with(
+        Settings::default()
+            .route("{path: '/nordic/**', access: login, require: {level: substantial, kinds: [eidas], countries: [FI]}, upstream: app}")
+            .route(&format!("{{path: '/strict/**', access: login, require: {{{both}, not_amr: [bankid]}}, upstream: app}}"))
+            .route(&format!("{{path: '/foreign/**', access: login, require: {{{both}, countries: [SE]}}, upstream: app}}")),
+    );
+    let mut browser = world.browser();
+    assert_eq!(browser.log_in("/eu/x", "eidas-dk").status(), 200);
+    let count = world.app.count();
+    for (path, heading, code) in [
+        ("/nordic/x", "Siden tar ikke imot eID fra landet ditt", "wrong_country"),
+        ("/foreign/x", "Siden tar ikke imot eID fra landet ditt", "wrong_country"),
+        ("/high/x", "Her trengs norsk fødselsnummer eller D-nummer", "national_number_needed"),
+    ] {
+        browser.open(path).shows(403, &format!("<h1>{heading}</h1>"));
+        browser.fetch(path).shows(403, &format!("{{\"error\":\"{code}\",\"reference\":\""));
+    }
+    let mut browser = world.browser();
+    assert_eq!(browser.log_in("/app/x", "bankid-high").status(), 200);
+    for (path, heading, code) in [
+        ("/nordic/x", "Her trengs en europeisk eID", "european_id_needed"),
+        ("/strict/x", "Siden godtar ikke måten du logget inn på", "wrong_method"),
+    ] {
+        browser.open(path).shows(403, &format!("<h1>{heading}</h1>"));
+        browser.fetch(path).shows(403, &format!("{{\"error\":\"{code}\",\"reference\":\""));
+    }
+    assert_eq!(world.app.count(), count + 1, "but for the login");
     world.finish();
 }

@@ -5,6 +5,7 @@ use super::{Labels, Page, Wait, Words};
 pub(super) const LABELS: Labels = Labels {
     html_lang: "en",
     log_in_again: "Log in again",
+    log_in_otherwise: "Log in another way",
     log_in_in_new_tab: "Log in (opens in a new tab)",
     come_back_and_send: "Come back to this tab when you have logged in, and send.",
     send: "Send",
@@ -99,12 +100,71 @@ pub(super) fn words(page: &Page) -> Words {
             "Try again with another login, for example BankID. \
              If you have no other, contact those who run the service you want to use.",
         ),
+        Page::LoginTooOld => Words::new(
+            "You need to confirm again who you are",
+            "The page you want needs a recent login. The login service used an older one.",
+            "Log in again. If the same thing happens, log out first.",
+        ),
+        Page::NationalNumberNeeded => Words::new(
+            "You need a Norwegian national identity number here",
+            "This service is for private persons with a Norwegian national identity number or D number. \
+             The login you used is of another type.",
+            "If you have such a number, log in another way, for example with BankID or MinID. \
+             If you do not, contact those who run the service.",
+        ),
+        Page::EuropeanIdNeeded => Words::new(
+            "You need a European eID here",
+            "This service is for people with an approved electronic ID (eID) from another European country. \
+             The login you used is of another type.",
+            "If you have such an eID, log in another way and choose the country it comes from. \
+             If you do not, contact those who run the service.",
+        ),
+        Page::ElectronicIdNeeded => Words::new(
+            "You need a Norwegian or European eID here",
+            "This service needs a login with an electronic ID (eID) from Norway or another European country. \
+             The login you used is of another type.",
+            "Log in another way, for example with BankID or with an eID from your own country.",
+        ),
+        Page::EmployeeNeeded => Words::new(
+            "You need to log in as an employee here",
+            "This service is for those who come on behalf of an organisation. \
+             The login you used is for private persons.",
+            "Log in another way and choose the organisation you come for.",
+        ),
         Page::WrongKind => Words::new(
             "This page needs another kind of login",
             "You are logged in, but in a way that cannot be used here. \
              Some pages need a Norwegian identity number, and some need you to log in for an organisation.",
             "Log out, and log in another way. \
              If you are not sure what is needed, contact those who run the service.",
+        ),
+        Page::WrongProvider => Words::new(
+            "The page needs another login service",
+            "You are logged in, but by a login service that cannot be used for this page.",
+            "Log in another way. If that does not work, contact those who run the service.",
+        ),
+        Page::WrongCountry => Words::new(
+            "The page does not take eIDs from your country",
+            "You are logged in with an electronic ID from a country that this page is not open to.",
+            "If you have an eID from another country, for example Norway, you can log in with that. \
+             Otherwise contact those who run the service.",
+        ),
+        Page::WrongMethod => Words::new(
+            "The page does not accept the way you logged in",
+            "You are logged in, but in a way that is not approved for this page.",
+            "Log in again and choose another login than last time.",
+        ),
+        Page::RepresentsNobody => Words::new(
+            "You do not represent an organisation",
+            "You are logged in, but you did not choose an organisation, or you may not act for any. \
+             This page is only for those who come for an organisation.",
+            "Log in again and choose an organisation. If it is missing, ask the organisation to give you access in Altinn.",
+        ),
+        Page::WrongOrganisation => Words::new(
+            "The organisation has no access",
+            "You are logged in for an organisation that this page is not open to.",
+            "Log in again and choose another organisation. \
+             If the organisation should have access, contact those who run the service.",
         ),
         Page::ProviderDown { retry_after_seconds } => Words::new(
             "Login is not working right now",

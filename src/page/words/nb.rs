@@ -5,6 +5,7 @@ use super::{Labels, Page, Wait, Words};
 pub(super) const LABELS: Labels = Labels {
     html_lang: "nb",
     log_in_again: "Logg inn på nytt",
+    log_in_otherwise: "Logg inn på en annen måte",
     log_in_in_new_tab: "Logg inn (åpnes i en ny fane)",
     come_back_and_send: "Kom tilbake til denne fanen når du har logget inn, og send.",
     send: "Send",
@@ -99,12 +100,70 @@ pub(super) fn words(page: &Page) -> Words {
             "Prøv igjen med en annen innlogging, for eksempel BankID. \
              Har du ingen annen, kontakt dem som driver tjenesten du skal bruke.",
         ),
+        Page::LoginTooOld => Words::new(
+            "Du må bekrefte på nytt hvem du er",
+            "Siden du skal til, krever at du har logget inn nylig. Innloggingstjenesten brukte en eldre innlogging.",
+            "Logg inn på nytt. Skjer det samme en gang til, logg ut først.",
+        ),
+        Page::NationalNumberNeeded => Words::new(
+            "Her trengs norsk fødselsnummer eller D-nummer",
+            "Tjenesten er for privatpersoner med norsk fødselsnummer eller D-nummer. \
+             Innloggingen du brukte, er av en annen type.",
+            "Har du et slikt nummer, logg inn på en annen måte, for eksempel med BankID eller MinID. \
+             Har du ikke det, kontakt dem som driver tjenesten.",
+        ),
+        Page::EuropeanIdNeeded => Words::new(
+            "Her trengs en europeisk eID",
+            "Tjenesten er for dem som har en godkjent elektronisk ID (eID) fra et annet europeisk land. \
+             Innloggingen du brukte, er av en annen type.",
+            "Har du en slik eID, logg inn på en annen måte, og velg landet den kommer fra. \
+             Har du ikke det, kontakt dem som driver tjenesten.",
+        ),
+        Page::ElectronicIdNeeded => Words::new(
+            "Her trengs en norsk eller europeisk eID",
+            "Tjenesten krever at du logger inn med en elektronisk ID (eID) fra Norge eller et annet europeisk land. \
+             Innloggingen du brukte, er av en annen type.",
+            "Logg inn på en annen måte, for eksempel med BankID eller med en eID fra landet du kommer fra.",
+        ),
+        Page::EmployeeNeeded => Words::new(
+            "Her må du logge inn som ansatt",
+            "Tjenesten er for dem som kommer på vegne av en virksomhet. Innloggingen du brukte, er for privatpersoner.",
+            "Logg inn på en annen måte, og velg virksomheten du kommer for.",
+        ),
         Page::WrongKind => Words::new(
             "Siden krever en annen innlogging",
             "Du er logget inn, men på en måte som ikke kan brukes her. \
              Noen sider krever norsk fødselsnummer, og noen krever at du logger inn for en virksomhet.",
             "Logg ut, og logg inn på en annen måte. \
              Er du usikker på hva som kreves, kontakt dem som driver tjenesten.",
+        ),
+        Page::WrongProvider => Words::new(
+            "Siden krever en annen innloggingstjeneste",
+            "Du er logget inn, men gjennom en innloggingstjeneste som ikke kan brukes til denne siden.",
+            "Logg inn på en annen måte. Går det ikke, kontakt dem som driver tjenesten.",
+        ),
+        Page::WrongCountry => Words::new(
+            "Siden tar ikke imot eID fra landet ditt",
+            "Du er logget inn med en elektronisk ID fra et land som siden ikke er åpen for.",
+            "Har du en eID fra et annet land, for eksempel Norge, kan du logge inn med den. \
+             Kontakt ellers dem som driver tjenesten.",
+        ),
+        Page::WrongMethod => Words::new(
+            "Siden godtar ikke måten du logget inn på",
+            "Du er logget inn, men på en måte som ikke er godkjent for denne siden.",
+            "Logg inn på nytt, og velg en annen innlogging enn sist.",
+        ),
+        Page::RepresentsNobody => Words::new(
+            "Du representerer ingen virksomhet",
+            "Du er logget inn, men du har ikke valgt en virksomhet, eller du har ikke rett til å opptre for noen. \
+             Siden er bare for dem som kommer for en virksomhet.",
+            "Logg inn på nytt, og velg en virksomhet. Mangler den, be virksomheten om å gi deg tilgang i Altinn.",
+        ),
+        Page::WrongOrganisation => Words::new(
+            "Virksomheten har ikke tilgang",
+            "Du er logget inn for en virksomhet som siden ikke er åpen for.",
+            "Logg inn på nytt, og velg en annen virksomhet. \
+             Skal virksomheten ha tilgang, kontakt dem som driver tjenesten.",
         ),
         Page::ProviderDown { retry_after_seconds } => Words::new(
             "Innloggingen virker ikke akkurat nå",

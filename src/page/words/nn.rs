@@ -5,6 +5,7 @@ use super::{Labels, Page, Wait, Words};
 pub(super) const LABELS: Labels = Labels {
     html_lang: "nn",
     log_in_again: "Logg inn på nytt",
+    log_in_otherwise: "Logg inn på ein annan måte",
     log_in_in_new_tab: "Logg inn (blir opna i ei ny fane)",
     come_back_and_send: "Kom tilbake til denne fana når du har logga inn, og send.",
     send: "Send",
@@ -99,12 +100,70 @@ pub(super) fn words(page: &Page) -> Words {
             "Prøv igjen med ei anna innlogging, til dømes BankID. \
              Har du inga anna, kontakt dei som driv tenesta du skal bruke.",
         ),
+        Page::LoginTooOld => Words::new(
+            "Du må stadfeste på nytt kven du er",
+            "Sida du skal til, krev at du har logga inn nyleg. Innloggingstenesta brukte ei eldre innlogging.",
+            "Logg inn på nytt. Skjer det same ein gong til, logg ut først.",
+        ),
+        Page::NationalNumberNeeded => Words::new(
+            "Her trengst norsk fødselsnummer eller D-nummer",
+            "Tenesta er for privatpersonar med norsk fødselsnummer eller D-nummer. \
+             Innlogginga du brukte, er av ein annan type.",
+            "Har du eit slikt nummer, logg inn på ein annan måte, til dømes med BankID eller MinID. \
+             Har du ikkje det, kontakt dei som driv tenesta.",
+        ),
+        Page::EuropeanIdNeeded => Words::new(
+            "Her trengst ein europeisk eID",
+            "Tenesta er for dei som har ein godkjend elektronisk ID (eID) frå eit anna europeisk land. \
+             Innlogginga du brukte, er av ein annan type.",
+            "Har du ein slik eID, logg inn på ein annan måte, og vel landet han kjem frå. \
+             Har du ikkje det, kontakt dei som driv tenesta.",
+        ),
+        Page::ElectronicIdNeeded => Words::new(
+            "Her trengst ein norsk eller europeisk eID",
+            "Tenesta krev at du loggar inn med ein elektronisk ID (eID) frå Noreg eller eit anna europeisk land. \
+             Innlogginga du brukte, er av ein annan type.",
+            "Logg inn på ein annan måte, til dømes med BankID eller med ein eID frå landet du kjem frå.",
+        ),
+        Page::EmployeeNeeded => Words::new(
+            "Her må du logge inn som tilsett",
+            "Tenesta er for dei som kjem på vegner av ei verksemd. Innlogginga du brukte, er for privatpersonar.",
+            "Logg inn på ein annan måte, og vel verksemda du kjem for.",
+        ),
         Page::WrongKind => Words::new(
             "Sida krev ei anna innlogging",
             "Du er logga inn, men på ein måte som ikkje kan brukast her. \
              Nokre sider krev norsk fødselsnummer, og nokre krev at du loggar inn for ei verksemd.",
             "Logg ut, og logg inn på ein annan måte. \
              Er du usikker på kva som krevst, kontakt dei som driv tenesta.",
+        ),
+        Page::WrongProvider => Words::new(
+            "Sida krev ei anna innloggingsteneste",
+            "Du er logga inn, men gjennom ei innloggingsteneste som ikkje kan brukast til denne sida.",
+            "Logg inn på ein annan måte. Går det ikkje, kontakt dei som driv tenesta.",
+        ),
+        Page::WrongCountry => Words::new(
+            "Sida tek ikkje imot eID frå landet ditt",
+            "Du er logga inn med ein elektronisk ID frå eit land som sida ikkje er open for.",
+            "Har du ein eID frå eit anna land, til dømes Noreg, kan du logge inn med den. \
+             Kontakt elles dei som driv tenesta.",
+        ),
+        Page::WrongMethod => Words::new(
+            "Sida godtek ikkje måten du logga inn på",
+            "Du er logga inn, men på ein måte som ikkje er godkjend for denne sida.",
+            "Logg inn på nytt, og vel ei anna innlogging enn sist.",
+        ),
+        Page::RepresentsNobody => Words::new(
+            "Du representerer inga verksemd",
+            "Du er logga inn, men du har ikkje valt ei verksemd, eller du har ikkje rett til å opptre for nokon. \
+             Sida er berre for dei som kjem for ei verksemd.",
+            "Logg inn på nytt, og vel ei verksemd. Manglar ho, be verksemda om å gi deg tilgang i Altinn.",
+        ),
+        Page::WrongOrganisation => Words::new(
+            "Verksemda har ikkje tilgang",
+            "Du er logga inn for ei verksemd som sida ikkje er open for.",
+            "Logg inn på nytt, og vel ei anna verksemd. \
+             Skal verksemda ha tilgang, kontakt dei som driv tenesta.",
         ),
         Page::ProviderDown { retry_after_seconds } => Words::new(
             "Innlogginga verkar ikkje akkurat no",
