@@ -527,6 +527,9 @@ impl ProxyHttp for Gateway {
         self.see_off(session);
         passage.upstream = passage.sent_upstream.map(|sent| sent.elapsed());
         passage.answered.0 = response.status.as_u16();
+        if let Some(stay) = passage.stay.as_mut().filter(|_| reply::is_event_stream(response)) {
+            stay.streams();
+        }
         let Some(permit) = &passage.permit else { return Ok(()) };
         reply::clean(response, permit, &passage.snapshot);
         if let (Some(host), Some(upstream)) = (&passage.host, passage.stay.as_ref().and_then(Stay::authority))

@@ -1,8 +1,8 @@
 //! The app's reply on its way to the browser (`threats.md` ID-10, CK-9, BR-2; `design.md` D12).
 
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, EXPIRES, PRAGMA, PROXY_AUTHENTICATE, SET_COOKIE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPIRES, PRAGMA, PROXY_AUTHENTICATE, SET_COOKIE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
@@ -55,6 +55,16 @@ pub(super) fn check_interim(response: &mut ResponseHeader, count: usize) -> Resu
         response.remove_header(&name);
     }
     Ok(())
+}
+
+/// Whether a reply is a stream of events, which ends when somebody wants it to (HTML, 9.2).
+pub(super) fn is_event_stream(response: &ResponseHeader) -> bool {
+    const TYPE: &[u8] = b"text/event-stream";
+    response.headers.get(CONTENT_TYPE).is_some_and(|given| {
+        let given = given.as_bytes();
+        given.get(..TYPE.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(TYPE))
+            && matches!(given.get(TYPE.len()), None | Some(b';' | b' ' | b'\t'))
+    })
 }
 
 /// Frames a reply as its client can read it, whatever the app said of it.
@@ -203,6 +213,16 @@ mod tests {
             response.append_header(*name, *value).unwrap();
         }
         response
+    }
+
+    #[test]
+    fn events_are_known_by_their_type_alone() {
+        let is = |value: &'static str| is_event_stream(&response(200, &[("Content-Type", value)]));
+        assert!(
+            is("text/event-stream") && is("Text/Event-Stream;charset=utf-8") && is("text/event-stream ; a=b")
+        );
+        assert!(!is("text/event-streams") && !is("text/html; text/event-stream") && !is("text/event"));
+        assert!(!is_event_stream(&response(200, &[])));
     }
 
     #[test]

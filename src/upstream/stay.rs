@@ -24,7 +24,10 @@ pub(crate) struct Stay {
     address: Option<Arc<Address>>,
     /// Where no connection could be made.
     failed: Vec<SocketAddr>,
-    deadline: Instant,
+    /// `None`: it lasts as long as both sides want.
+    deadline: Option<Instant>,
+    /// Whether the deadline is the route's own.
+    is_of_route: bool,
     read_timeout: Duration,
 }
 
@@ -43,7 +46,8 @@ impl Stay {
             pool: Arc::clone(pool),
             address: None,
             failed: Vec::new(),
-            deadline: Instant::now() + limits.timeout.unwrap_or(settings.total_timeout),
+            deadline: Some(Instant::now() + limits.timeout.unwrap_or(settings.total_timeout)),
+            is_of_route: limits.timeout.is_some(),
             read_timeout: limits.read_timeout.unwrap_or(settings.read_timeout),
         })
     }
@@ -100,8 +104,17 @@ impl Stay {
         self.left().map(|_| ()).ok_or_else(too_late)
     }
 
+    /// The reply is one that has no end of its own: only its route says how long it may take. The time between two
+    /// reads of it, its session and its client's pace are watched all the same.
+    pub(crate) fn streams(&mut self) {
+        if !self.is_of_route {
+            self.deadline = None;
+        }
+    }
+
     fn left(&self) -> Option<Duration> {
-        self.deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+        let Some(deadline) = self.deadline else { return Some(Duration::MAX) };
+        deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
     }
 
     fn release(&mut self) {

@@ -1,6 +1,7 @@
 //! What lasts: WebSockets, events, downloads, uploads, long polls. Each is opened as any request, and all of them end
 //! with their session although nobody sends anything (`threats.md` HTTP-7, LO-6; `design.md` D11; RFC 6455).
 
+mod deadlines;
 mod ending;
 mod socket;
 mod websocket;
@@ -34,7 +35,8 @@ fn world_with(settings: Settings) -> World {
             "{{path: '/ws/**', access: login, upstream: app, websocket: true, websocket_origins: ['{FRIEND}']}}"
         ))
         .route("{path: '/open/**', access: public, upstream: app, websocket: true}");
-    let world = World::with(settings);
+    // What is idle here is idle for long: only an end may end it.
+    let world = World::with(settings.app("read_timeout: 30m"));
     world.app.stream("/ws/echo", |stream, received| echo(accept(stream, received)));
     world.app.stream("/open/echo", |stream, received| echo(accept(stream, received)));
     world.app.stream("/app/events", |mut stream, _| {
@@ -100,16 +102,23 @@ fn begun(stream: &mut TcpStream, body: &str) {
     }
 }
 
+/// As much of an upload as is enough for a while.
+const PART: [u8; 1000] = [b'x'; 1000];
+
 /// Something that lasts, and the moment at which it ended.
 struct Lasting {
     kind: &'static str,
     ended: Receiver<Instant>,
     watch: JoinHandle<Vec<u8>>,
+    /// Of an upload, which goes on only while more of it comes.
+    writer: Option<TcpStream>,
 }
 
 impl Lasting {
     fn new(kind: &'static str, mut stream: TcpStream) -> Self {
         let (sender, ended) = mpsc::channel();
+        // It waits as long as the other side does: to give up here would look like an end.
+        stream.set_read_timeout(None).unwrap();
         let watch = thread::spawn(move || {
             let mut rest = Vec::new();
             let mut bytes = [0; 4096];
@@ -120,7 +129,7 @@ impl Lasting {
             let _ = sender.send(Instant::now());
             rest
         });
-        Self { kind, ended, watch }
+        Self { kind, ended, watch, writer: None }
     }
 
     fn events(world: &World, browser: &Browser<'_>) -> Self {
@@ -136,13 +145,15 @@ impl Lasting {
         Self::new("download", stream)
     }
 
-    /// Half of the body is there, and no answer.
+    /// A part of the body is there, and no answer.
     fn upload(world: &World, browser: &Browser<'_>) -> Self {
         let before = world.app.count();
-        let mut stream = send(world, browser, "PUT /app/silent HTTP/1.1\r\nContent-Length: 1000\r\n\r\n");
-        stream.write_all(&[b'x'; 500]).unwrap();
+        let head = "PUT /app/silent HTTP/1.1\r\nContent-Length: 100000000\r\n\r\n";
+        let mut stream = send(world, browser, head);
+        stream.write_all(&PART).unwrap();
         arrived(world, before);
-        Self::new("upload", stream)
+        let writer = Some(stream.try_clone().unwrap());
+        Self { writer, ..Self::new("upload", stream) }
     }
 
     fn poll(world: &World, browser: &Browser<'_>) -> Self {
@@ -163,8 +174,10 @@ impl Lasting {
             .into()
     }
 
+    /// Whether it goes on. An upload brings its next part.
     fn lives(&self) -> bool {
-        self.ended.try_recv().is_err()
+        let goes_on = self.writer.as_ref().is_none_or(|mut writer| writer.write_all(&PART).is_ok());
+        goes_on && self.ended.try_recv().is_err()
     }
 
     /// Waits for the end: how long after `known` it came. A WebSocket has been told why.

@@ -418,7 +418,8 @@ impl World {
 
 /// How many requests had no answer of the app that could be passed on.
 fn broken_off(log: &[Value]) -> usize {
-    log.iter().filter(|line| line["route"].is_string() && line["rule"] == "app_unreachable").count()
+    let broken_off = |line: &&Value| line["rule"] == "app_unreachable" || line["rule"] == "app_too_slow";
+    log.iter().filter(|line| line["route"].is_string()).filter(broken_off).count()
 }
 
 /// How many requests were forwarded, by an access log.

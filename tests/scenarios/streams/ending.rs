@@ -132,10 +132,12 @@ fn of_five_hundred_streams_not_one_outlives_its_session() {
     let stays = logged_in(&world, "bankid-high-2");
     let others = Lasting::every_kind(&world, &stays);
     let (mut ended, mut rounds, mut slowest) = (0, 0, Duration::ZERO);
+    let began = Instant::now();
     while ended < wanted() {
         let mut browser = logged_in(&world, "bankid-high");
         let streams: Vec<_> = (0..5).flat_map(|_| Lasting::every_kind(&world, &browser)).collect();
         let count = streams.len();
+        assert!(streams.iter().chain(&others).all(Lasting::lives), "all live before round {rounds}");
         browser.step("/oauth2/logout");
         slowest = slowest.max(all_end(streams, Instant::now(), "logout"));
         ended += count;
@@ -143,9 +145,10 @@ fn of_five_hundred_streams_not_one_outlives_its_session() {
     }
     assert!(others.iter().all(Lasting::lives));
     println!(
-        "{ended} streams of {rounds} sessions ended, 0 missed, slowest {} ms, {} of another session went on",
+        "{ended} streams of {rounds} sessions ended, 0 missed, slowest {} ms, {} of another session went on for {} s",
         slowest.as_millis(),
-        others.len()
+        others.len(),
+        began.elapsed().as_secs()
     );
     drop(others);
     world.finish();
