@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod check;
+mod doctor;
 mod explain;
 pub mod keys;
 pub mod run;
@@ -32,6 +33,8 @@ enum Command {
     Explain(explain::Explain),
     /// Says which of the configuration's `tests` do not hold.
     Test(ConfigFile),
+    /// Looks at everything around the gateway, and says what it means and what to do.
+    Doctor(doctor::Doctor),
     /// Makes, rotates and lists keys.
     Keys(keys::Keys),
     /// Says which proofs of a captured request hold, and why one fails.
@@ -55,6 +58,7 @@ impl Cli {
             Command::Check(file) => check::execute(&file),
             Command::Explain(explain) => explain.execute(),
             Command::Test(file) => test::execute(&file),
+            Command::Doctor(doctor) => doctor.execute(),
             Command::Keys(keys) => keys.execute(),
             Command::Verify(verify) => verify.execute(),
         }

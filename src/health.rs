@@ -74,6 +74,7 @@ impl Health for LiveHealth {
             needs_restart: snapshot.needs_restart.clone(),
             digest: snapshot.digest.clone(),
             reload_refused: self.live.reloaded().filter(|reload| !reload.taken).map(|reload| reload.at),
+            open_files_limit: rustix::process::getrlimit(rustix::process::Resource::Nofile).current,
             providers: snapshot.providers().map(provider).collect(),
             upstreams: snapshot.upstreams.status(),
             keys: keys.iter().flat_map(|(purpose, times)| KeyStatus::of(purpose, times, now)).collect(),

@@ -200,6 +200,15 @@ impl Provider {
         self.counted(Call::Keys, fetched).await
     }
 
+    /// When its metadata were answered by its own clock (`Date`; RFC 9110, 6.6.1); `None` if it does not say.
+    ///
+    /// # Errors
+    ///
+    /// If there is no answer.
+    pub(crate) async fn date(&self) -> Result<Option<Timestamp>, ProviderError> {
+        self.http.date(Call::Metadata, self.http.get(&Metadata::url(&self.settings)?)).await
+    }
+
     async fn document(&self, call: Call, request: reqwest::RequestBuilder) -> Result<Vec<u8>, ProviderError> {
         let reply = self.http.send(call, request).await?;
         if reply.status == reqwest::StatusCode::OK {

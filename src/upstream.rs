@@ -9,6 +9,7 @@
 //! | `trust` | CAs, client certificates, and what keeps connections of other trust apart |
 //! | `probe` | active health checks |
 //! | `errand` | requests of our own to an app |
+//! | `visit` | a look at each address, for an operator who asks |
 //!
 //! **Invariant:** no identity byte is sent before the upstream's TLS identity is verified, and pooled
 //! connections are shared only between upstreams with the same trust (`threats.md` ID-9).
@@ -21,6 +22,7 @@ mod pool;
 mod probe;
 mod stay;
 mod trust;
+mod visit;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use tokio::task::JoinSet;
 pub(crate) use self::errand::{Errand, Errands};
 pub(crate) use self::stay::{MAX_TRIES, Stay};
 pub use self::trust::UpstreamError;
+pub(crate) use self::visit::{Unvisited, Visit};
 
 use self::pool::Pool;
 use self::stay::affinity_key;

@@ -101,6 +101,15 @@ impl Pattern {
             .all(|wanted| wanted != "*" && segments.next().is_some_and(|segment| segment == wanted))
     }
 
+    /// A path that it governs, at its beginning: a segment for each star, and nothing below.
+    #[must_use]
+    pub fn sample(&self) -> String {
+        let segments: Vec<&str> =
+            self.segments.iter().map(|segment| if segment == "*" { "portvakt" } else { segment }).collect();
+        let below = if self.below && !segments.is_empty() { "/" } else { "" };
+        format!("/{}{below}", segments.join("/"))
+    }
+
     fn folded(&self) -> Self {
         Self {
             segments: self.segments.iter().map(|segment| segment.to_ascii_lowercase()).collect(),
@@ -279,6 +288,8 @@ pub struct Route {
     pub assertion: Option<Arc<AssertionPlan>>,
     /// How its requests are signed, if they are.
     pub signature: Option<Arc<SignaturePlan>>,
+    /// Whether its app is said to refuse what carries no proof of ours.
+    pub verified: bool,
     /// The session that the app keeps itself, if it keeps one.
     pub app_session: Option<Arc<AppSession>>,
     /// How often one client may ask; `None`: as often as it likes.
@@ -619,6 +630,7 @@ pub(crate) mod tests_support {
             headers: Arc::new(HeaderPlan::default()),
             assertion: None,
             signature: None,
+            verified: false,
             app_session: None,
             rate: None,
             maintenance: None,
@@ -645,6 +657,22 @@ mod tests {
 
     fn found<'a>(routes: &'a Routes, path: &str) -> Result<&'a str, Unrouted> {
         routes.find_path(&Method::GET, path).map(|route| route.name.as_str())
+    }
+
+    #[test]
+    fn a_sample_of_a_pattern_is_one_of_its_paths() {
+        for (pattern, expected) in [
+            ("/**", "/"),
+            ("/", "/"),
+            ("/a", "/a"),
+            ("/a/", "/a/"),
+            ("/a/**", "/a/"),
+            ("/a/*/b", "/a/portvakt/b"),
+            ("/*/**", "/portvakt/"),
+        ] {
+            assert_eq!(Pattern::parse(pattern).unwrap().sample(), expected);
+            assert_eq!(found(&routes(&[pattern]), expected), Ok(pattern));
+        }
     }
 
     #[test]

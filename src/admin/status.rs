@@ -39,6 +39,8 @@ pub struct Status {
     /// When the file was read last and refused, if what is in force is an older one.
     #[serde(serialize_with = "as_rfc3339_if_known")]
     pub reload_refused: Option<Timestamp>,
+    /// How many files the process may hold open.
+    pub open_files_limit: Option<u64>,
     /// The providers, by their order in the file.
     pub providers: Vec<ProviderStatus>,
     /// The upstreams.
@@ -365,6 +367,7 @@ pub(super) mod tests {
             needs_restart: vec!["listeners"],
             digest: "0123456789abcdef".to_owned(),
             reload_refused: Some(now),
+            open_files_limit: Some(65_536),
             providers: vec![ProviderStatus {
                 name: "<script>alert(1)</script>".to_owned(),
                 issuer: "https://op.example/\"&'".to_owned(),

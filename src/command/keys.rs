@@ -203,7 +203,7 @@ enum Sort {
 }
 
 /// The purposes of the keys with which we are clients.
-fn clients(configuration: &Configuration) -> Vec<String> {
+pub(super) fn clients(configuration: &Configuration) -> Vec<String> {
     let providers = configuration.providers.iter();
     providers
         .filter(|provider| matches!(provider.client_auth, ClientAuth::PrivateKeyJwt))
@@ -212,7 +212,7 @@ fn clients(configuration: &Configuration) -> Vec<String> {
 }
 
 /// The purposes of the secrets that apps share with us.
-fn apps(configuration: &Configuration) -> Vec<String> {
+pub(super) fn apps(configuration: &Configuration) -> Vec<String> {
     let routes = configuration.hosts.iter().flat_map(|host| host.routes.iter());
     let mut apps: Vec<String> = routes
         .filter_map(|route| route.signature.as_ref())

@@ -71,6 +71,14 @@ impl Certificates {
     }
 }
 
+impl FreshCertificate {
+    /// The server's own certificate, in DER; empty if there is none.
+    #[must_use]
+    pub fn leaf(&self) -> &[u8] {
+        self.0.cert.first().map_or(&[], AsRef::as_ref)
+    }
+}
+
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.current.load_full())

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use pingora::tls::RusTlsError;
+use portvakt_core::clock::Timestamp;
 use reqwest::{Certificate, Client, RequestBuilder, StatusCode, redirect, retry, tls};
 use tokio::sync::Semaphore;
 use url::{Host, Url};
@@ -179,6 +180,21 @@ impl Http {
         let place = tokio::time::timeout(self.limits.wait, places.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(ProviderError::Busy { call }) };
         self.send(call, request).await
+    }
+
+    /// Sends a call, and reads of its answer the time at which it was made: `Date`, and `Age` where a cache has kept
+    /// it since (RFC 9110, 6.6.1; RFC 9111, 5.1).
+    pub(super) async fn date(
+        &self,
+        call: Call,
+        request: RequestBuilder,
+    ) -> Result<Option<Timestamp>, ProviderError> {
+        let response = request.send().await.map_err(|error| cause(call, &error))?;
+        let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let date = text("date").and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+        let seconds = date.and_then(|date| u64::try_from(date.timestamp().as_second()).ok());
+        let age = text("age").and_then(|age| age.parse().ok()).map_or(Duration::ZERO, Duration::from_secs);
+        Ok(seconds.map(|seconds| Timestamp::from_seconds(seconds) + age))
     }
 
     /// Sends a call and reads its answer, both within the limits.

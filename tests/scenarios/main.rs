@@ -9,6 +9,7 @@ mod assertion;
 mod certified;
 mod cross_site;
 mod digdir;
+mod doctor;
 mod explain;
 mod flood;
 mod front;

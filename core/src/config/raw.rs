@@ -414,6 +414,8 @@ record! {
         optional signature: RawSignature,
         /// whether the signature covers the body, by `Content-Digest`; bodies above 64 KiB are refused then; false by default
         optional content_digest: bool,
+        /// whether the app refuses what the gateway did not sign (`assertion` or `signature`): `portvakt doctor` looks whether it does; false by default
+        optional verified: bool,
         /// identity headers that are renamed, dropped, added or encoded otherwise, by fact
         optional headers: Named<RawHeader>,
     }

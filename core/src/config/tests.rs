@@ -1512,3 +1512,22 @@ fn who_sends_a_proxy_header_is_named() {
     assert_eq!(listener.proxy_protocol, Some(super::ProxyProtocol { v1: false, v2: true, from }));
     assert_eq!((listener.h2c, listener.connections_per_client), (false, Some(1000)));
 }
+
+#[test]
+fn an_app_verifies_what_it_gets() {
+    expect(&[
+        ("access: login", "access: login\n        verified: true\n        assertion: true", &[]),
+        ("access: login", "access: login\n        verified: true\n        signature: ed25519", &[]),
+        ("access: login", "access: login\n        verified: false", &[]),
+        (
+            "access: login",
+            "access: login\n        verified: true",
+            &["23:19: the app gets no proof that it could verify"],
+        ),
+        (
+            "access: login",
+            "access: login\n        verified: true\n        assertion: false",
+            &["23:19: the app gets no proof that it could verify"],
+        ),
+    ]);
+}

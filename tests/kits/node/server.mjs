@@ -1,4 +1,5 @@
-// An application behind the kit: with Express, or with Node's own server. See ../run.mjs for KIT_CONTROL.
+// An application behind the kit: with Express, or with Node's own server. See ../run.mjs for KIT_CONTROL; without
+// `now` in it, it is now.
 
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -12,7 +13,7 @@ const [sort, packages] = process.argv.slice(2);
 let [vector, now, verifier] = ['', 0, null];
 function current() {
   const control = JSON.parse(readFileSync(process.env.KIT_CONTROL, 'utf8'));
-  if (control.vector !== vector) verifier = new Verifier(control.config, () => now);
+  if (control.vector !== vector) verifier = new Verifier(control.config, () => now ?? Date.now() / 1000);
   ({ vector, now } = control);
   return verifier;
 }

@@ -66,6 +66,7 @@ pub(super) fn route(
     let origin = host.map(Origin::to_string).unwrap_or_default();
     let assertion = assertion::plan(raw, &headers, &origin, surroundings, desk);
     let signature = signature::plan(raw, &headers, desk);
+    let verified = verified(raw, desk);
     let cors = browser::cors(raw, desk);
     let app_session = upstream.as_ref().filter(|upstream| !upstream.app_cookies.is_empty()).map(|upstream| {
         let within =
@@ -96,6 +97,7 @@ pub(super) fn route(
         headers: Arc::new(headers),
         assertion: assertion.map(Arc::new),
         signature: signature.map(Arc::new),
+        verified,
         app_session: app_session.map(Arc::new),
         rate: raw.rate.as_ref().and_then(|rate| self::rate(&rate.value, desk)),
         maintenance: raw.maintenance.as_ref().and_then(|given| maintenance(&given.value, desk)),
@@ -114,6 +116,18 @@ pub(super) fn route(
         keep_cache_control: raw.cache.as_ref().is_some_and(|cache| cache.value == RawCache::App),
     };
     Some((route, placed))
+}
+
+/// Whether the app is said to check: it can check only what it is given.
+fn verified(raw: &RawRoute, desk: &mut Desk<'_>) -> bool {
+    let Some(said) = raw.verified.as_ref().filter(|said| said.value) else { return false };
+    let asserted = raw.assertion.as_ref().is_some_and(|wanted| wanted.value);
+    let unread = ["assertion", "signature"].iter().any(|key| raw.unread.contains(key));
+    if !asserted && raw.signature.is_none() && !unread {
+        let fix = "write `signature: ed25519` or `assertion: true`, or remove this";
+        desk.error(&said.span, "the app gets no proof that it could verify", fix);
+    }
+    true
 }
 
 pub(super) fn rate(raw: &RawRate, desk: &mut Desk<'_>) -> Option<Rate> {

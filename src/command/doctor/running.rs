@@ -1,0 +1,73 @@
+//! Whether a gateway runs with this configuration, and what it says of itself on its admin listener.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use super::Surroundings;
+use super::finding::Finding;
+use crate::provider::http;
+
+/// How long the own machine may take.
+const DEADLINE: Duration = Duration::from_secs(3);
+
+pub(super) async fn examine(around: &Surroundings) -> Vec<Finding> {
+    let admin = around.configuration.admin;
+    let Some((status, body)) = ask(around, "/readyz").await else {
+        return vec![Finding::warn(
+            format!("{admin}"),
+            "no gateway answers on the admin listener",
+            "nobody is served from here, unless a gateway runs elsewhere with this file",
+            "start it, or look at what it said when it ended (`journalctl -u portvakt`); everything below is looked at nevertheless",
+        )];
+    };
+    if status == StatusCode::OK {
+        let mut findings = vec![Finding::ok(format!("{admin}"), "a gateway runs, and says that it is ready")];
+        findings.extend(compare(around).await);
+        return findings;
+    }
+    let reasons = body.trim().strip_prefix("not ready").unwrap_or(&body).trim().replace('\n', "; ");
+    vec![Finding::fail(
+        format!("{admin}"),
+        format!("the gateway says that it is not ready: {reasons}"),
+        "load balancers send nobody here",
+        "what follows says more of each of these reasons",
+    )]
+}
+
+/// Whether what is in force is this file.
+async fn compare(around: &Surroundings) -> Option<Finding> {
+    let status = status(around).await?;
+    let subject = around.configuration.admin.to_string();
+    if status["digest"] != around.digest.as_str() {
+        return Some(Finding::warn(
+            subject,
+            "the gateway has another file in force than this one, or a former state of it",
+            "what is said here is of the file, not of what people meet",
+            "`systemctl reload portvakt`, and look at what it says; a file that it refuses changes nothing",
+        ));
+    }
+    let waiting: Vec<&str> = status["needs_restart"].as_array()?.iter().filter_map(Value::as_str).collect();
+    (!waiting.is_empty()).then(|| {
+        Finding::warn(
+            subject,
+            format!("these settings of the file wait for a restart: {}", waiting.join(", ")),
+            "until then the gateway goes by the former ones",
+            "restart it, or hand over (`portvakt run --upgrade`)",
+        )
+    })
+}
+
+/// What the running gateway says of itself in `/status.json`.
+pub(super) async fn status(around: &Surroundings) -> Option<Value> {
+    let (status, body) = ask(around, "/status.json").await?;
+    serde_json::from_str(&body).ok().filter(|_| status == StatusCode::OK)
+}
+
+async fn ask(around: &Surroundings, path: &str) -> Option<(StatusCode, String)> {
+    let client = http::client(None, true).ok()?;
+    let url = format!("http://{}{path}", around.configuration.admin);
+    let response = client.get(url).timeout(DEADLINE).send().await.ok()?;
+    Some((response.status(), response.text().await.ok()?))
+}
