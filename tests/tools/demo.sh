@@ -99,6 +99,8 @@ cat <<TEXT
   Open    $gateway/
   then    $gateway/app/    login at level substantial
           $gateway/high/   login at level high
+          $gateway/ws/     an echo over WebSocket
+          $gateway/events/ events, one a second
           $gateway/oauth2/logout
 
   At the login page (a simulator of ID-porten, everybody is invented) choose for example

@@ -1,8 +1,10 @@
-//! An application as it stands behind the gateway: shows what it was told, and echoes requests byte for byte.
+//! An application as it stands behind the gateway: shows what it was told, echoes requests byte for byte, and keeps
+//! WebSockets and events open ([`lasting`]).
 //!
 //! It reads HTTP/1.1 itself ([`request`]), because a library would merge, reorder or rename headers, and the tests
 //! must see exactly what arrived.
 
+mod lasting;
 mod page;
 mod request;
 
@@ -19,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::lasting::Lasting;
 use crate::request::{Connection, Request};
 
 /// An application for the demo and the tests.
@@ -60,6 +63,11 @@ async fn serve(mut stream: TcpStream) {
                 if request.expects_continue()
                     && writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err()
                 {
+                    return;
+                }
+                if let Some(lasting) = Lasting::of(&request) {
+                    lasting.serve(&request, &mut connection, &mut writer).await;
+                    writer.shutdown().await.ok();
                     return;
                 }
                 match timeout(PATIENCE, connection.skip_body(&request)).await {

@@ -12,6 +12,8 @@ pub(crate) fn page(request: &Request, path: &str) -> String {
     };
     let (heading, text) = match path {
         "/" => ("Demo", INTRODUCTION),
+        _ if path.starts_with("/ws/") => ("An echo over WebSocket", SOCKET),
+        _ if path.starts_with("/events/") => ("Events, one a second", EVENTS),
         _ => ("What this application was told", ""),
     };
     format!(
@@ -57,9 +59,26 @@ const INTRODUCTION: &str = "<p>This is an application behind the gateway. It has
 headers that the gateway sends with each request, and shows them below.</p>\n\
 <p>Follow a link. Where a login is needed you come to a simulator of ID-porten; everybody there is invented.</p>\n";
 
+const SOCKET: &str = "<form><input name=\"words\" value=\"hei\"> <button>Send</button></form>\n<pre></pre>\n\
+<script>const log = text => document.querySelector('pre').append(text + '\\n');\n\
+const socket = new WebSocket(location.href.replace('http', 'ws'));\n\
+socket.onopen = () => log('open');\n\
+socket.onmessage = event => log('echo: ' + event.data);\n\
+socket.onclose = event => log('closed: ' + event.code + ' ' + event.reason);\n\
+document.forms[0].onsubmit = () => { socket.send(document.forms[0].words.value); return false; };</script>\n\
+<p>Log out in another tab: it closes with 1008.</p>\n";
+
+const EVENTS: &str = "<pre></pre>\n\
+<script>const log = text => document.querySelector('pre').prepend(text + '\\n');\n\
+const source = new EventSource(location.href);\n\
+source.onmessage = event => log(event.data);\n\
+source.onerror = () => log('broken off');</script>\n\
+<p>Log out in another tab: it is broken off.</p>\n";
+
 const LINKS: &str = "<a href=\"/\">Start</a>\n<a href=\"/public/\">Public</a>\n\
 <a href=\"/optional/\">Optional login</a>\n<a href=\"/app/\">Login (substantial)</a>\n\
-<a href=\"/high/\">Login (high)</a>\n<a href=\"/oauth2/logout\">Log out</a>\n";
+<a href=\"/high/\">Login (high)</a>\n\
+<a href=\"/ws/\">WebSocket</a>\n<a href=\"/events/\">Events</a>\n<a href=\"/oauth2/logout\">Log out</a>\n";
 
 const STYLE: &str = "body{margin:0;font:1.05rem/1.5 system-ui,sans-serif;color:#1e2b3c;background:#f3f4f4}\
 main{max-width:52rem;margin:2rem auto;padding:1.5rem 2rem;background:#fff;border-radius:.5rem}\

@@ -146,6 +146,26 @@ impl<R: AsyncRead + Unpin> Connection<R> {
         }
     }
 
+    /// So many bytes, whatever they mean.
+    pub(crate) async fn exactly(&mut self, length: usize) -> Result<Vec<u8>, Malformed> {
+        while self.buffer.len() < length {
+            if self.fill().await? == 0 {
+                return Err(Malformed);
+            }
+        }
+        Ok(self.buffer.drain(..length).collect())
+    }
+
+    /// Waits until the peer has closed. What it sends else is forgotten.
+    pub(crate) async fn gone(&mut self) {
+        loop {
+            self.buffer.clear();
+            if !matches!(self.fill().await, Ok(1..)) {
+                return;
+            }
+        }
+    }
+
     /// Reads the body and forgets it.
     pub(crate) async fn skip_body(&mut self, request: &Request) -> Result<(), Malformed> {
         match request.framing {
