@@ -5,6 +5,7 @@ pub(crate) mod backchannel_logout;
 pub(crate) mod callback;
 pub(crate) mod frontchannel_logout;
 pub(crate) mod jwks;
+mod language;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod logout_callback;
@@ -34,7 +35,7 @@ use url::form_urlencoded;
 use crate::answer::Answer;
 use crate::gateway::Arrival;
 use crate::provider::Provider;
-use crate::respond::{Asker, Refusal};
+use crate::respond::{Asker, PageSeal, Refusal};
 use crate::snapshot::{LONGEST_SESSION, Live, Snapshot};
 use crate::telemetry::{Action, AuditRecord, AuditResult};
 
@@ -80,6 +81,7 @@ pub(crate) async fn serve(
         OwnEndpoint::BackChannelLogout => backchannel_logout::serve(visit.body, visit).await,
         OwnEndpoint::Session => session::serve(query, visit),
         OwnEndpoint::Resume => resume::serve(visit.body, visit),
+        OwnEndpoint::Language => language::serve(query, visit),
         OwnEndpoint::Jwks => jwks::serve(visit),
         OwnEndpoint::Unknown => Err(Refusal::NoRoute),
     }
@@ -222,6 +224,7 @@ impl Visit<'_> {
             prefix: self.prefix(),
             reference: self.reference,
             secure: self.arrival.is_secure(),
+            seal: Some(PageSeal { host: self.scope(), ring: self.ring(), now: self.now }),
         }
     }
 

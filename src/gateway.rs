@@ -40,7 +40,7 @@ use crate::answer::Answer;
 use crate::endpoint::{self, Visit};
 use crate::guard::{self, RequestEnd};
 use crate::limit;
-use crate::respond::{self, Asker, Refusal};
+use crate::respond::{self, Asker, PageSeal, Refusal};
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{AccessRecord, InFlight, Reference};
 use crate::underway::{Entry, Place};
@@ -344,6 +344,11 @@ impl Passage {
             prefix: &self.snapshot.configuration.prefix,
             reference: self.reference.as_str(),
             secure: self.arrival.as_ref().is_some_and(|arrival| arrival.is_secure()),
+            seal: self.host.as_ref().map(|host| PageSeal {
+                host: &host.origin.name,
+                ring: &self.snapshot.keys.cookie,
+                now: self.began,
+            }),
         }
     }
 }
@@ -654,6 +659,7 @@ mod tests {
             prefix: "/oauth2",
             reference: "r",
             secure: true,
+            seal: None,
         };
         assert_eq!(respond::refuse(&refusal, &asker).status, 500);
     }

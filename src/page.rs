@@ -9,19 +9,20 @@
 //! **Invariant:** each refusal that somebody who is logged in at the provider can meet offers a way out,
 //! so that logging out works for those who may not come in, too.
 
+mod again;
 mod catalogue;
-mod language;
 mod policy;
 mod words;
 
 use std::borrow::Cow;
 
 use askama::Template;
+use portvakt_core::language::Language;
 use url::Url;
 
+pub use again::Again;
 use catalogue::Action;
 pub use catalogue::{Page, PageLinks};
-pub use language::Language;
 pub use policy::{BARE_POLICY, security_headers};
 use words::{Labels, Words};
 
@@ -40,31 +41,37 @@ pub struct RenderedPage {
     pub retry_after_seconds: Option<u32>,
 }
 
-/// The page in a language. An empty `reference` is not shown; otherwise it should find the log line.
-#[must_use]
-pub fn render(page: &Page, language: Language, links: &PageLinks, reference: &str) -> RenderedPage {
-    render_with_notice(page, language, links, "", reference)
+/// What the pages of one answer share.
+#[derive(Clone, Debug)]
+pub struct Setting<'a> {
+    /// The language.
+    pub language: Language,
+    /// What finds the line in the log; an empty one is not shown.
+    pub reference: &'a str,
+    /// Where the same page is in each language; empty: nowhere.
+    pub switch: Vec<(Language, String)>,
 }
 
-/// The same with a sentence of the operators' own, as it stands in their file; an empty one is not shown.
+/// A page. `notice` is a sentence of the operators' own, as it stands in their file; an empty one is not shown.
 #[must_use]
-pub fn render_with_notice(
-    page: &Page,
-    language: Language,
-    links: &PageLinks,
-    notice: &str,
-    reference: &str,
-) -> RenderedPage {
-    let (words, labels) = (words::of(page, language), words::labels(language));
-    let actions = page.actions(links, labels);
-    let template = PageTemplate { style: policy::STYLE, words, labels, notice, actions, reference };
+pub fn render(page: &Page, links: &PageLinks, notice: &str, setting: &Setting<'_>) -> RenderedPage {
+    let (frame, words) = (Frame::of(setting), words::of(page, setting.language));
+    let actions = page.actions(links, frame.labels);
+    let html = html_of(&PageTemplate { frame, words, notice, actions });
     RenderedPage {
-        status: page.status(),
-        html: html_of(&template),
-        content_security_policy: Cow::Borrowed(policy::of_page()),
-        content_language: language.html_lang(),
         retry_after_seconds: page.retry_after_seconds(),
+        ..rendered(page.status(), html, policy::of_page().into(), setting)
     }
+}
+
+fn rendered(
+    status: u16,
+    html: String,
+    content_security_policy: Cow<'static, str>,
+    setting: &Setting<'_>,
+) -> RenderedPage {
+    let content_language = setting.language.tag();
+    RenderedPage { status, html, content_security_policy, content_language, retry_after_seconds: None }
 }
 
 /// The page that posts the browser to the provider's `end_session_endpoint` (RP-Initiated Logout 1.0, 2),
@@ -75,34 +82,25 @@ pub fn render_with_notice(
 /// gives [`Page::SignedOutLocallyOnly`] without links.
 #[must_use]
 pub fn render_logout_form(
-    language: Language,
     endpoint: &Url,
     parameters: &[(&str, String)],
-    reference: &str,
+    setting: &Setting<'_>,
 ) -> RenderedPage {
     let comes_back_to = parameters
         .iter()
         .find(|(name, _)| *name == "post_logout_redirect_uri")
         .and_then(|(_, value)| Url::parse(value).ok());
     let Some(policy) = policy::of_logout_form(endpoint, comes_back_to.as_ref()) else {
-        return render(&Page::SignedOutLocallyOnly, language, &PageLinks::default(), reference);
+        return render(&Page::SignedOutLocallyOnly, &PageLinks::default(), "", setting);
     };
     let template = LogoutTemplate {
-        style: policy::STYLE,
+        frame: Frame::of(setting),
         script: policy::SCRIPT,
-        words: words::of_logout(language),
-        labels: words::labels(language),
+        words: words::of_logout(setting.language),
         endpoint: endpoint.as_str(),
         parameters,
-        reference,
     };
-    RenderedPage {
-        status: 200,
-        html: html_of(&template),
-        content_security_policy: Cow::Owned(policy),
-        content_language: language.html_lang(),
-        retry_after_seconds: None,
-    }
+    rendered(200, html_of(&template), policy.into(), setting)
 }
 
 /// Paths on this host that the page of a kept form needs.
@@ -117,54 +115,28 @@ pub struct KeptFormLinks<'a> {
 /// The page that keeps a form while somebody logs in in another tab: it holds the form, sealed, and takes
 /// it back when the person says so. No script: nothing is sent by itself.
 #[must_use]
-pub fn render_kept_form(
-    language: Language,
-    links: KeptFormLinks<'_>,
-    sealed: &str,
-    reference: &str,
-) -> RenderedPage {
+pub fn render_kept_form(links: KeptFormLinks<'_>, sealed: &str, setting: &Setting<'_>) -> RenderedPage {
     let template = KeptFormTemplate {
-        style: policy::STYLE,
-        words: words::of_kept_form(language),
-        labels: words::labels(language),
+        frame: Frame::of(setting),
+        words: words::of_kept_form(setting.language),
         links,
         sealed,
-        reference,
     };
-    RenderedPage {
-        status: Page::LoginRequired.status(),
-        html: html_of(&template),
-        content_security_policy: Cow::Borrowed(policy::of_kept_form()),
-        content_language: language.html_lang(),
-        retry_after_seconds: None,
-    }
+    rendered(Page::LoginRequired.status(), html_of(&template), policy::of_kept_form().into(), setting)
 }
 
 /// The page that sends a form again: the same pairs, in their order, to `target`, a path on this host. It
 /// sends itself; without scripts its button does.
 #[must_use]
-pub fn render_resent_form(
-    language: Language,
-    target: &str,
-    pairs: &[(String, String)],
-    reference: &str,
-) -> RenderedPage {
+pub fn render_resent_form(target: &str, pairs: &[(String, String)], setting: &Setting<'_>) -> RenderedPage {
     let template = ResentFormTemplate {
-        style: policy::STYLE,
+        frame: Frame::of(setting),
         script: policy::SCRIPT,
-        words: words::of_resent_form(language),
-        labels: words::labels(language),
+        words: words::of_resent_form(setting.language),
         target,
         pairs: pairs.iter().map(|(name, value)| (escaped(name), escaped(value))).collect(),
-        reference,
     };
-    RenderedPage {
-        status: 200,
-        html: html_of(&template),
-        content_security_policy: Cow::Borrowed(policy::of_resent_form()),
-        content_language: language.html_lang(),
-        retry_after_seconds: None,
-    }
+    rendered(200, html_of(&template), policy::of_resent_form().into(), setting)
 }
 
 /// Text as the value of an attribute in double quotes. Line breaks become references, since a parser turns
@@ -196,51 +168,78 @@ pub fn render_json(page: &Page, reference: &str) -> String {
     serde_json::to_string(&Body { error: page.code(), reference }).expect("two strings always serialise")
 }
 
+/// What is around the words of every page.
+struct Frame<'a> {
+    style: &'static str,
+    lang: &'static str,
+    labels: &'static Labels,
+    reference: &'a str,
+    switch: Vec<Switch<'a>>,
+}
+
+/// The page in one of its languages.
+struct Switch<'a> {
+    lang: &'static str,
+    name: &'static str,
+    href: &'a str,
+    is_this: bool,
+}
+
+impl<'a> Frame<'a> {
+    fn of(setting: &'a Setting<'_>) -> Self {
+        let switch = |(language, href): &'a (Language, String)| Switch {
+            lang: language.tag(),
+            name: language.own_name(),
+            href,
+            is_this: *language == setting.language,
+        };
+        Self {
+            style: policy::STYLE,
+            lang: setting.language.tag(),
+            labels: words::labels(setting.language),
+            reference: setting.reference,
+            switch: setting.switch.iter().map(switch).collect(),
+        }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "page.html")]
 struct PageTemplate<'a> {
-    style: &'static str,
+    frame: Frame<'a>,
     words: Words,
-    labels: &'static Labels,
     notice: &'a str,
     actions: Vec<Action<'a>>,
-    reference: &'a str,
 }
 
 #[derive(Template)]
 #[template(path = "logout.html")]
 struct LogoutTemplate<'a> {
-    style: &'static str,
     script: &'static str,
+    frame: Frame<'a>,
     words: Words,
-    labels: &'static Labels,
     endpoint: &'a str,
     parameters: &'a [(&'a str, String)],
-    reference: &'a str,
 }
 
 #[derive(Template)]
 #[template(path = "kept.html")]
 struct KeptFormTemplate<'a> {
-    style: &'static str,
+    frame: Frame<'a>,
     words: Words,
-    labels: &'static Labels,
     links: KeptFormLinks<'a>,
     sealed: &'a str,
-    reference: &'a str,
 }
 
 #[derive(Template)]
 #[template(path = "resend.html")]
 struct ResentFormTemplate<'a> {
-    style: &'static str,
     script: &'static str,
+    frame: Frame<'a>,
     words: Words,
-    labels: &'static Labels,
     target: &'a str,
     /// Escaped already.
     pairs: Vec<(String, String)>,
-    reference: &'a str,
 }
 
 fn html_of(template: &impl Template) -> String {

@@ -15,19 +15,23 @@ use pingora::http::ResponseHeader;
 use pingora::prelude::{Error, ErrorType, Result};
 use pingora::proxy::Session;
 use portvakt_core::access::Shortfall;
+use portvakt_core::clock::Timestamp;
 use portvakt_core::identity::Kinds;
+use portvakt_core::key::Ring;
+use portvakt_core::language::Language;
 use portvakt_core::login::answer::{AnswerError, ProviderCode};
 use portvakt_core::login::wish::Unfulfilled;
 use portvakt_core::redirect::Target;
 use portvakt_core::request::{Malformed, NormalRequest};
 use portvakt_core::route::{Host, Unrouted};
+use portvakt_core::seal::SealKey;
 use portvakt_core::token::TokenError;
 use portvakt_core::websocket::BadHandshake;
 
 use crate::answer::Answer;
 use crate::cause;
 use crate::endpoint::callback::CallbackError;
-use crate::page::{self, KeptFormLinks, Language, Page, PageLinks, RenderedPage};
+use crate::page::{self, Again, KeptFormLinks, Page, PageLinks, RenderedPage, Setting};
 use crate::provider::{EndSessionRequest, ProviderError, VerifyError};
 
 /// The word for the access log: which rule a login does not fulfil.
@@ -429,6 +433,25 @@ pub(crate) struct Asker<'a> {
     pub(crate) reference: &'a str,
     /// Whether the client's side is TLS.
     pub(crate) secure: bool,
+    /// What a page is sealed with, so that it can be shown in another language; `None`: on no host of ours.
+    pub(crate) seal: Option<PageSeal<'a>>,
+}
+
+/// What a page is sealed with.
+#[derive(Clone, Copy)]
+pub(crate) struct PageSeal<'a> {
+    /// The name of the host.
+    pub(crate) host: &'a str,
+    /// The keys.
+    pub(crate) ring: &'a Ring<SealKey>,
+    /// Now.
+    pub(crate) now: Timestamp,
+}
+
+impl std::fmt::Debug for PageSeal<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PageSeal").field("host", &self.host).finish_non_exhaustive()
+    }
 }
 
 impl Asker<'_> {
@@ -440,7 +463,26 @@ impl Asker<'_> {
 
     fn language(&self) -> Language {
         let accepted = self.headers.get(http::header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-        Language::choose(accepted, None)
+        Language::remembered(self.headers).unwrap_or_else(|| Language::choose(accepted, None))
+    }
+
+    /// The setting of a page that cannot be shown again.
+    fn setting(&self) -> Setting<'_> {
+        Setting { language: self.language(), reference: self.reference, switch: Vec::new() }
+    }
+
+    /// The setting of a page that is plain text and links.
+    fn setting_of(&self, page: &Page, links: &PageLinks, notice: &str) -> Setting<'_> {
+        let sealed = self.seal.and_then(|PageSeal { host, ring, now }| {
+            Again::of(page, links, notice, self.reference, now).seal(host, ring, now)
+        });
+        Setting { switch: sealed.map(|sealed| self.switch(&sealed)).unwrap_or_default(), ..self.setting() }
+    }
+
+    fn switch(&self, sealed: &str) -> Vec<(Language, String)> {
+        let link =
+            |language: Language| format!("{}/language?to={}&page={sealed}", self.prefix, language.tag());
+        Language::ALL.map(|language| (language, link(language))).to_vec()
     }
 }
 
@@ -462,9 +504,12 @@ pub(crate) fn refuse(refusal: &Refusal, asker: &Asker<'_>) -> Answer {
             otherwise: refusal.otherwise(),
             logout: Some(refusal.logout().unwrap_or_else(|| format!("{}/logout", asker.prefix))),
         };
-        let page =
-            page::render_with_notice(&page, asker.language(), &links, refusal.notice(), asker.reference);
-        rendered(page, refusal.rule(), asker)
+        let setting = match refusal {
+            // The way out of it is one step back.
+            Refusal::FormNotKept { .. } => asker.setting(),
+            _ => asker.setting_of(&page, &links, refusal.notice()),
+        };
+        rendered(page::render(&page, &links, refusal.notice(), &setting), refusal.rule(), asker)
     } else {
         let mut answer = Answer::new(status(page.status()), refusal.rule());
         answer.body = page::render_json(&page, asker.reference);
@@ -489,22 +534,29 @@ pub(crate) fn refuse(refusal: &Refusal, asker: &Asker<'_>) -> Answer {
     }
 }
 
+/// A page that somebody saw, in the language that they want instead. It tells of an earlier request: this one is well.
+pub(crate) fn again(again: &Again, sealed: &str, language: Language, asker: &Asker<'_>) -> Option<Answer> {
+    let setting = Setting { language, reference: &again.reference, switch: asker.switch(sealed) };
+    let page = page::render(&again.page()?, &again.links, &again.notice, &setting);
+    let page = RenderedPage { status: StatusCode::OK.as_u16(), retry_after_seconds: None, ..page };
+    Some(rendered(page, "language", asker))
+}
+
 /// The page that posts the browser to the provider to end the session there.
 pub(crate) fn logout_form(request: &EndSessionRequest, asker: &Asker<'_>) -> Answer {
-    let page =
-        page::render_logout_form(asker.language(), &request.endpoint, &request.parameters, asker.reference);
+    let page = page::render_logout_form(&request.endpoint, &request.parameters, &asker.setting());
     rendered(page, "logout_form", asker)
 }
 
 /// The page that keeps a form, sealed, while somebody logs in.
 pub(crate) fn kept_form(links: KeptFormLinks<'_>, sealed: &str, asker: &Asker<'_>) -> Answer {
-    let page = page::render_kept_form(asker.language(), links, sealed, asker.reference);
+    let page = page::render_kept_form(links, sealed, &asker.setting());
     rendered(page, "form_kept", asker).with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }
 
 /// The page that sends a kept form to `target`.
 pub(crate) fn resent_form(target: &Target, pairs: &[(String, String)], asker: &Asker<'_>) -> Answer {
-    let page = page::render_resent_form(asker.language(), target.as_str(), pairs, asker.reference);
+    let page = page::render_resent_form(target.as_str(), pairs, &asker.setting());
     let mut answer = rendered(page, "form_resent", asker);
     // With `no-referrer` the form would come with `Origin: null`, which apps refuse (Fetch, 3.2). The
     // address of this page tells nothing.

@@ -20,6 +20,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("forward", &["clock", "identity", "key", "seal", "session", "token"]),
     ("identity", &["clock", "level", "provider", "token"]),
     ("key", &["clock", "seal", "token"]),
+    ("language", &["cookie"]),
     ("level", &[]),
     (
         "login",

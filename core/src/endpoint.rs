@@ -31,6 +31,8 @@ pub enum OwnEndpoint {
     Session,
     /// `POST <prefix>/resume`.
     Resume,
+    /// `GET <prefix>/language`.
+    Language,
     /// `GET /.well-known/portvakt/jwks.json`.
     Jwks,
     /// Anything else below the prefix: 404.
@@ -57,6 +59,7 @@ impl OwnEndpoint {
             "/logout/backchannel" => Self::BackChannelLogout,
             "/session" => Self::Session,
             "/resume" => Self::Resume,
+            "/language" => Self::Language,
             path if path.strip_prefix("/callback/").is_some_and(|name| !name.contains('/')) => Self::Callback,
             _ => Self::Unknown,
         })
@@ -70,7 +73,9 @@ impl OwnEndpoint {
             Self::BackChannelLogout | Self::Resume => &[Method::POST],
             Self::Jwks | Self::LogoutCallback | Self::Session => &[Method::GET, Method::HEAD],
             // A HEAD begins and ends nothing.
-            Self::Login | Self::Callback | Self::FrontChannelLogout | Self::Unknown => &[Method::GET],
+            Self::Login | Self::Callback | Self::FrontChannelLogout | Self::Language | Self::Unknown => {
+                &[Method::GET]
+            }
         }
     }
 }

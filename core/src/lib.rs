@@ -22,6 +22,7 @@
 //! | [`login`] | an attempt to log in, from start to answer |
 //! | [`redirect`] | where a browser may be sent |
 //! | [`endpoint`] | which requests are for ourselves |
+//! | [`language`] | in which language a person is spoken to |
 //! | [`forward`] | what the app is told |
 //! | [`websocket`] | handshakes and frames of WebSockets |
 //! | [`cookie`], [`seal`], [`key`] | cookies read and written, sealed, and with which keys |
@@ -45,6 +46,7 @@ pub mod endpoint;
 pub mod forward;
 pub mod identity;
 pub mod key;
+pub mod language;
 pub mod level;
 pub mod login;
 pub mod once;

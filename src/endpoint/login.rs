@@ -6,6 +6,7 @@ use std::str::FromStr as _;
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, Method, StatusCode};
 use portvakt_core::access::{LoginNeed, Shortfall};
+use portvakt_core::language::Language;
 use portvakt_core::level::Level;
 use portvakt_core::login::attempt::{self, Attempt, LIFE, MAX_IN_A_ROW, Slot};
 use portvakt_core::login::wish::Wish;
@@ -20,9 +21,6 @@ use crate::answer::{Answer, Location};
 use crate::limit;
 use crate::provider::{AuthorizationRequest, Call};
 use crate::respond::{Forbidden, Refusal};
-
-/// Languages of ID-porten's pages (dossier 2.1).
-const LOCALES: [&str; 4] = ["nb", "nn", "en", "se"];
 
 /// Tells a request that somebody must log in first: a navigation is sent there, all else is told (OP-14).
 pub(crate) fn invite(visit: &Visit<'_>, route: &Route, need: LoginNeed) -> Result<Answer, Refusal> {
@@ -116,9 +114,12 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
     if in_a_row >= MAX_IN_A_ROW {
         return Err(Refusal::LoginLoop { login: visit.login_link(plan, &target, None) });
     }
-    let locale = locale.filter(|locale| LOCALES.contains(&locale.as_str()));
+    let chosen = locale.as_deref().and_then(Language::named);
     let attempt = Attempt::start(plan.realm(), wish, target, in_a_row, visit.now);
-    start(visit, plan, slot, attempt, locale).await
+    let answer = start(visit, plan, slot, attempt, chosen).await?;
+    // The app's word for what the person has chosen there; our own pages follow it.
+    let news = chosen.filter(|chosen| Language::remembered(visit.headers()) != Some(*chosen));
+    Ok(answer.with_cookies(news.map(Language::remember)))
 }
 
 /// Sends the browser to the provider, with the attempt in the cookie of this slot.
@@ -127,7 +128,7 @@ pub(super) async fn start(
     plan: &SessionPlan,
     slot: u8,
     attempt: Attempt,
-    locale: Option<String>,
+    chosen: Option<Language>,
 ) -> Result<Answer, Refusal> {
     let provider = visit.provider(plan)?;
     let login = visit.login_link(plan, &attempt.target, None);
@@ -155,7 +156,7 @@ pub(super) async fn start(
         acr_values: &acr_values.as_deref().into_iter().collect::<Vec<_>>(),
         prompt: attempt.wish.fresh.then_some("login"),
         max_age: attempt.wish.max_age,
-        ui_locales: locale.as_deref(),
+        ui_locales: chosen.or_else(|| Language::remembered(visit.headers())).map(Language::tag),
         extra: &extra,
     };
     let url = match provider.authorize(&request, visit.now).await {

@@ -3,6 +3,7 @@
 //! **Invariant:** each refusal that somebody who is logged in at the provider can meet offers a way out.
 
 use portvakt_core::identity::{Kind, Kinds};
+use serde::{Deserialize, Serialize};
 
 use super::words::Labels;
 
@@ -116,7 +117,7 @@ pub enum Page {
 }
 
 /// Paths on this host that a page may link to. What is not a path is left out, whoever gave it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageLinks {
     /// Where the same is tried again: a new login, or the page that was asked for.
     pub restart: Option<String>,
@@ -212,6 +213,24 @@ impl Page {
             | Self::AppBusy { retry_after_seconds } => Some(retry_after_seconds),
             _ => None,
         }
+    }
+
+    /// The same with another waiting time, where it has one.
+    pub(super) fn with_retry_after(mut self, seconds: Option<u32>) -> Self {
+        if let (
+            Self::ProviderDown { retry_after_seconds }
+            | Self::ProviderBusy { retry_after_seconds }
+            | Self::TooManyRequests { retry_after_seconds }
+            | Self::SessionsUncertain { retry_after_seconds }
+            | Self::Maintenance { retry_after_seconds }
+            | Self::Overloaded { retry_after_seconds }
+            | Self::AppBusy { retry_after_seconds },
+            Some(seconds),
+        ) = (&mut self, seconds)
+        {
+            *retry_after_seconds = seconds;
+        }
+        self
     }
 
     /// No `_` arm: a new page does not compile until someone decides its code, status and links. The

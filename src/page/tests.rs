@@ -7,6 +7,16 @@ use super::*;
 
 const REFERENCE: &str = "7f3a-91c2";
 
+fn setting(language: Language, reference: &str) -> Setting<'_> {
+    let link = |language: Language| (language, format!("/oauth2/language?to={}&page=AbC-_9", language.tag()));
+    Setting { language, reference, switch: Language::ALL.map(link).to_vec() }
+}
+
+/// Without the links to other languages.
+fn render(page: &Page, language: Language, links: &PageLinks, reference: &str) -> RenderedPage {
+    super::render(page, links, "", &Setting { switch: Vec::new(), ..setting(language, reference) })
+}
+
 fn links() -> PageLinks {
     PageLinks {
         restart: Some("/oauth2/login?redirect=%2Fapp".to_owned()),
@@ -24,19 +34,20 @@ fn logout_form(language: Language) -> RenderedPage {
         ("id_token_hint", "e30.e30.c2ln".to_owned()),
     ];
     let endpoint = Url::parse("https://login.idporten.no/logout?a=1&b=\"2").unwrap();
-    render_logout_form(language, &endpoint, &parameters, REFERENCE)
+    render_logout_form(&endpoint, &parameters, &setting(language, REFERENCE))
 }
 
 fn kept_form(language: Language) -> RenderedPage {
     let login = "/oauth2/login?redirect=%2F&for=%2Fapp";
-    render_kept_form(language, KeptFormLinks { login, resume: "/oauth2/resume" }, "AbC-_9", REFERENCE)
+    let links = KeptFormLinks { login, resume: "/oauth2/resume" };
+    render_kept_form(links, "AbC-_9", &Setting { switch: Vec::new(), ..setting(language, REFERENCE) })
 }
 
 fn resent_form(language: Language) -> RenderedPage {
     let pairs =
         [("submit", "\"><script>alert(1)</script>"), ("text", "\r\na & 'b'\r\n"), ("text", "å &#38;")];
     let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    render_resent_form(language, "/app?a=1&b='2'", &pairs, REFERENCE)
+    render_resent_form("/app?a=1&b='2'", &pairs, &setting(language, REFERENCE))
 }
 
 /// All pages in all languages, those with forms among them.
@@ -44,8 +55,8 @@ fn every_page() -> Vec<(String, Language, RenderedPage)> {
     let mut pages = Vec::new();
     for language in Language::ALL {
         for page in Page::ALL {
-            let name = format!("{} in {}", page.code(), language.html_lang());
-            pages.push((name, language, render(&page, language, &links(), REFERENCE)));
+            let name = format!("{} in {}", page.code(), language.tag());
+            pages.push((name, language, super::render(&page, &links(), "", &setting(language, REFERENCE))));
         }
         let forms = [
             ("logout form", logout_form(language)),
@@ -53,7 +64,7 @@ fn every_page() -> Vec<(String, Language, RenderedPage)> {
             ("resent form", resent_form(language)),
         ];
         for (name, form) in forms {
-            pages.push((format!("{name} in {}", language.html_lang()), language, form));
+            pages.push((format!("{name} in {}", language.tag()), language, form));
         }
     }
     pages
@@ -83,8 +94,8 @@ fn every_page_is_a_whole_document_in_its_language() {
     for (name, language, page) in every_page() {
         let html = &page.html;
         assert!(html.starts_with("<!doctype html>\n<html lang=\""), "{name}");
-        assert!(html.contains(&format!("<html lang=\"{}\">", language.html_lang())), "{name}");
-        assert_eq!(page.content_language, language.html_lang(), "{name}");
+        assert!(html.contains(&format!("<html lang=\"{}\">", language.tag())), "{name}");
+        assert_eq!(page.content_language, language.tag(), "{name}");
         assert!(html.contains("<meta charset=\"utf-8\">") && html.contains("name=\"viewport\""), "{name}");
         let (headings, titles) = (elements(html, "h1"), elements(html, "title"));
         assert_eq!((headings.len(), titles.len(), elements(html, "main").len()), (1, 1, 1), "{name}");
@@ -101,11 +112,15 @@ fn every_page_is_a_whole_document_in_its_language() {
 fn no_page_was_left_in_another_language() {
     for page in Page::ALL {
         // A sentence may be the same in Bokmål and Nynorsk; a whole page is not.
-        let [nb, nn, en] = Language::ALL.map(|language| {
+        let [nb, nn, en, se] = Language::ALL.map(|language| {
             let words = words::of(&page, language);
             (words.title, words.happened, words.advice)
         });
         assert!(nb != nn && nb.1 != en.1 && nn.1 != en.1, "{page:?}");
+        assert!(
+            [&nb, &nn, &en].iter().all(|other| other.0 != se.0 && other.1 != se.1 && other.2 != se.2),
+            "{page:?}"
+        );
     }
 }
 
@@ -160,6 +175,24 @@ fn a_page_needs_nothing_that_its_policy_forbids() {
             ),
         }
     }
+}
+
+#[test]
+fn each_page_leads_to_itself_in_the_other_languages() {
+    for language in Language::ALL {
+        let html = super::render(&Page::NotFound, &links(), "", &setting(language, "")).html;
+        let list = elements(&html, "nav");
+        for other in Language::ALL {
+            let tag = other.tag();
+            let current = if other == language { " aria-current=\"true\"" } else { "" };
+            let link = format!(
+                "<a href=\"/oauth2/language?to={tag}&#38;page=AbC-_9\" lang=\"{tag}\" hreflang=\"{tag}\"{current}>{}</a>",
+                other.own_name()
+            );
+            assert!(list[0].contains(&link), "{link}: {}", list[0]);
+        }
+    }
+    assert!(elements(&render(&Page::NotFound, Language::Nb, &links(), "").html, "nav").is_empty());
 }
 
 #[test]
@@ -240,7 +273,7 @@ fn what_varies_is_escaped() {
     assert!(!html.contains("<script") && !html.contains("/\">") && !html.contains("'&'"));
     assert_eq!(elements(&html, "a").len(), 1);
     let closed = Page::Maintenance { retry_after_seconds: 1 };
-    let html = render_with_notice(&closed, Language::Nb, &PageLinks::default(), hostile, "").html;
+    let html = super::render(&closed, &PageLinks::default(), hostile, &setting(Language::Nb, "")).html;
     assert!(html.contains("class=\"notice\"") && !html.contains("<script") && !html.contains("'&'"));
     assert!(!render(&closed, Language::Nb, &PageLinks::default(), "").html.contains("class=\"notice\""));
     let form = logout_form(Language::Nb).html;
@@ -327,8 +360,10 @@ fn a_resent_form_holds_the_pairs_as_they_were() {
 #[test]
 fn an_endpoint_that_takes_no_form_gives_the_local_page() {
     for endpoint in ["javascript:alert(1)", "https://a;b/", "ftp://login.example/"] {
-        let page = render_logout_form(Language::Nb, &Url::parse(endpoint).unwrap(), &[], REFERENCE);
-        assert!(page == render(&Page::SignedOutLocallyOnly, Language::Nb, &PageLinks::default(), REFERENCE));
+        let page = Url::parse(endpoint).unwrap();
+        let (here, links) = (setting(Language::Nb, REFERENCE), PageLinks::default());
+        let page = render_logout_form(&page, &[], &here);
+        assert!(page == super::render(&Page::SignedOutLocallyOnly, &links, "", &here));
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the pages say. One file per language; a further one (Northern Sami, `se`) is a file here, a
-//! variant of [`Language`] and an arm below.
+//! What the pages say. One file per language; a further one is a file here, a variant of [`Language`] and
+//! an arm below.
 //!
 //! Plain words: what happened, then what to do; nothing technical, and nobody is blamed. The match on
 //! [`Page`] in each file has no `_` arm, so that a new page does not compile until all languages have it.
@@ -7,6 +7,7 @@
 mod en;
 mod nb;
 mod nn;
+mod se;
 
 use std::borrow::Cow;
 
@@ -21,7 +22,6 @@ pub(super) struct Words {
 
 /// What is the same on every page of a language.
 pub(super) struct Labels {
-    pub(super) html_lang: &'static str,
     pub(super) log_in_again: &'static str,
     pub(super) log_in_otherwise: &'static str,
     pub(super) log_in_in_new_tab: &'static str,
@@ -34,6 +34,7 @@ pub(super) struct Labels {
     pub(super) finish_logout: &'static str,
     pub(super) reference: &'static str,
     pub(super) use_of_reference: &'static str,
+    pub(super) language: &'static str,
 }
 
 /// The text of a page.
@@ -42,6 +43,7 @@ pub(super) fn of(page: &Page, language: Language) -> Words {
         Language::Nb => nb::words(page),
         Language::Nn => nn::words(page),
         Language::En => en::words(page),
+        Language::Se => se::words(page),
     }
 }
 
@@ -51,6 +53,7 @@ pub(super) fn of_logout(language: Language) -> Words {
         Language::Nb => nb::logout(),
         Language::Nn => nn::logout(),
         Language::En => en::logout(),
+        Language::Se => se::logout(),
     }
 }
 
@@ -60,6 +63,7 @@ pub(super) fn of_kept_form(language: Language) -> Words {
         Language::Nb => nb::kept_form(),
         Language::Nn => nn::kept_form(),
         Language::En => en::kept_form(),
+        Language::Se => se::kept_form(),
     }
 }
 
@@ -69,6 +73,7 @@ pub(super) fn of_resent_form(language: Language) -> Words {
         Language::Nb => nb::resent_form(),
         Language::Nn => nn::resent_form(),
         Language::En => en::resent_form(),
+        Language::Se => se::resent_form(),
     }
 }
 
@@ -78,6 +83,7 @@ pub(super) fn labels(language: Language) -> &'static Labels {
         Language::Nb => &nb::LABELS,
         Language::Nn => &nn::LABELS,
         Language::En => &en::LABELS,
+        Language::Se => &se::LABELS,
     }
 }
 

@@ -26,6 +26,7 @@ mod logout;
 mod lying_provider;
 mod named_sessions;
 mod operation;
+mod pages;
 mod paths;
 mod provider_logout;
 mod reload;

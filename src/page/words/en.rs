@@ -3,7 +3,6 @@
 use super::{Labels, Page, Wait, Words};
 
 pub(super) const LABELS: Labels = Labels {
-    html_lang: "en",
     log_in_again: "Log in again",
     log_in_otherwise: "Log in another way",
     log_in_in_new_tab: "Log in (opens in a new tab)",
@@ -16,6 +15,7 @@ pub(super) const LABELS: Labels = Labels {
     finish_logout: "Finish logging out",
     reference: "Reference:",
     use_of_reference: "Quote the reference if you contact someone about this.",
+    language: "Language",
 };
 
 pub(super) fn logout() -> Words {
@@ -135,7 +135,7 @@ pub(super) fn words(page: &Page) -> Words {
             "This page needs another kind of login",
             "You are logged in, but in a way that cannot be used here. \
              Some pages need a Norwegian identity number, and some need you to log in for an organisation.",
-            "Log out, and log in another way. \
+            "Log in another way. \
              If you are not sure what is needed, contact those who run the service.",
         ),
         Page::WrongProvider => Words::new(

@@ -3,7 +3,6 @@
 use super::{Labels, Page, Wait, Words};
 
 pub(super) const LABELS: Labels = Labels {
-    html_lang: "nb",
     log_in_again: "Logg inn på nytt",
     log_in_otherwise: "Logg inn på en annen måte",
     log_in_in_new_tab: "Logg inn (åpnes i en ny fane)",
@@ -16,6 +15,7 @@ pub(super) const LABELS: Labels = Labels {
     finish_logout: "Fullfør utloggingen",
     reference: "Referanse:",
     use_of_reference: "Oppgi referansen hvis du tar kontakt om dette.",
+    language: "Språk",
 };
 
 pub(super) fn logout() -> Words {
@@ -134,7 +134,7 @@ pub(super) fn words(page: &Page) -> Words {
             "Siden krever en annen innlogging",
             "Du er logget inn, men på en måte som ikke kan brukes her. \
              Noen sider krever norsk fødselsnummer, og noen krever at du logger inn for en virksomhet.",
-            "Logg ut, og logg inn på en annen måte. \
+            "Logg inn på en annen måte. \
              Er du usikker på hva som kreves, kontakt dem som driver tjenesten.",
         ),
         Page::WrongProvider => Words::new(

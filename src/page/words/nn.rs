@@ -3,7 +3,6 @@
 use super::{Labels, Page, Wait, Words};
 
 pub(super) const LABELS: Labels = Labels {
-    html_lang: "nn",
     log_in_again: "Logg inn på nytt",
     log_in_otherwise: "Logg inn på ein annan måte",
     log_in_in_new_tab: "Logg inn (blir opna i ei ny fane)",
@@ -16,6 +15,7 @@ pub(super) const LABELS: Labels = Labels {
     finish_logout: "Fullfør utlogginga",
     reference: "Referanse:",
     use_of_reference: "Oppgi referansen dersom du tek kontakt om dette.",
+    language: "Språk",
 };
 
 pub(super) fn logout() -> Words {
@@ -134,7 +134,7 @@ pub(super) fn words(page: &Page) -> Words {
             "Sida krev ei anna innlogging",
             "Du er logga inn, men på ein måte som ikkje kan brukast her. \
              Nokre sider krev norsk fødselsnummer, og nokre krev at du loggar inn for ei verksemd.",
-            "Logg ut, og logg inn på ein annan måte. \
+            "Logg inn på ein annan måte. \
              Er du usikker på kva som krevst, kontakt dei som driv tenesta.",
         ),
         Page::WrongProvider => Words::new(

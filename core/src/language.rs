@@ -1,7 +1,18 @@
-//! In which language a person is spoken to (RFC 9110, 12.5.4 and 12.4.2; RFC 4647, 3.4).
+//! In which language a person is spoken to (RFC 9110, 12.5.4 and 12.4.2; RFC 4647, 3.4): their own choice, which a
+//! cookie keeps, then what the browser asks for.
 //!
 //! What a browser sends is hostile input: only the beginning of it is read, and what is not understood
-//! is passed over.
+//! is passed over. The cookie says one of four words and nothing of anybody.
+
+use http::HeaderMap;
+
+use crate::cookie::{self, Jar};
+
+/// The cookie of a person's own choice.
+const COOKIE: &str = "__Host-portvakt-language";
+
+/// How long a choice is remembered, in seconds: a year.
+const REMEMBERED: u32 = 365 * 24 * 60 * 60;
 
 /// As much of `Accept-Language` as is read, in bytes. Browsers send less than 100.
 const MAX_LENGTH: usize = 1024;
@@ -19,11 +30,13 @@ pub enum Language {
     Nn,
     /// English.
     En,
+    /// Northern Sámi.
+    Se,
 }
 
 impl Language {
     /// All of them; of equally wanted ones that a header does not name, the first.
-    pub const ALL: [Self; 3] = [Self::Nb, Self::Nn, Self::En];
+    pub const ALL: [Self; 4] = [Self::Nb, Self::Nn, Self::En, Self::Se];
 
     /// The language for a person.
     ///
@@ -32,18 +45,51 @@ impl Language {
     /// of the header. Anything may be passed in.
     #[must_use]
     pub fn choose(accept_language: Option<&str>, locale: Option<&str>) -> Self {
-        let chosen =
-            locale.and_then(|tags| tags.split_ascii_whitespace().take(MAX_RANGES).find_map(Self::of));
-        chosen.or_else(|| accept_language.and_then(Self::most_wanted)).unwrap_or_default()
+        locale
+            .and_then(Self::named)
+            .or_else(|| accept_language.and_then(Self::most_wanted))
+            .unwrap_or_default()
     }
 
-    /// The value of `lang` in HTML and of `Content-Language`.
+    /// The first of several tags, as in `ui_locales`, that is spoken here.
     #[must_use]
-    pub fn html_lang(self) -> &'static str {
+    pub fn named(tags: &str) -> Option<Self> {
+        beginning(tags).split_ascii_whitespace().take(MAX_RANGES).find_map(Self::of)
+    }
+
+    /// What the person has chosen here before.
+    #[must_use]
+    pub fn remembered(headers: &HeaderMap) -> Option<Self> {
+        let value = cookie::find(headers, COOKIE)?;
+        Self::ALL.into_iter().find(|language| language.tag().as_bytes() == value)
+    }
+
+    /// `Set-Cookie` that remembers the choice.
+    #[must_use]
+    pub fn remember(self) -> http::HeaderValue {
+        let jar = Jar { name: COOKIE.to_owned(), path: "/".to_owned(), domain: None };
+        jar.set_for(self.tag(), REMEMBERED)
+    }
+
+    /// What it calls itself.
+    #[must_use]
+    pub fn own_name(self) -> &'static str {
+        match self {
+            Self::Nb => "Bokmål",
+            Self::Nn => "Nynorsk",
+            Self::En => "English",
+            Self::Se => "Davvisámegiella",
+        }
+    }
+
+    /// The value of `lang` in HTML, of `Content-Language` and of `ui_locales`.
+    #[must_use]
+    pub fn tag(self) -> &'static str {
         match self {
             Self::Nb => "nb",
             Self::Nn => "nn",
             Self::En => "en",
+            Self::Se => "se",
         }
     }
 
@@ -54,6 +100,8 @@ impl Language {
             "nb" | "no" => Some(Self::Nb),
             "nn" => Some(Self::Nn),
             "en" => Some(Self::En),
+            // The second is ISO 639-3's name of it.
+            "se" | "sme" => Some(Self::Se),
             _ => None,
         }
     }
@@ -130,6 +178,8 @@ mod tests {
             ("nb-NO,nb;q=0.9,no;q=0.8,nn;q=0.6,en-US;q=0.5,en;q=0.4", Language::Nb),
             ("nn-NO, nn;q=0.9, nb;q=0.8", Language::Nn),
             ("no", Language::Nb),
+            ("se-NO,se;q=0.9,nb;q=0.8", Language::Se),
+            ("sme, en;q=0.9", Language::Se),
             ("de-DE,de;q=0.9,en;q=0.8", Language::En),
             ("EN-gb", Language::En),
             ("nb;q=0.2, en;q=0.9", Language::En),
@@ -183,6 +233,25 @@ mod tests {
         assert_eq!(by_header(&long), Language::Nb);
         let cut_in_a_weight = format!("nn;q=0.5,{}en;q=0.1", " ".repeat(MAX_LENGTH - 11));
         assert_eq!(by_header(&cut_in_a_weight), Language::Nn);
+        assert_eq!(Language::named(&format!("{}nn", "xx ".repeat(MAX_RANGES))), None);
+    }
+
+    #[test]
+    fn a_choice_is_remembered_in_a_cookie_that_says_one_word() {
+        let asked = |line: &str| {
+            let headers = [(http::header::COOKIE, line.parse().unwrap())].into_iter().collect();
+            Language::remembered(&headers)
+        };
+        for language in Language::ALL {
+            let set = language.remember().to_str().unwrap().to_owned();
+            assert!(set.ends_with("; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=31536000"), "{set}");
+            assert_eq!(asked(set.split(';').next().unwrap()), Some(language));
+        }
+        let cookie = |value: &str| asked(&format!("a=1; __Host-portvakt-language={value}"));
+        assert_eq!(cookie("se"), Some(Language::Se));
+        for odd in ["", "xx", "SE", "nb-NO", "\"nb\"", "nb; __Host-portvakt-language=nn"] {
+            assert_eq!(cookie(odd), None, "{odd}");
+        }
     }
 
     proptest! {
