@@ -1,12 +1,14 @@
 //! Reloads and hand-overs under load: what clients with kept connections notice of them, which is nothing.
 //!
 //! A client here does what RFC 9110, 9.2.2 lets it: a GET that a closed connection left without an answer is asked
-//! once more, on a new one; a POST is not. A connection that is refused is a failure, and so is a new one that
+//! once more, on a new one; a POST is not, but where an HTTP/2 connection says that it was not begun. A connection that is refused is a failure, and so is a new one that
 //! closes without an answer. `make upgrade` makes 200 reloads, every seventh of them broken, and 20 hand-overs; among
 //! the tests there are a few.
 //!
 //! **Invariant:** each answer is of the app, which was told who asked; what was posted was done at most once, and
 //! exactly once if it was answered.
+
+mod http2;
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -15,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::http::{PATIENCE, Response, read_response};
+use crate::harness::http::{PATIENCE, read_response};
 use crate::harness::process::await_that;
 use crate::harness::{Settings, World};
 
@@ -29,7 +31,10 @@ const FEW: (usize, usize) = (10, 2);
 const MOST: Duration = Duration::from_secs(5 * 60);
 
 /// Each has a connection, and asks as somebody.
-const CLIENTS: usize = 6;
+const CLIENTS: usize = 8;
+
+/// Half of them over HTTP/1.1, half over HTTP/2, each person over both.
+const PROTOCOLS: usize = 2;
 
 /// Between two requests of a client: the load is to be steady, not the machine full.
 const PAUSE: Duration = Duration::from_millis(3);
@@ -45,7 +50,7 @@ const UNASKED: usize = 20;
 #[derive(Debug, Default)]
 struct Tally {
     requests: usize,
-    /// Answers that were asked for a second time.
+    /// Requests that were asked a second time.
     again: usize,
     failed: Vec<String>,
     /// Posts that were answered, and such that a kept connection left without an answer.
@@ -59,7 +64,7 @@ fn reloads_and_hand_overs_under_load_fail_no_request() {
         let (reloads, upgrades) = text.split_once(',').unwrap();
         (reloads.parse().unwrap(), upgrades.parse().unwrap())
     });
-    let mut world = World::with(Settings::default().drain_delay("300ms"));
+    let mut world = World::with(Settings::default().drain_delay("300ms").listener("h2c: true"));
     let people = ["bankid-high", "minid-substantial"].map(|person| {
         let mut browser = world.browser();
         browser.log_in("/app/", person);
@@ -159,20 +164,43 @@ struct Client<'a> {
     address: std::net::SocketAddr,
 }
 
+/// A request of somebody.
+struct Ask<'a> {
+    method: &'a str,
+    target: String,
+    authority: &'a str,
+    cookie: String,
+    body: Option<&'a str>,
+}
+
 /// What became of a request on one connection.
 enum Outcome {
-    Answered(Response),
+    Answered {
+        status: u16,
+        body: Vec<u8>,
+    },
+    /// Not begun, as the gateway says (RFC 9113, 6.8).
+    NotBegun,
     /// Closed without an answer; whether it had been used before.
     Closed {
         kept: bool,
     },
-    Refused(std::io::Error),
+    Refused(String),
+}
+
+/// A connection that is kept.
+enum Connection {
+    Http1(Option<TcpStream>),
+    Http2(http2::Kept),
 }
 
 impl Client<'_> {
     fn run(&self, over: &AtomicBool) -> Tally {
         let mut tally = Tally::default();
-        let mut connection = None;
+        let mut connection = match self.number / PROTOCOLS % PROTOCOLS {
+            0 => Connection::Http1(None),
+            _ => Connection::Http2(http2::Kept::default()),
+        };
         while !over.load(Ordering::Relaxed) {
             let number = tally.requests;
             tally.requests += 1;
@@ -186,60 +214,82 @@ impl Client<'_> {
         tally
     }
 
-    fn get(&self, name: &str, connection: &mut Option<TcpStream>, tally: &mut Tally) {
-        let request = self.head("GET", &format!("/app/got/{name}"), "\r\n");
-        let mut outcome = self.ask(&request, connection);
-        if matches!(outcome, Outcome::Closed { kept: true }) {
+    fn get(&self, name: &str, connection: &mut Connection, tally: &mut Tally) {
+        let ask = self.ask("GET", format!("/app/got/{name}"), None);
+        let mut outcome = connection.exchange(self.address, &ask);
+        if matches!(outcome, Outcome::Closed { kept: true } | Outcome::NotBegun) {
             tally.again += 1;
-            outcome = self.ask(&request, connection);
+            outcome = connection.exchange(self.address, &ask);
         }
-        tally.failed.extend(failure("GET", name, &outcome));
+        tally.failed.extend(failure(name, &ask, &outcome));
     }
 
-    fn post(&self, name: &str, connection: &mut Option<TcpStream>, tally: &mut Tally) {
-        let fields = "Content-Type: text/plain\r\nContent-Length: 4\r\n\r\nbody";
-        let outcome = self.ask(&self.head("POST", &format!("/app/posted/{name}"), fields), connection);
+    fn post(&self, name: &str, connection: &mut Connection, tally: &mut Tally) {
+        let ask = self.ask("POST", format!("/app/posted/{name}"), Some("body"));
+        let mut outcome = connection.exchange(self.address, &ask);
+        if matches!(outcome, Outcome::NotBegun) {
+            tally.again += 1;
+            outcome = connection.exchange(self.address, &ask);
+        }
         match outcome {
             Outcome::Closed { kept: true } => tally.unanswered.push(name.to_owned()),
-            outcome => match failure("POST", name, &outcome) {
+            outcome => match failure(name, &ask, &outcome) {
                 Some(failure) => tally.failed.push(failure),
                 None => tally.posted.push(name.to_owned()),
             },
         }
     }
 
-    fn head(&self, method: &str, target: &str, rest: &str) -> String {
-        let Self { authority, cookie, .. } = self;
-        format!(
-            "{method} {target} HTTP/1.1\r\nHost: {authority}\r\nCookie: __Host-portvakt={cookie}\r\n{rest}"
-        )
-    }
-
-    fn ask(&self, request: &str, connection: &mut Option<TcpStream>) -> Outcome {
-        let kept = connection.is_some();
-        let mut stream = match connection.take().map_or_else(|| TcpStream::connect(self.address), Ok) {
-            Ok(stream) => stream,
-            Err(error) => return Outcome::Refused(error),
-        };
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        if stream.write_all(request.as_bytes()).is_err() {
-            return Outcome::Closed { kept };
-        }
-        let answer = read_response(&mut stream, false);
-        if answer.status == 0 {
-            return Outcome::Closed { kept };
-        }
-        if !answer.header("connection").is_some_and(|said| said.eq_ignore_ascii_case("close")) {
-            *connection = Some(stream);
-        }
-        Outcome::Answered(answer)
+    fn ask<'a>(&'a self, method: &'a str, target: String, body: Option<&'a str>) -> Ask<'a> {
+        let cookie = format!("__Host-portvakt={}", self.cookie);
+        Ask { method, target, authority: self.authority, cookie, body }
     }
 }
 
-fn failure(method: &str, name: &str, outcome: &Outcome) -> Option<String> {
+impl Connection {
+    fn exchange(&mut self, address: std::net::SocketAddr, ask: &Ask<'_>) -> Outcome {
+        match self {
+            Self::Http1(kept) => exchange_http1(kept, address, ask),
+            Self::Http2(kept) => kept.ask(address, ask),
+        }
+    }
+}
+
+fn exchange_http1(
+    connection: &mut Option<TcpStream>,
+    address: std::net::SocketAddr,
+    Ask { method, target, authority, cookie, body }: &Ask<'_>,
+) -> Outcome {
+    let rest = body.map_or_else(String::new, |body| {
+        format!("Content-Type: text/plain\r\nContent-Length: {}\r\n", body.len())
+    });
+    let body = body.unwrap_or_default();
+    let request =
+        format!("{method} {target} HTTP/1.1\r\nHost: {authority}\r\nCookie: {cookie}\r\n{rest}\r\n{body}");
+    let kept = connection.is_some();
+    let mut stream = match connection.take().map_or_else(|| TcpStream::connect(address), Ok) {
+        Ok(stream) => stream,
+        Err(error) => return Outcome::Refused(error.to_string()),
+    };
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    if stream.write_all(request.as_bytes()).is_err() {
+        return Outcome::Closed { kept };
+    }
+    let answer = read_response(&mut stream, false);
+    if answer.status == 0 {
+        return Outcome::Closed { kept };
+    }
+    if !answer.header("connection").is_some_and(|said| said.eq_ignore_ascii_case("close")) {
+        *connection = Some(stream);
+    }
+    Outcome::Answered { status: answer.status, body: answer.body }
+}
+
+fn failure(name: &str, Ask { method, .. }: &Ask<'_>, outcome: &Outcome) -> Option<String> {
     match outcome {
-        Outcome::Answered(answer) if answer.status == 200 && answer.body == b"the app's page" => None,
-        Outcome::Answered(answer) => Some(format!("{method} {name}: {}", answer.status)),
+        Outcome::Answered { status: 200, body } if body == b"the app's page" => None,
+        Outcome::Answered { status, .. } => Some(format!("{method} {name}: {status}")),
+        Outcome::NotBegun => Some(format!("{method} {name}: not begun on a new connection either")),
         Outcome::Closed { .. } => Some(format!("{method} {name}: closed without an answer")),
         Outcome::Refused(error) => Some(format!("{method} {name}: {error}")),
     }
@@ -274,7 +324,7 @@ fn report(
     println!(
         "posts: {posted} answered, {unanswered} left without an answer by a kept connection that closed"
     );
-    println!("{again} gets were asked for again; {strangers} requests came as somebody else");
+    println!("{again} requests were asked again; {strangers} requests came as somebody else");
     println!("{upgrades} upgrades, {reloads} reloads, {failed} failed of {requests} requests");
     assert!(failures.is_empty(), "{failures:?}");
     assert_eq!(strangers, 0, "requests that came as somebody else");
