@@ -5,6 +5,7 @@
 //! in `cases`, `http1` and `http2`; how many there are is asserted here, so that a table cannot shrink unseen.
 
 mod cases;
+mod connections;
 mod http1;
 mod http2;
 mod slow;
