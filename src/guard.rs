@@ -16,7 +16,6 @@
 //! and on HTTP/2.
 //! **Invariant:** nothing a client sent reaches the observer or the log from here.
 
-mod cancel;
 mod certificates;
 mod count;
 mod delegate;
@@ -47,7 +46,6 @@ use pingora::services::listening::Service;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout};
 
-pub use cancel::CancelHandle;
 pub use certificates::{CertificateError, Certificates, FreshCertificate, tls_settings};
 pub use end::{Reason, RequestEnd};
 pub use framer::{Framer, FramingLimits, Phase};

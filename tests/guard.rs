@@ -18,10 +18,9 @@ use pingora::services::Service as _;
 use pingora::tls::{ClientConfig, RootCertStore, ServerName, TlsConnector, load_ca_file_into_store};
 use pingora::upstreams::peer::HttpPeer;
 use portvakt::guard::{
-    CancelHandle, Certificates, Limits, Listen, Observer, Progress, Refused, connection, front_service,
-    tls_settings,
+    Certificates, Limits, Listen, Observer, Progress, Refused, connection, front_service, tls_settings,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -305,27 +304,6 @@ fn connections_over_the_cap_are_closed_and_counted() {
 }
 
 #[test]
-fn a_cancel_handle_closes_an_idle_a_waiting_and_an_upgraded_connection() {
-    let world = World::start(Limits::default());
-    let mut idle = world.connect();
-    idle.write_all(GET.as_bytes()).unwrap();
-    read_response(&mut idle);
-    world.app.last_handle().cancel();
-    assert_eq!(read_to_close(&mut idle), "");
-
-    let mut waiting = world.connect();
-    waiting.write_all(b"GET /hold HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
-    world.upstream.wait(|log| log.complete.len() == 2);
-    world.app.last_handle().cancel();
-    assert_eq!(read_to_close(&mut waiting), "");
-
-    let mut socket = world.upgrade();
-    world.app.last_handle().cancel();
-    assert_eq!(read_to_close(&mut socket), "");
-    world.observer.wait(|state| state.open == 0);
-}
-
-#[test]
 fn after_a_101_bytes_pass_as_they_are() {
     let world = World::start(Limits::default());
     let mut socket = world.upgrade();
@@ -429,6 +407,7 @@ fn http2_over_tls_is_what_was_negotiated() {
         let talk = |sent| world.runtime.block_on(talk_h2(world.address, &chain, sent));
         if http2 {
             assert_eq!(talk(PREFACE_AND_SETTINGS).unwrap()[3], 4, "the server's SETTINGS");
+            assert_eq!(world.runtime.block_on(get_over_h2(world.address, &chain)), "200 answer to /over-h2");
             assert!(talk(b"PRI *").unwrap().is_empty());
             world.observer.wait(|state| state.refused.last() == Some(&Refused::HeaderDeadline));
         } else {
@@ -452,13 +431,35 @@ fn a_stopping_server_closes_idle_connections_and_finishes_what_it_serves() {
     assert_eq!(world.observer.state().refused, []);
 }
 
-/// What the server says first to a client that offers HTTP/2 alone.
-async fn talk_h2(address: SocketAddr, trusted: &PathBuf, sent: &[u8]) -> std::io::Result<Vec<u8>> {
+/// A connection of a client that offers HTTP/2 alone.
+async fn connect_h2(
+    address: SocketAddr,
+    trusted: &PathBuf,
+) -> std::io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     let mut config = client_config(trusted);
     config.alpn_protocols = vec![b"h2".to_vec()];
     let stream = tokio::net::TcpStream::connect(address).await?;
     let name = ServerName::try_from("a.test").unwrap();
-    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+}
+
+/// A request by a client's library: status and body.
+async fn get_over_h2(address: SocketAddr, trusted: &PathBuf) -> String {
+    let (mut sender, connection) =
+        h2::client::handshake(connect_h2(address, trusted).await.unwrap()).await.unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::get("https://a.test/over-h2").body(()).unwrap();
+    let (head, mut body) = sender.send_request(request, true).unwrap().0.await.unwrap().into_parts();
+    let mut said = format!("{} ", head.status.as_u16());
+    while let Some(part) = body.data().await {
+        said.push_str(std::str::from_utf8(&part.unwrap()).unwrap());
+    }
+    said
+}
+
+/// What the server says first to a client that offers HTTP/2 alone.
+async fn talk_h2(address: SocketAddr, trusted: &PathBuf, sent: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut stream = connect_h2(address, trusted).await?;
     stream.write_all(sent).await?;
     let mut said = vec![0; 64];
     // A close without the TLS farewell is a close too.
@@ -494,7 +495,6 @@ fn h2c(address: SocketAddr) -> Listen {
 /// Front, proxy and upstream, on loopback. Ends when dropped.
 struct World {
     address: SocketAddr,
-    app: App,
     upstream: Arc<Upstream>,
     observer: Arc<Recorder>,
     stop: watch::Sender<bool>,
@@ -509,12 +509,12 @@ impl World {
     fn start_with(limits: Limits, listen: impl FnOnce(SocketAddr) -> Listen) -> Self {
         let upstream = Upstream::start();
         let observer = Arc::new(Recorder::default());
-        let app = App { upstream: upstream.address, handles: Arc::default() };
+        let app = App { upstream: upstream.address };
         let conf = Arc::new(ServerConf::default());
         // The listener takes an address, not a socket: a free one is looked for and given back.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let listeners = vec![listen(address)];
-        let mut service = front_service("guarded", &conf, app.clone(), limits, listeners, observer.clone());
+        let mut service = front_service("guarded", &conf, app, limits, listeners, observer.clone());
         let (stop, stopped) = watch::channel(false);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -527,7 +527,7 @@ impl World {
         // The connection that found the front listening has left again.
         observer.wait(|state| state.opened > 0 && state.open == 0);
         observer.state().refused.clear();
-        Self { address, app, upstream, observer, stop, runtime }
+        Self { address, upstream, observer, stop, runtime }
     }
 
     fn connect(&self) -> TcpStream {
@@ -562,13 +562,6 @@ impl Drop for World {
 #[derive(Clone)]
 struct App {
     upstream: SocketAddr,
-    handles: Arc<Mutex<Vec<CancelHandle>>>,
-}
-
-impl App {
-    fn last_handle(&self) -> CancelHandle {
-        self.handles.lock().unwrap().last().unwrap().clone()
-    }
 }
 
 #[async_trait]
@@ -580,7 +573,6 @@ impl ProxyHttp for App {
     async fn early_request_filter(&self, session: &mut Session, _ctx: &mut ()) -> pingora::Result<()> {
         if let Some(connection) = connection(session) {
             connection.reached_filters();
-            self.handles.lock().unwrap().push(connection.cancel_handle());
         }
         Ok(())
     }

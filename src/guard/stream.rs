@@ -1,6 +1,6 @@
 //! The client's stream as the proxy sees it: reads give only what the framer has passed, a refusal is answered from here.
 //!
-//! **Invariant:** after a refusal or a cancellation every read and write of the proxy fails.
+//! **Invariant:** after a refusal every read and write of the proxy fails.
 //! **Invariant:** a connection counts as open exactly as long as its stream lives.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,7 +26,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
-use super::cancel::CancelHandle;
 use super::count::ClientPlace;
 use super::framer::{Framer, Phase};
 use super::frames::PREFACE;
@@ -45,7 +44,6 @@ pub struct Connection(Arc<ConnectionState>);
 #[derive(Debug)]
 struct ConnectionState {
     peer: Option<SocketAddr>,
-    cancel: CancelHandle,
     refused: OnceLock<Refused>,
     reached_filters: AtomicBool,
 }
@@ -54,15 +52,9 @@ impl Connection {
     fn new(peer: Option<SocketAddr>) -> Self {
         Self(Arc::new(ConnectionState {
             peer,
-            cancel: CancelHandle::default(),
             refused: OnceLock::new(),
             reached_filters: AtomicBool::new(false),
         }))
-    }
-
-    /// The handle that closes this connection from outside.
-    pub fn cancel_handle(&self) -> CancelHandle {
-        self.0.cancel.clone()
     }
 
     /// Why the guard has refused the request that is being served: its body broke the framing or came too slowly. The client
@@ -144,6 +136,8 @@ pub struct GuardedStream {
     response: ResponseHead,
     body_clock: Option<BodyClock>,
     refusal: Option<Refusal>,
+    /// Waits for the client's leaving while more has come than it may see.
+    waiting_reader: Option<Waker>,
     /// Something was written that may still stand in a buffer below.
     unflushed: bool,
 }
@@ -168,6 +162,7 @@ impl GuardedStream {
             response: ResponseHead::default(),
             body_clock: None,
             refusal: None,
+            waiting_reader: None,
             unflushed: false,
         }
     }
@@ -245,7 +240,9 @@ impl GuardedStream {
     pub(super) fn open_up(&mut self) {
         self.unframed = true;
         self.body_clock = None;
-        self.connection.0.cancel.wake_read();
+        if let Some(reader) = self.waiting_reader.take() {
+            reader.wake();
+        }
     }
 
     /// Moves on to the next request; false when the current one was not read to its end.
@@ -303,19 +300,7 @@ impl GuardedStream {
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.buffer.reserve(READ_BYTES / 4);
-        let read = pin!(self.inner.read_buf(&mut self.buffer)).poll(cx);
-        self.unless_cancelled(cx, read)
-    }
-
-    /// Passes on the outcome of a read, unless the connection has been ended; a pending one is woken when it is.
-    fn unless_cancelled<T>(&self, cx: &Context<'_>, read: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if read.is_pending() {
-            self.connection.0.cancel.watch_read(cx.waker());
-        }
-        if self.is_cancelled() {
-            return Poll::Ready(Err(aborted()));
-        }
-        read
+        pin!(self.inner.read_buf(&mut self.buffer)).poll(cx)
     }
 
     /// Gives the proxy what the framer has passed.
@@ -332,8 +317,7 @@ impl GuardedStream {
             self.give(out);
             return Poll::Ready(Ok(()));
         }
-        let read = Pin::new(&mut self.inner).poll_read(cx, out);
-        self.unless_cancelled(cx, read)
+        Pin::new(&mut self.inner).poll_read(cx, out)
     }
 
     /// Body bytes: straight through where the framer need not look at them, else by way of the buffer.
@@ -369,7 +353,7 @@ impl GuardedStream {
         let framed = self.framer.feed(direct.filled());
         debug_assert_eq!(framed, Ok(filled), "opaque bytes hold no boundary");
         out.advance(filled);
-        self.unless_cancelled(cx, read.map_ok(|()| filled))
+        read.map_ok(|()| filled)
     }
 
     /// The request is read to its end; until it is answered only the client's leaving is of interest. What else comes waits.
@@ -378,20 +362,17 @@ impl GuardedStream {
         if self.buffer.is_empty() && ready!(self.poll_fill(cx))? == 0 {
             return Poll::Ready(Ok(()));
         }
-        self.unless_cancelled(cx, Poll::Pending)
+        self.waiting_reader = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Takes note of what went to the client: a `101` ends the framing, because the client may change its language from there on.
     fn note_written(
         &mut self,
-        cx: &Context<'_>,
         written: Poll<io::Result<usize>>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let Poll::Ready(Ok(mut left)) = written else {
-            self.connection.0.cancel.watch_write(cx.waker());
-            return if self.is_cancelled() { Poll::Ready(Err(aborted())) } else { written };
-        };
+        let Poll::Ready(Ok(mut left)) = written else { return written };
         self.unflushed = true;
         for slice in slices {
             let sent = &slice[..left.min(slice.len())];
@@ -415,17 +396,10 @@ impl GuardedStream {
 
     /// Whether the proxy may still write.
     fn check_writable(&self) -> io::Result<()> {
-        match (&self.refusal, self.is_cancelled()) {
-            (_, true) => Err(aborted()),
-            (Some(_), false) => {
-                Err(io::Error::new(io::ErrorKind::BrokenPipe, "the guard has refused the request"))
-            }
-            (None, false) => Ok(()),
+        match &self.refusal {
+            Some(_) => Err(io::Error::new(io::ErrorKind::BrokenPipe, "the guard has refused the request")),
+            None => Ok(()),
         }
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.connection.0.cancel.is_cancelled()
     }
 }
 
@@ -453,9 +427,6 @@ impl GuardedStream {
     fn poll_passed(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self;
         loop {
-            if this.is_cancelled() {
-                return Poll::Ready(Err(aborted()));
-            }
             if this.refusal.is_some() {
                 ready!(this.poll_refusal(cx));
                 return Poll::Ready(Err(io::Error::new(
@@ -488,7 +459,7 @@ impl AsyncWrite for GuardedStream {
         let this = self.get_mut();
         this.check_writable()?;
         let written = Pin::new(&mut this.inner).poll_write(cx, data);
-        this.note_written(cx, written, &[io::IoSlice::new(data)])
+        this.note_written(written, &[io::IoSlice::new(data)])
     }
 
     fn poll_write_vectored(
@@ -499,7 +470,7 @@ impl AsyncWrite for GuardedStream {
         let this = self.get_mut();
         this.check_writable()?;
         let written = Pin::new(&mut this.inner).poll_write_vectored(cx, slices);
-        this.note_written(cx, written, slices)
+        this.note_written(written, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -512,9 +483,6 @@ impl AsyncWrite for GuardedStream {
         let flushed = Pin::new(&mut this.inner).poll_flush(cx);
         if flushed.is_ready() {
             this.unflushed = false;
-        } else {
-            this.connection.0.cancel.watch_write(cx.waker());
-            this.check_writable()?;
         }
         flushed
     }
@@ -755,10 +723,6 @@ impl ResponseHead {
         }
         false
     }
-}
-
-fn aborted() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, "the connection was ended from inside")
 }
 
 /// Resolves when the server stops.
