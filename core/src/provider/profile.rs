@@ -1,7 +1,7 @@
 //! The profiles: what is known of a kind of provider before an operator names one (dossier 1 and 2.7).
 //!
-//! To add a provider, add an entry to [`PROFILES`], with a fixture of its token in
-//! `identity/verify/tests/fixtures.rs`. Nothing else in the program knows its name.
+//! To add a provider, add an entry to [`PROFILES`], with a token of it, and the headers it gives, in
+//! `identity/verify/tests/tokens/`. Nothing else in the program knows its name.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! Who an ID token speaks of, and which log nobody in.
 
-mod fixtures;
+mod ambiguities;
+mod tokens;
 
 use serde_json::{Value, json};
 
