@@ -53,7 +53,7 @@ impl Health for LiveHealth {
         let (snapshot, now) = (self.live.snapshot(), self.live.clock.now());
         let keys = snapshot.key_times();
         let warning = |(purpose, times): &(String, Vec<KeyTimes>)| {
-            let concern = Concern::about(times, now)?;
+            let concern = Concern::of_purpose(purpose, times, now)?;
             Some(KeyWarning { purpose: purpose.clone(), concern })
         };
         let provider = |provider: &Arc<crate::provider::Provider>| {

@@ -268,6 +268,7 @@ mod tests {
             cookie,
             revocation: ring(2),
             pseudonym: ring(3),
+            lasting: None,
             audit: ring(1),
             assertion: None,
             signature: std::collections::HashMap::new(),

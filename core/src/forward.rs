@@ -169,7 +169,7 @@ impl Fact {
         }
     }
 
-    /// Whether an app is told only where its route says so.
+    /// Whether an app is told only where its route says so: it lasts, and is made with the keys of what lasts.
     #[must_use]
     pub const fn is_opt_in(self) -> bool {
         matches!(self, Self::MatchKey | Self::Pseudonym)
@@ -272,6 +272,12 @@ impl HeaderPlan {
     #[must_use]
     pub fn headers(&self) -> &[PlannedHeader] {
         &self.headers
+    }
+
+    /// Whether it tells what apps keep of people.
+    #[must_use]
+    pub fn tells_what_lasts(&self) -> bool {
+        self.headers.iter().any(|header| header.fact.is_opt_in())
     }
 
     /// For whom the session's handle and the assertion are made.

@@ -195,6 +195,16 @@ pub const fn signature_purpose(algorithm: SignatureAlgorithm) -> Option<&'static
     }
 }
 
+/// The purpose of the keys that make what apps keep of people: match keys and pseudonyms. It has no file where no route
+/// tells either.
+pub const MATCH: &str = "match";
+
+/// Whether a new key of this purpose changes what apps have kept, for everybody: then no key of it is ever too old.
+#[must_use]
+pub fn is_lasting(purpose: &str) -> bool {
+    purpose == MATCH
+}
+
 /// The beginning of the purpose of a secret that an app shares with us.
 const APP: &str = "app-";
 
@@ -211,7 +221,7 @@ pub enum Secret {
     Cookie,
     /// Makes the tags under which sessions are ended.
     Revocation,
-    /// Makes handles and pseudonyms.
+    /// Makes the handles of sessions that apps are told.
     Pseudonym,
     /// Makes the pseudonyms of the audit log and the session tags of the access log.
     Audit,
@@ -233,6 +243,15 @@ impl Secret {
     }
 }
 
+/// The keys that make what apps are told instead of something that they must not know.
+#[derive(Clone, Copy, Debug)]
+pub struct Hashing<'k> {
+    /// Makes the handles of sessions.
+    pub handles: &'k Ring<MacKey>,
+    /// Makes match keys and pseudonyms.
+    pub lasting: Option<&'k Ring<MacKey>>,
+}
+
 /// Every key of the gateway's own.
 #[derive(Debug, Clone)]
 pub struct Keys {
@@ -240,8 +259,10 @@ pub struct Keys {
     pub cookie: Ring<SealKey>,
     /// Makes revocation tags.
     pub revocation: Ring<MacKey>,
-    /// Makes handles and pseudonyms.
+    /// Makes the handles of sessions that apps are told.
     pub pseudonym: Ring<MacKey>,
+    /// Makes match keys and pseudonyms; `None` if there is no such file, which only routes that tell neither do without.
+    pub lasting: Option<Ring<MacKey>>,
     /// Makes what logs hold instead of identities.
     pub audit: Ring<MacKey>,
     /// Signs assertions; `None` if there is no such file, which only routes without assertions do without.
@@ -258,8 +279,8 @@ impl Keys {
     /// # Errors
     ///
     /// The first file that is missing, readable by others, malformed or weak; equal keys anywhere. The files
-    /// of assertion and signature keys may be missing: [`Keys::demand_assertion`] and
-    /// [`Keys::demand_signature`] say who needs them.
+    /// of assertion, signature and lasting keys may be missing: [`Keys::demand_assertion`],
+    /// [`Keys::demand_signature`] and [`Keys::demand_lasting`] say who needs them.
     pub fn load(folder: &Path) -> Result<Self, KeyFileError> {
         let mut files = Secret::ALL
             .into_iter()
@@ -281,6 +302,15 @@ impl Keys {
             let Some((purpose, kind)) = signature_purpose(algorithm).zip(algorithm.pair()) else { continue };
             signature.extend(pairs(purpose, &[kind])?.map(|ring| (algorithm, ring)));
         }
+        let lasting = match KeyFile::read(&path_of(folder, MATCH), MATCH) {
+            Ok(file) => {
+                let ring = map_ring(file.secrets()?, MacKey::new)?;
+                files.push(file);
+                Some(ring)
+            }
+            Err(KeyFileError::Missing { .. }) => None,
+            Err(error) => return Err(error),
+        };
         let mut apps = HashMap::new();
         for purpose in file::purposes(folder)?.into_iter().filter(|purpose| purpose.starts_with(APP)) {
             let file = KeyFile::read(&path_of(folder, &purpose), &purpose)?;
@@ -294,6 +324,7 @@ impl Keys {
             cookie: map_ring(ring(Secret::Cookie)?, SealKey::new)?,
             revocation: macs(Secret::Revocation)?,
             pseudonym: macs(Secret::Pseudonym)?,
+            lasting,
             audit: macs(Secret::Audit)?,
             assertion,
             signature,
@@ -312,6 +343,25 @@ impl Keys {
             Some(ring) if ring.active(now).is_retired(now) => Err(KeyFileError::Empty),
             Some(_) => Ok(()),
         }
+    }
+
+    /// Fails unless match keys and pseudonyms can be made.
+    ///
+    /// # Errors
+    ///
+    /// If there is no file of such keys, or all of them have retired.
+    pub fn demand_lasting(&self, folder: &Path, now: Timestamp) -> Result<(), KeyFileError> {
+        match &self.lasting {
+            None => Err(KeyFileError::missing(&path_of(folder, MATCH), MATCH)),
+            Some(ring) if ring.active(now).is_retired(now) => Err(KeyFileError::Empty),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// What makes the hashes that apps are told.
+    #[must_use]
+    pub fn hashing(&self) -> Hashing<'_> {
+        Hashing { handles: &self.pseudonym, lasting: self.lasting.as_ref() }
     }
 
     /// Fails unless requests to an app, an upstream of the file, can be signed as a route wants.

@@ -7,8 +7,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use portvakt_core::clock::{Clock, Timestamp};
 use portvakt_core::config::{self, Configuration};
 use portvakt_core::key::{
-    ASSERTION, Concern, KeyFile, KeyFileError, NewKey, PROPAGATION, Secret, app_purpose, path_of,
-    signature_purpose,
+    ASSERTION, Concern, KeyFile, KeyFileError, MATCH, NewKey, PROPAGATION, Secret, app_purpose, is_lasting,
+    path_of, signature_purpose,
 };
 use portvakt_core::provider::ClientAuth;
 use portvakt_core::token::{Algorithm, SignatureAlgorithm};
@@ -54,7 +54,7 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Purpose {
-    /// cookie, revocation, pseudonym, audit, assertion, signature-ed25519, signature-ecdsa-p256-sha256,
+    /// cookie, revocation, pseudonym, audit, match, assertion, signature-ed25519, signature-ecdsa-p256-sha256,
     /// `client-` and a provider's name, or `app-` and an upstream's.
     purpose: String,
     #[command(flatten)]
@@ -111,6 +111,9 @@ impl Action {
             Self::Rotate { purpose, alg } => {
                 let place = purpose.place()?;
                 let mut file = KeyFile::read(&place.path, &place.purpose)?;
+                if is_lasting(&place.purpose) {
+                    complain(&format!("warning: {}: {CHANGES_EVERYBODY}", place.purpose));
+                }
                 let kind = if alg.is_some() { place.kind(alg)? } else { file.kind()? };
                 file.rotate(kind, now)?;
                 let hours = PROPAGATION.as_secs() / 3600;
@@ -142,6 +145,10 @@ impl Action {
     }
 }
 
+/// What a new key of a lasting purpose means.
+const CHANGES_EVERYBODY: &str = "with the new key everybody has another match key and another pseudonym, in every app; \
+     what apps have kept finds nobody any more. Remove the new key from the file within its 24 hours to undo this";
+
 fn newest(file: &KeyFile) -> Result<String, KeyFileError> {
     Ok(file.summary()?.pop().map(|key| key.id).unwrap_or_default())
 }
@@ -156,7 +163,7 @@ fn advice(purpose: &str, concern: Concern) -> String {
 pub(super) fn warnings(configuration: &Configuration, now: Timestamp) -> Vec<String> {
     let (clients, apps) = (clients(configuration), apps(configuration));
     let warning = |purpose: &&str| match KeyFile::read(&path_of(&configuration.keys, purpose), purpose) {
-        Ok(file) => Concern::about(&file.times(), now).map(|concern| advice(purpose, concern)),
+        Ok(file) => Concern::of_purpose(purpose, &file.times(), now).map(|concern| advice(purpose, concern)),
         Err(KeyFileError::Missing { .. }) => None,
         Err(error) => Some(format!("warning: {}", cause::chain(&error))),
     };
@@ -177,7 +184,7 @@ fn list(purpose: &str, file: &KeyFile, now: Timestamp) -> Result<(), KeyFileErro
         };
         say(&format!("{}  used from {}  {state}", key.id, time(key.active_from)));
     }
-    if let Some(concern) = Concern::about(&file.times(), now) {
+    if let Some(concern) = Concern::of_purpose(purpose, &file.times(), now) {
         complain(&advice(purpose, concern));
     }
     Ok(())
@@ -234,7 +241,11 @@ fn pairs() -> impl Iterator<Item = (&'static str, Algorithm)> {
 fn known<'a>(clients: &'a [String], apps: &'a [String]) -> Vec<&'a str> {
     let secrets = Secret::ALL.iter().map(|secret| secret.as_str());
     let pairs = pairs().map(|(purpose, _)| purpose);
-    secrets.chain([ASSERTION]).chain(pairs).chain(clients.iter().chain(apps).map(String::as_str)).collect()
+    secrets
+        .chain([MATCH, ASSERTION])
+        .chain(pairs)
+        .chain(clients.iter().chain(apps).map(String::as_str))
+        .collect()
 }
 
 impl Purpose {

@@ -13,7 +13,7 @@ use portvakt_core::config::{Configuration, Expectation, Outcome};
 use portvakt_core::cors::Cors;
 use portvakt_core::endpoint::OwnEndpoint;
 use portvakt_core::forward::{assertion, plain, signature};
-use portvakt_core::key::{KeyId, MacKey, Ring};
+use portvakt_core::key::{Hashing, KeyId, MacKey, Ring};
 use portvakt_core::login::wish::Wish;
 use portvakt_core::provider::ProviderSettings;
 use portvakt_core::request::{HostName, NormalRequest, RawHead, is_navigation};
@@ -453,7 +453,8 @@ impl Walk<'_> {
         let mut told = Vec::new();
         if let Some(session) = permit.session() {
             let handles = Ring::single(KeyId([0; 4]), self.now, MacKey::new(&seal::random()));
-            let written = plain::headers(&route.headers, session, &handles).unwrap_or_default();
+            let hashing = Hashing { handles: &handles, lasting: Some(&handles) };
+            let written = plain::headers(&route.headers, session, hashing).unwrap_or_default();
             for (name, _) in written {
                 let fact = route.headers.headers().iter().find(|header| header.name == *name);
                 told.push((name.to_string(), fact.map_or("", |header| header.fact.key())));

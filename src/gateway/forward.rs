@@ -49,7 +49,7 @@ fn write_identity(
     live: &Live,
 ) -> Result<()> {
     let Some(session) = permit.session() else { return Ok(()) };
-    let headers = plain::headers(&permit.route().headers, session, &snapshot.keys.pseudonym)
+    let headers = plain::headers(&permit.route().headers, session, snapshot.keys.hashing())
         .or_err(ErrorType::HTTPStatus(500), "an identity header cannot be written")?;
     for (name, value) in headers {
         match name {

@@ -385,7 +385,7 @@ impl Metrics {
             if let Some(newest) = times.last() {
                 self.key_active_from.with_label_values(&[purpose]).set(signed(newest.active_from.seconds()));
             }
-            let concern = Concern::about(times, now);
+            let concern = Concern::of_purpose(purpose, times, now);
             for known in Concern::ALL {
                 let labels = [purpose.as_str(), known.as_str()];
                 self.key_warning.with_label_values(&labels).set(i64::from(concern == Some(known)));

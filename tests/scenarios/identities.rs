@@ -101,6 +101,54 @@ fn an_employee_comes_with_the_organisation_that_was_asked_for_and_only_where_it_
     world.finish();
 }
 
+/// A renewed eID is another identifier and another pseudonym, and the same match key, at one audience; nobody else's at
+/// another. All of it lasts beyond the sessions, under keys of its own.
+#[test]
+fn who_comes_with_a_new_eid_is_proposed_by_the_match_key_and_by_nothing_else() {
+    let mut world = World::start();
+    for (path, audience) in [("one", "one"), ("two", "two")] {
+        world.settings.routes.push(format!(
+            "{{path: '/{path}/**', access: login, require: {{level: substantial, kinds: [national, eidas]}}, \
+             upstream: app, audience: {audience}, headers: {{match_key: add, pseudonym: add}}}}"
+        ));
+    }
+    world.write_configuration();
+    world.gateway().signal("HUP");
+    await_that("the reload is refused", || {
+        world.errors().contains("`portvakt keys new match`").then_some(())
+    });
+    world.run_keys(&["new", "match"]);
+    world.gateway().signal("HUP");
+    await_that("the reload", || (world.admin("/status.json").json()["generation"] == 2).then_some(()));
+    fn logged_in(world: &World, person: &str, path: &str) -> (Option<String>, String, Option<String>) {
+        let page = world.browser().log_in(path, person);
+        assert_eq!(page.status(), 200, "{person}: {}", page.text());
+        let last = world.app.last();
+        let of = |name: &str| last.header(&format!("x-identity-{name}")).map(str::to_owned);
+        (of("match-key"), of("pseudonym").unwrap(), of("eidas-identifier"))
+    }
+    let told = |person: &str, path: &str| logged_in(&world, person, path);
+    let (before, after) = (told("eidas-dk", "/one/x"), told("eidas-dk-renewed", "/one/x"));
+    assert!(before.0.is_some() && before.0 == after.0);
+    assert_ne!((&before.1, &before.2), (&after.1, &after.2));
+    assert_ne!(before.1, after.1);
+    // The next login says the same, another audience hears something else, and a namesake of another country too.
+    assert_eq!(told("eidas-dk", "/one/y"), before);
+    let elsewhere = told("eidas-dk", "/two/x");
+    assert!(elsewhere.0 != before.0 && elsewhere.1 != before.1 && elsewhere.2 == before.2);
+    let swede = told("eidas-se", "/one/x");
+    assert!(swede.0.is_some() && swede.0 != before.0);
+    // Who has no foreign eID has none.
+    assert_eq!(told("bankid-high", "/one/x").0, None);
+    // Other keys of the handles change nothing of it.
+    std::fs::remove_file(world.folder().join("keys/pseudonym.json")).unwrap();
+    world.run_keys(&["new", "pseudonym"]);
+    world.gateway().signal("HUP");
+    await_that("the reload", || (world.admin("/status.json").json()["generation"] == 3).then_some(()));
+    assert_eq!(logged_in(&world, "eidas-dk", "/one/x"), before);
+    world.finish();
+}
+
 #[test]
 fn people_abroad_come_with_a_helper_number_or_under_a_pseudonym_and_never_with_an_fnr() {
     let routes = [

@@ -17,7 +17,7 @@ fn make(world: &World) -> Result<f64> {
     let plan = HeaderPlan::new("app".to_owned(), &[]);
     let before = cpu::of_this_thread()?;
     for _ in 0..TIMES {
-        let headers = plain::headers(&plan, world.sessions.one(), &world.keys.pseudonym)?;
+        let headers = plain::headers(&plan, world.sessions.one(), world.keys.hashing())?;
         std::hint::black_box(headers);
     }
     Ok((cpu::of_this_thread()? - before) as f64 / f64::from(TIMES))

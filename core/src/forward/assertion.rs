@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use super::{Fact, HeaderPlan, plain, pseudonym};
 use crate::clock::Timestamp;
 use crate::identity::Person;
-use crate::key::{KeyId, MacKey, Ring};
+use crate::key::{Hashing, KeyId};
 use crate::session::Session;
 use crate::token::{SigningError, SigningKey};
 
@@ -90,18 +90,18 @@ fn sign(
     plan: &AssertionPlan,
     session: &Session,
     (kid, key): (KeyId, &SigningKey),
-    handles: &Ring<MacKey>,
+    keys: Hashing<'_>,
     now: Timestamp,
     jti: [u8; 16],
 ) -> Result<String, SigningError> {
-    let claims = claims(plan, session, handles, now, jti);
+    let claims = claims(plan, session, keys, now, jti);
     key.sign_jws(&[("kid", &kid.to_string()), ("typ", "JWT")], &claims)
 }
 
 fn claims(
     plan: &AssertionPlan,
     session: &Session,
-    handles: &Ring<MacKey>,
+    keys: Hashing<'_>,
     now: Timestamp,
     jti: [u8; 16],
 ) -> Value {
@@ -114,7 +114,7 @@ fn claims(
     put("jti", URL_SAFE_NO_PAD.encode_to_string(jti).into());
     let (mut eidas, mut authorizer) = (Map::new(), Map::new());
     for fact in &plan.facts {
-        let Some(value) = value(*fact, plan, session, handles) else { continue };
+        let Some(value) = value(*fact, plan, session, keys) else { continue };
         match member(*fact) {
             Member::Own(name) => _ = put(name, value),
             Member::OfEidas(name) => _ = eidas.insert(name.to_owned(), value),
@@ -166,7 +166,7 @@ fn member(fact: Fact) -> Member {
     }
 }
 
-fn value(fact: Fact, plan: &AssertionPlan, session: &Session, handles: &Ring<MacKey>) -> Option<Value> {
+fn value(fact: Fact, plan: &AssertionPlan, session: &Session, keys: Hashing<'_>) -> Option<Value> {
     let who = session.identity();
     let attributes = who.attributes();
     let text = |text: &Option<String>| text.as_deref().map(Value::from);
@@ -178,15 +178,15 @@ fn value(fact: Fact, plan: &AssertionPlan, session: &Session, handles: &Ring<Mac
         Fact::EidasIdentifier => Some(who.eidas()?.as_str().into()),
         Fact::EidasCountry => Some(who.eidas()?.country().into()),
         Fact::EidasPersistent => Some(headers.persistence.of(who.eidas()?.country()).into()),
-        Fact::MatchKey => Some(pseudonym::match_key(session, &plan.audience, handles)?.into()),
-        Fact::Pseudonym => Some(pseudonym::pseudonym(session, &plan.audience, handles).into()),
+        Fact::MatchKey => Some(pseudonym::match_key(session, &plan.audience, keys.lasting?)?.into()),
+        Fact::Pseudonym => Some(pseudonym::pseudonym(session, &plan.audience, keys.lasting?).into()),
         Fact::Loa => Some(who.level()?.as_str().into()),
         Fact::Acr => (!who.acr().is_empty()).then(|| who.acr().into()),
         Fact::Amr => (!who.amr().is_empty()).then(|| json!(who.amr())),
         Fact::AuthTime => Some(who.auth_time()?.seconds().into()),
         Fact::Subject => Some(who.subject().into()),
         Fact::Provider => Some(who.provider().into()),
-        Fact::Session => Some(plain::handle(session, &plan.audience, handles).into()),
+        Fact::Session => Some(plain::handle(session, &plan.audience, keys.handles).into()),
         Fact::GivenName => text(&attributes.given_name),
         Fact::FamilyName => text(&attributes.family_name),
         Fact::Birthdate => text(&attributes.birthdate),

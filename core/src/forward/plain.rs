@@ -10,7 +10,7 @@ use http::HeaderValue;
 
 use super::{Encoding, Fact, HeaderPlan, PlannedHeader, pseudonym};
 use crate::identity::{Organisation, Person};
-use crate::key::{MacKey, Ring};
+use crate::key::{Hashing, MacKey, Ring};
 use crate::session::Session;
 
 /// A fact cannot be written as a header: the request fails rather than go on with an incomplete set (ID-4).
@@ -26,11 +26,14 @@ pub struct Unwritable(pub Fact);
 pub fn headers<'p>(
     plan: &'p HeaderPlan,
     session: &Session,
-    handles: &Ring<MacKey>,
+    keys: Hashing<'_>,
 ) -> Result<Vec<(&'p Cow<'static, str>, HeaderValue)>, Unwritable> {
     let mut written = Vec::with_capacity(plan.headers().len());
     for header in plan.headers() {
-        if let Some(value) = value(header, plan, session, handles) {
+        if header.fact.is_opt_in() && keys.lasting.is_none() {
+            return Err(Unwritable(header.fact));
+        }
+        if let Some(value) = value(header, plan, session, keys) {
             let value = HeaderValue::try_from(value).map_err(|_| Unwritable(header.fact))?;
             written.push((&header.name, value));
         }
@@ -43,12 +46,7 @@ pub fn names(plan: &HeaderPlan) -> impl Iterator<Item = &str> {
     plan.headers().iter().map(|header| &*header.name)
 }
 
-fn value(
-    header: &PlannedHeader,
-    plan: &HeaderPlan,
-    session: &Session,
-    handles: &Ring<MacKey>,
-) -> Option<Vec<u8>> {
+fn value(header: &PlannedHeader, plan: &HeaderPlan, session: &Session, keys: Hashing<'_>) -> Option<Vec<u8>> {
     let who = session.identity();
     let attributes = who.attributes();
     let plain = |text: &str| Some(text.as_bytes().to_vec());
@@ -60,15 +58,15 @@ fn value(
         Fact::EidasIdentifier => coded(who.eidas()?.as_str()),
         Fact::EidasCountry => plain(who.eidas()?.country()),
         Fact::EidasPersistent => plain(plan.persistence.of(who.eidas()?.country())),
-        Fact::MatchKey => Some(pseudonym::match_key(session, plan.audience(), handles)?.into_bytes()),
-        Fact::Pseudonym => Some(pseudonym::pseudonym(session, plan.audience(), handles).into_bytes()),
+        Fact::MatchKey => Some(pseudonym::match_key(session, plan.audience(), keys.lasting?)?.into_bytes()),
+        Fact::Pseudonym => Some(pseudonym::pseudonym(session, plan.audience(), keys.lasting?).into_bytes()),
         Fact::Loa => plain(who.level()?.as_str()),
         Fact::Acr => (!who.acr().is_empty()).then(|| encode(who.acr(), header.encoding)),
         Fact::Amr => (!who.amr().is_empty()).then(|| who.amr().join(",").into_bytes()),
         Fact::AuthTime => Some(who.auth_time()?.seconds().to_string().into_bytes()),
         Fact::Subject => coded(who.subject()),
         Fact::Provider => coded(who.provider()),
-        Fact::Session => Some(handle(session, plan.audience(), handles).into_bytes()),
+        Fact::Session => Some(handle(session, plan.audience(), keys.handles).into_bytes()),
         Fact::GivenName => optional(&attributes.given_name),
         Fact::FamilyName => optional(&attributes.family_name),
         Fact::Birthdate => optional(&attributes.birthdate),
@@ -159,7 +157,7 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::forward::HeaderChange;
     use crate::identity::VerifiedIdentity;
-    use crate::identity::resume::tests::{european, identity};
+    use crate::identity::resume::tests::{european, european_with_a_birthdate, identity};
     use crate::key::{KeyId, RingKey};
     use crate::revocation::Tagger;
     use crate::session::SessionId;
@@ -176,7 +174,9 @@ mod tests {
     }
 
     fn written(plan: &HeaderPlan, session: &Session) -> Vec<(String, Vec<u8>)> {
-        let headers = headers(plan, session, &ring(2)).unwrap();
+        let (handles, lasting) = (ring(2), ring(3));
+        let keys = Hashing { handles: &handles, lasting: Some(&lasting) };
+        let headers = headers(plan, session, keys).unwrap();
         headers.into_iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
     }
 
@@ -240,6 +240,26 @@ mod tests {
             assert!(!all.iter().any(|(name, _)| name == "X-Identity-Fnr" || name == "X-Identity-Given-Name"));
             assert!(all.iter().any(|(name, value)| name == "X-Identity-Family-Name" && value == expected));
         }
+    }
+
+    /// What lasts does not change with the handles, and without its own key nothing is sent.
+    #[test]
+    fn pseudonyms_and_match_keys_are_made_with_the_keys_of_what_lasts_alone() {
+        let add = HeaderChange::Use { name: None, encoding: Encoding::Percent };
+        let plan = HeaderPlan::new("app".into(), &[(Fact::MatchKey, add.clone()), (Fact::Pseudonym, add)]);
+        let session = session(european_with_a_birthdate());
+        let told = |handles: u8, lasting: Option<u8>| {
+            let (handles, lasting) = (ring(handles), lasting.map(ring));
+            let keys = Hashing { handles: &handles, lasting: lasting.as_ref() };
+            let headers = headers(&plan, &session, keys)?;
+            let of = |wanted: &str| headers.iter().find(|(name, _)| **name == wanted).unwrap().1.clone();
+            Ok((of("X-Identity-Match-Key"), of("X-Identity-Pseudonym"), of("X-Identity-Session")))
+        };
+        let (one, other, new) =
+            (told(2, Some(3)).unwrap(), told(4, Some(3)).unwrap(), told(2, Some(5)).unwrap());
+        assert!(one.0 == other.0 && one.1 == other.1 && one.2 != other.2);
+        assert!(one.0 != new.0 && one.1 != new.1 && one.2 == new.2);
+        assert_eq!(told(2, None), Err(Unwritable(Fact::MatchKey)));
     }
 
     #[test]

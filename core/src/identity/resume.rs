@@ -245,6 +245,12 @@ pub(crate) mod tests {
         }
     }
 
+    /// One of whom all four facts of a foreign eID are known.
+    pub(crate) fn european_with_a_birthdate() -> VerifiedIdentity {
+        let attributes = Attributes { birthdate: Some("1990-05-12".into()), ..identity(0).attributes };
+        VerifiedIdentity { attributes, ..european() }
+    }
+
     /// Somebody known by an e-mail address alone, at no level.
     pub(crate) fn email() -> VerifiedIdentity {
         VerifiedIdentity {

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Keys, MacKey, Ring, RingKey, Secret};
+use super::{Keys, MATCH, MacKey, Ring, RingKey, Secret};
 use crate::clock::Timestamp;
 
 /// What a process shows of a key: enough to compare, and nothing of the key.
@@ -32,6 +32,9 @@ impl Keys {
             (Secret::Audit, &self.audit),
         ] {
             proofs.extend(of(purpose.as_str(), ring, now, mac));
+        }
+        if let Some(ring) = &self.lasting {
+            proofs.extend(of(MATCH, ring, now, mac));
         }
         for (upstream, ring) in &self.apps {
             proofs.extend(of(&format!("app {upstream}"), ring, now, mac));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{ASSERTION, KeyFile, Keys, Ring, Secret, app_purpose, signature_purpose};
+use super::{ASSERTION, KeyFile, Keys, MATCH, Ring, Secret, app_purpose, is_lasting, signature_purpose};
 use crate::clock::Timestamp;
 
 /// For how long a key is used at most, before its purpose is said to be old.
@@ -50,9 +50,14 @@ impl Concern {
         }
     }
 
-    /// The gravest concern about a purpose's keys. A former key that is past its end is none: that is how keys end.
+    /// The gravest concern about the keys of a purpose, as far as a new key is a remedy.
     #[must_use]
-    pub fn about(keys: &[KeyTimes], now: Timestamp) -> Option<Self> {
+    pub fn of_purpose(purpose: &str, keys: &[KeyTimes], now: Timestamp) -> Option<Self> {
+        Self::about(keys, now).filter(|concern| *concern != Self::Old || !is_lasting(purpose))
+    }
+
+    /// The same whatever the purpose. A former key that is past its end is no concern: that is how keys end.
+    fn about(keys: &[KeyTimes], now: Timestamp) -> Option<Self> {
         let used = |at: Timestamp| {
             let active = keys.iter().filter(|key| key.active_from <= at).max_by_key(|key| key.active_from);
             active.or_else(|| keys.iter().min_by_key(|key| key.active_from))
@@ -98,6 +103,7 @@ impl Keys {
             named(Secret::Pseudonym.as_str(), self.pseudonym.times()),
             named(Secret::Audit.as_str(), self.audit.times()),
         ];
+        all.extend(self.lasting.iter().map(|ring| named(MATCH, ring.times())));
         all.extend(self.assertion.iter().map(|ring| named(ASSERTION, ring.times())));
         for (algorithm, ring) in &self.signature {
             all.extend(signature_purpose(*algorithm).map(|purpose| named(purpose, ring.times())));
@@ -158,5 +164,15 @@ mod tests {
             assert_eq!(Concern::about(&keys(days), now), expected, "{days:?}");
         }
         assert_eq!(Concern::about(&[], Timestamp::from_seconds(0)), None);
+    }
+
+    #[test]
+    fn a_key_whose_successor_would_change_what_apps_have_kept_is_never_too_old() {
+        let now = Timestamp::from_seconds(1000 * DAY);
+        let of = |purpose, days| Concern::of_purpose(purpose, &keys(days), now);
+        assert_eq!(of("cookie", &[(1, None)]), Some(Concern::Old));
+        assert_eq!(of(MATCH, &[(1, None)]), None);
+        assert_eq!(of(MATCH, &[(1, Some(1001))]), Some(Concern::NoSuccessor));
+        assert_eq!(of(MATCH, &[(1, Some(1000))]), Some(Concern::Retired));
     }
 }

@@ -462,7 +462,7 @@ pub(super) fn refuse_equal(files: &[KeyFile]) -> Result<(), KeyFileError> {
 mod tests {
     use super::*;
     use crate::key::Keys;
-    use crate::key::{ASSERTION, Secret};
+    use crate::key::{ASSERTION, MATCH, Secret};
 
     struct Folder(PathBuf);
 
@@ -595,6 +595,28 @@ mod tests {
         assert!(matches!(Keys::load(&folder.0), Err(KeyFileError::Equal { .. })));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(matches!(Keys::load(&folder.0), Err(KeyFileError::Mode(_))));
+    }
+
+    #[test]
+    fn keys_of_what_lasts_may_be_missing_and_are_nobody_elses() {
+        let folder = Folder::with_all_keys();
+        let keys = Keys::load(&folder.0).unwrap();
+        assert!(keys.lasting.is_none() && keys.hashing().lasting.is_none());
+        let message = keys.demand_lasting(&folder.0, at(0)).unwrap_err().to_string();
+        assert!(message.ends_with("`portvakt keys new match`"), "{message}");
+        KeyFile::create(&path_of(&folder.0, MATCH), MATCH, NewKey::Secret, at(0)).unwrap();
+        let keys = Keys::load(&folder.0).unwrap();
+        assert!(keys.demand_lasting(&folder.0, at(0)).is_ok());
+        assert_eq!(keys.times().iter().filter(|(purpose, _)| purpose == MATCH).count(), 1);
+        assert!(keys.proofs(at(0)).iter().any(|proof| proof.purpose == MATCH && proof.active));
+        folder.edit(MATCH, |content| content["keys"][0]["retire_after"] = 10.into());
+        let retired = Keys::load(&folder.0).unwrap();
+        assert!(retired.demand_lasting(&folder.0, at(9)).is_ok());
+        assert!(retired.demand_lasting(&folder.0, at(10)).is_err());
+        let mut taken = Value::Null;
+        folder.edit("cookie", |content| taken = content["keys"][0]["secret"].clone());
+        folder.edit(MATCH, |content| content["keys"][0]["secret"] = taken);
+        assert!(matches!(Keys::load(&folder.0), Err(KeyFileError::Equal { .. })));
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub enum Unmade {
     /// There is no key, or the one to use has retired.
     #[error("no assertion key is accepted; run `portvakt keys rotate assertion`")]
     NoKey,
+    /// The route tells a match key or a pseudonym, and there is no key for them.
+    #[error("there is no key for match keys and pseudonyms; run `portvakt keys new match`")]
+    NoLastingKey,
     /// The library refused.
     #[error(transparent)]
     Signing(#[from] SigningError),
@@ -120,8 +123,11 @@ impl Assertions {
         {
             return Ok(kept.header);
         }
+        if plan.headers.tells_what_lasts() && keys.lasting.is_none() {
+            return Err(Unmade::NoLastingKey);
+        }
         let RingKey { id, key, .. } = active;
-        let assertion = super::sign(plan, session, (*id, key), &keys.pseudonym, now, seal::random())?;
+        let assertion = super::sign(plan, session, (*id, key), keys.hashing(), now, seal::random())?;
         let mut header = HeaderValue::try_from(assertion).map_err(|_| Unmade::Unwritable)?;
         header.set_sensitive(true);
         // `exp` is in whole seconds.

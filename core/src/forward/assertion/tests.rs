@@ -10,7 +10,7 @@ use super::*;
 use crate::forward::HeaderChange;
 use crate::identity::resume::tests::{email, european, identity};
 use crate::identity::{Person, VerifiedIdentity};
-use crate::key::{Keys, RingKey};
+use crate::key::{Keys, MacKey, Ring, RingKey};
 use crate::revocation::Tagger;
 use crate::seal::SealKey;
 use crate::session::SessionId;
@@ -37,6 +37,7 @@ fn keys(assertion: Vec<RingKey<Arc<SigningKey>>>) -> Keys {
         cookie: Ring::single(KeyId([9; 4]), from, SealKey::new(&[9; 32])),
         revocation: mac(2),
         pseudonym: mac(3),
+        lasting: None,
         audit: mac(4),
         assertion: Ring::new(assertion),
         signature: std::collections::HashMap::new(),

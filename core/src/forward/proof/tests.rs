@@ -21,6 +21,7 @@ fn keys() -> Keys {
         cookie: Ring::single(KeyId([1; 4]), from, SealKey::new(&[1; 32])),
         revocation: macs(2),
         pseudonym: macs(3),
+        lasting: None,
         audit: macs(4),
         assertion: Some(pair(6, Algorithm::Es256)),
         signature: HashMap::from([(SignatureAlgorithm::Ed25519, pair(7, Algorithm::EdDsa))]),

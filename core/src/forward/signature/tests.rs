@@ -24,6 +24,7 @@ fn keys() -> Keys {
         cookie: Ring::single(KeyId([1; 4]), from, SealKey::new(&[1; 32])),
         revocation: macs(2),
         pseudonym: macs(3),
+        lasting: None,
         audit: macs(4),
         assertion: None,
         signature: SignatureAlgorithm::PAIRS.into_iter().map(pair).collect(),

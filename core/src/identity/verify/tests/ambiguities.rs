@@ -7,7 +7,7 @@ use super::super::*;
 use super::verified;
 use crate::clock::Timestamp;
 use crate::forward::{HeaderPlan, plain};
-use crate::key::{KeyId, MacKey, Ring};
+use crate::key::{Hashing, KeyId, MacKey, Ring};
 use crate::provider::tests_support::provider;
 use crate::revocation::Tagger;
 use crate::session::{Session, SessionId};
@@ -23,7 +23,7 @@ fn told(profile: &str, claims: Value, asked: &Asked<'_>) -> Result<Vec<String>, 
     let tags = Tagger::active(&ring(1), NOW).tags(&id, "p", "i", None, "s");
     let session = Session::begin(id, tags, who, NOW);
     let plan = HeaderPlan::new("app".into(), &[]).asking(asked.representation.map(Representation::id));
-    let headers = plain::headers(&plan, &session, &ring(2)).unwrap();
+    let headers = plain::headers(&plan, &session, Hashing { handles: &ring(2), lasting: None }).unwrap();
     let line = |(name, value): (&std::borrow::Cow<'static, str>, http::HeaderValue)| {
         format!("{}: {}", name.strip_prefix("X-Identity-").unwrap(), value.to_str().unwrap())
     };

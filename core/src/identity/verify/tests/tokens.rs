@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::forward::{HeaderPlan, plain};
 use crate::identity::verify::{Asked, verify};
 use crate::identity::{Representation, VerifiedIdentity};
-use crate::key::{KeyId, MacKey, Ring};
+use crate::key::{Hashing, KeyId, MacKey, Ring};
 use crate::provider::{PROFILES, ProviderSettings};
 use crate::revocation::Tagger;
 use crate::session::{Session, SessionId};
@@ -98,7 +98,7 @@ impl Fixture {
         let session = Session::begin(id, tags, self.identity(), self.now());
         let asked = self.representation().map(|asked| asked.id());
         let plan = HeaderPlan::new("app".into(), &[]).asking(asked);
-        let headers = plain::headers(&plan, &session, &ring(2)).unwrap();
+        let headers = plain::headers(&plan, &session, Hashing { handles: &ring(2), lasting: None }).unwrap();
         let line = |(name, value): (&std::borrow::Cow<'static, str>, http::HeaderValue)| {
             (name.to_string(), value.to_str().unwrap().to_owned())
         };
