@@ -159,7 +159,7 @@ impl Snapshot {
         if routes().any(|route| route.assertion.is_some()) {
             keys.demand_assertion(&configuration.keys, now)?;
         }
-        if routes().any(|route| route.access.wants_session() && route.headers.tells_what_lasts()) {
+        if routes().any(|route| route.tells_what_lasts()) {
             keys.demand_lasting(&configuration.keys, now)?;
         }
         for plan in routes().filter_map(|route| route.signature.as_ref()) {

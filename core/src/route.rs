@@ -318,6 +318,12 @@ impl Route {
     pub fn methods(&self) -> &[Method] {
         self.methods.as_deref().unwrap_or(&USUAL_METHODS)
     }
+
+    /// Whether its app is told what it may keep of people: a match key or a pseudonym.
+    #[must_use]
+    pub fn tells_what_lasts(&self) -> bool {
+        self.access.wants_session() && self.headers.tells_what_lasts()
+    }
 }
 
 /// A public host: its origin, its sessions, its routes.

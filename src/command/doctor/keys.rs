@@ -6,7 +6,7 @@ use std::path::Path;
 use portvakt_core::clock::Timestamp;
 use portvakt_core::config::Configuration;
 use portvakt_core::key::{
-    ASSERTION, Concern, KeyFile, KeyFileError, Keys, Secret, path_of, signature_purpose,
+    ASSERTION, Concern, KeyFile, KeyFileError, Keys, MATCH, Secret, path_of, signature_purpose,
 };
 
 use super::Surroundings;
@@ -41,6 +41,9 @@ fn needed(configuration: &Configuration) -> Vec<String> {
     if routes().any(|route| route.assertion.is_some()) {
         all.push(ASSERTION.to_owned());
     }
+    if routes().any(|route| route.tells_what_lasts()) {
+        all.push(MATCH.to_owned());
+    }
     for plan in routes().filter_map(|route| route.signature.as_ref()) {
         if let Some(purpose) =
             signature_purpose(plan.algorithm).filter(|purpose| !all.iter().any(|one| one == purpose))
@@ -74,7 +77,7 @@ fn look_at(purpose: &str, folder: &Path, now: Timestamp) -> Finding {
             return Finding::fail(subject, cause::chain(&error), means, remedy);
         }
     };
-    match Concern::about(&file.times(), now) {
+    match Concern::of_purpose(purpose, &file.times(), now) {
         Some(Concern::Retired) => Finding::fail(
             subject,
             Concern::Retired.to_string(),
