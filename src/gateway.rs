@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::Method;
+use http::header::EXPECT;
+use http::{Method, StatusCode};
 use pingora::connectors::TransportConnector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
@@ -91,6 +92,8 @@ pub struct Passage {
     stay: Option<Stay>,
     /// The body's digest, where the signature covers it.
     digest: Option<String>,
+    /// Whether a client that waits with its body was told to send it.
+    told_to_go_on: bool,
     /// Bytes of the body so far.
     body: u64,
     handshake: Option<Handshake>,
@@ -390,6 +393,7 @@ impl ProxyHttp for Gateway {
             app_session: None,
             stay: None,
             digest: None,
+            told_to_go_on: false,
             body: 0,
             handshake: None,
             rule: "none",
@@ -436,6 +440,7 @@ impl ProxyHttp for Gateway {
         let mut answer = match verdict {
             Ok(Verdict::Forward(permit)) => match body::digest(session, &permit).await {
                 Ok(digest) => {
+                    passage.told_to_go_on = digest.is_some();
                     passage.digest = digest;
                     passage.permit = Some(permit);
                     let Some(handshake) = passage.handshake.take() else { return Ok(false) };
@@ -494,6 +499,8 @@ impl ProxyHttp for Gateway {
         let arrival = passage.arrival.as_ref().ok_or_else(|| Error::new(ErrorType::InternalError))?;
         if let Some(digest) = &passage.digest {
             request.insert_header(signature::DIGEST_HEADER, digest.as_str())?;
+            // The body is here: who waited has been told already.
+            request.remove_header(&EXPECT);
         }
         let (upstream, own_session) = (passage.stay.as_ref(), passage.app_session.as_ref());
         let upstream = upstream.and_then(Stay::authority).unwrap_or_default();
@@ -525,7 +532,13 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         if response.status.is_informational() {
             passage.interim += 1;
-            return reply::check_interim(response, passage.interim);
+            reply::check_interim(response, passage.interim)?;
+            if response.status == StatusCode::CONTINUE && std::mem::replace(&mut passage.told_to_go_on, true)
+            {
+                // Once is enough (HTTP-6): of what nobody asked for, the proxy passes nothing on.
+                response.set_status(StatusCode::PROCESSING)?;
+            }
+            return Ok(());
         }
         passage.check_deadline()?;
         // It may have begun to leave after the request had come.

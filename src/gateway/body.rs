@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, Version};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use portvakt_core::access::Permit;
@@ -73,13 +73,19 @@ pub(super) async fn digest(session: &mut Session, permit: &Permit) -> Result<Opt
 
 /// Lets a browser finish that sends more than it may; a client that asked first is told, and does not begin.
 pub(super) async fn let_finish(session: &mut Session) {
-    if !session.req_header().headers.contains_key(http::header::EXPECT) {
+    if !waits_to_be_told(session.req_header()) {
         throw_away(session).await;
     }
 }
 
+/// Whether a client sends its body only when it is told to (RFC 9110, 10.1.1). In HTTP/1.0 nobody is told.
+pub(super) fn waits_to_be_told(head: &RequestHeader) -> bool {
+    let asks = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    head.version >= Version::HTTP_11 && head.headers.get(http::header::EXPECT).is_some_and(asks)
+}
+
 async fn within(deadline: Duration, session: &mut Session, most: usize, patience: usize) -> Option<Vec<u8>> {
-    if session.req_header().headers.contains_key(http::header::EXPECT) {
+    if waits_to_be_told(session.req_header()) {
         session.write_continue_response().await.ok()?;
     }
     tokio::time::timeout(deadline, read(session, most, patience)).await.ok().flatten()

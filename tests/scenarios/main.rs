@@ -10,6 +10,7 @@ mod certified;
 mod cross_site;
 mod digdir;
 mod doctor;
+mod expect;
 mod explain;
 mod flood;
 mod front;
