@@ -31,6 +31,10 @@ check: setup-build ## formatting, lints and documentation, without the tests
 browser: setup ## a real browser through the demo; screenshots in .demo/screenshots
 	@tests/tools/browser.sh
 
+.PHONY: pages
+pages: setup ## every page in every language, judged by axe-core in a browser; screenshots in .demo/pages (minutes)
+	@tests/tools/pages.sh
+
 .PHONY: faults
 faults: setup ## plants faults and shows that the suites notice each of them (minutes)
 	@tests/tools/faults.sh

@@ -64,6 +64,9 @@ class Browser {
 
   script(script) { return this.#do('POST', '/execute/sync', { script, args: [] }); }
 
+  /** A command of Chromium's own protocol. */
+  cdp(cmd, params = {}) { return this.#do('POST', '/goog/cdp/execute', { cmd, params }); }
+
   async click(selector) {
     const element = await until(`an element ${selector}`, () => this.find(selector), () => this.url());
     await this.#do('POST', `/element/${element}/click`, {});
@@ -93,6 +96,11 @@ class Browser {
   arrive(what, wanted) {
     const there = async () => wanted(new URL(await this.url())) && (await this.script('return document.readyState')) === 'complete';
     return until(what, there, () => this.url());
+  }
+
+  /** The same where no script runs: the address alone. */
+  arriveUnscripted(what, wanted) {
+    return until(what, async () => wanted(new URL(await this.url())), () => this.url());
   }
 
   async screenshot(file) {

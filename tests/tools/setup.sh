@@ -51,8 +51,9 @@ done
 
 node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 18 ? 0 : 1)' ||
     { echo "setup: Node 18 or newer is needed, this is $(node --version)" >&2; exit 1; }
-# npm writes the second file last.
-if [ tests/oidc-provider/package-lock.json -nt tests/oidc-provider/node_modules/.package-lock.json ]; then
-    echo "setup: npm packages of tests/oidc-provider"
-    npm ci --prefix tests/oidc-provider --ignore-scripts --no-audit --no-fund --loglevel=error
-fi
+for folder in tests/oidc-provider tests/pages; do
+    # npm writes the second file last.
+    [ "$folder/package-lock.json" -nt "$folder/node_modules/.package-lock.json" ] || continue
+    echo "setup: npm packages of $folder"
+    npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --loglevel=error
+done
