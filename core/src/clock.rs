@@ -62,6 +62,23 @@ impl Timestamp {
         sound.then_some(Self::from_seconds(seconds))
     }
 
+    /// `2026-12-01T05:00:00Z` (RFC 3339, 5.6), in whole seconds.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        let (days, of_day) = (self.seconds() / 86_400, self.seconds() % 86_400);
+        // A cycle of 400 years, counted from 1 March of year 0 so that the leap day is its last.
+        let shifted = days + 719_468;
+        let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+        let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let from_march = (5 * of_year + 2) / 153;
+        let day = of_year - (153 * from_march + 2) / 5 + 1;
+        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+        let year = era * 400 + year_of_era + u64::from(month <= 2);
+        let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+
     /// Whole seconds since the Unix epoch, rounded down.
     #[must_use]
     pub const fn seconds(self) -> u64 {
@@ -208,6 +225,24 @@ fn system_millis() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_is_read_as_the_same() {
+        for text in [
+            "1970-01-01T00:00:00Z",
+            "1999-12-31T23:59:59Z",
+            "2000-02-29T12:00:00Z",
+            "2026-03-01T00:00:01Z",
+            "2100-02-28T23:59:59Z",
+            "2400-02-29T00:00:00Z",
+        ] {
+            assert_eq!(Timestamp::parse(text).unwrap().rfc3339(), text);
+        }
+        for day in 0..200_000 {
+            let at = Timestamp::from_seconds(day * 86_400 + 1);
+            assert_eq!(Timestamp::parse(&at.rfc3339()), Some(at));
+        }
+    }
 
     #[test]
     fn a_point_in_time_is_read_with_its_zone() {

@@ -6,6 +6,7 @@
 pub mod assertion;
 mod persistence;
 pub mod plain;
+pub mod preset;
 pub mod proof;
 mod pseudonym;
 pub mod signature;
@@ -19,6 +20,8 @@ use http::HeaderName;
 use crate::identity::{Authorizer, Organisation, RepresentationId, VerifiedIdentity};
 
 pub use self::persistence::Persistence;
+
+use self::preset::{Preset, Style};
 
 /// A fact about the person or the session that an app may be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -199,12 +202,18 @@ pub struct PlannedHeader {
     pub name: Cow<'static, str>,
     /// How its text travels.
     pub encoding: Encoding,
+    /// How its value is written.
+    pub style: Style,
 }
 
 /// What the app of a route is told, and under which names, in a fixed order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderPlan {
     headers: Vec<PlannedHeader>,
+    /// What an assertion tells: under other names an app is told the same.
+    asserted: Vec<Fact>,
+    /// Whether the app gets the assertion as `Authorization: Bearer`, too.
+    bearer: bool,
     /// For whom the session's handle and the assertion are made.
     audience: String,
     /// Which countries' identifiers last.
@@ -237,23 +246,62 @@ impl HeaderPlan {
     /// The contract's headers with a route's changes, for an audience (the upstream's name by default).
     #[must_use]
     pub fn new(audience: String, changes: &[(Fact, HeaderChange)]) -> Self {
-        let planned = |fact: Fact| match changes
-            .iter()
-            .rev()
-            .find(|(changed, _)| *changed == fact)
-            .map(|(_, change)| change)
-        {
-            Some(HeaderChange::Drop) => None,
-            None if fact.is_opt_in() => None,
-            None => Some(PlannedHeader { fact, name: fact.header().into(), encoding: Encoding::default() }),
-            Some(HeaderChange::Use { name, encoding }) => Some(PlannedHeader {
-                fact,
-                name: name.as_ref().map_or(fact.header().into(), |name| name.as_str().to_owned().into()),
-                encoding: *encoding,
-            }),
+        let facts = Self::facts(changes, |fact| !fact.is_opt_in());
+        let contract = |fact: Fact| fact.header().into();
+        Self::of(
+            audience,
+            facts.clone(),
+            facts,
+            changes,
+            (contract, Encoding::default(), |_: &str| Style::CONTRACT),
+        )
+    }
+
+    /// A preset's headers with a route's changes. What the preset does not name, the app is told only if the route
+    /// says so.
+    #[must_use]
+    pub fn of_preset(
+        audience: String,
+        preset: &Preset,
+        encoding: Encoding,
+        changes: &[(Fact, HeaderChange)],
+    ) -> Self {
+        let told = Self::facts(changes, |fact| preset.name_of(fact).is_some());
+        let asserted = Self::facts(changes, |fact| !fact.is_opt_in());
+        let name = |fact: Fact| preset.name_of(fact).unwrap_or(fact.header()).into();
+        let style = |name: &str| if preset.has(name) { preset.style } else { Style::CONTRACT };
+        let plan = Self::of(audience, told, asserted, changes, (name, encoding, style));
+        Self { bearer: preset.bearer, ..plan }
+    }
+
+    /// The facts that are told, in their order: what the route adds, and what is usual unless the route drops it.
+    fn facts(changes: &[(Fact, HeaderChange)], is_usual: impl Fn(Fact) -> bool) -> Vec<Fact> {
+        let is_told = |fact: &Fact| match change_of(*fact, changes) {
+            Some(HeaderChange::Drop) => false,
+            Some(HeaderChange::Use { .. }) => true,
+            None => is_usual(*fact),
         };
-        let headers = Fact::ALL.into_iter().filter_map(planned).collect();
-        Self { headers, audience, persistence: Arc::default(), asked: None }
+        Fact::ALL.into_iter().filter(is_told).collect()
+    }
+
+    fn of(
+        audience: String,
+        told: Vec<Fact>,
+        asserted: Vec<Fact>,
+        changes: &[(Fact, HeaderChange)],
+        (name_of, usual, style_of): (impl Fn(Fact) -> Cow<'static, str>, Encoding, impl Fn(&str) -> Style),
+    ) -> Self {
+        let planned = |fact: Fact| {
+            let (given, encoding) = match change_of(fact, changes) {
+                Some(HeaderChange::Use { name, encoding }) => (name.as_ref(), *encoding),
+                Some(HeaderChange::Drop) | None => (None, usual),
+            };
+            let name = given.map_or_else(|| name_of(fact), |name| name.as_str().to_owned().into());
+            let style = style_of(&name);
+            PlannedHeader { fact, name, encoding, style }
+        };
+        let headers = told.into_iter().map(planned).collect();
+        Self { headers, asserted, bearer: false, audience, persistence: Arc::default(), asked: None }
     }
 
     /// The same with a table of countries of the operator's.
@@ -280,6 +328,18 @@ impl HeaderPlan {
         self.headers.iter().any(|header| header.fact.is_opt_in())
     }
 
+    /// What an assertion tells.
+    #[must_use]
+    pub fn asserted(&self) -> &[Fact] {
+        &self.asserted
+    }
+
+    /// Whether the app gets the assertion as `Authorization: Bearer`, too, and nobody else's.
+    #[must_use]
+    pub fn is_bearer(&self) -> bool {
+        self.bearer
+    }
+
     /// For whom the session's handle and the assertion are made.
     #[must_use]
     pub fn audience(&self) -> &str {
@@ -295,4 +355,9 @@ impl HeaderPlan {
     fn authorizer<'s>(&self, who: &'s VerifiedIdentity) -> Option<&'s Authorizer> {
         who.authorizer().filter(|_| self.asked.is_some() && self.asked == who.asked())
     }
+}
+
+/// What a route says of a fact; the last word counts.
+fn change_of(fact: Fact, changes: &[(Fact, HeaderChange)]) -> Option<&HeaderChange> {
+    changes.iter().rev().find(|(changed, _)| *changed == fact).map(|(_, change)| change)
 }

@@ -461,6 +461,9 @@ impl Walk<'_> {
             }
             if route.assertion.is_some() {
                 told.push((assertion::HEADER.to_owned(), "assertion (JWT)"));
+                if route.headers.is_bearer() {
+                    told.push(("Authorization".to_owned(), "Bearer, the assertion"));
+                }
             }
         }
         if let Some(plan) = &route.signature {

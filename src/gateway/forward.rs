@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use http::header::{COOKIE, FORWARDED, HOST};
+use http::header::{AUTHORIZATION, COOKIE, FORWARDED, HOST};
 use http::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use pingora::prelude::{Error, ErrorType, OrErr as _, Result};
@@ -48,8 +48,13 @@ fn write_identity(
     snapshot: &Snapshot,
     live: &Live,
 ) -> Result<()> {
+    let plan = &permit.route().headers;
+    if plan.is_bearer() {
+        // An app that believes one token here believes nobody else's, whether or not somebody is logged in.
+        request.remove_header(&AUTHORIZATION);
+    }
     let Some(session) = permit.session() else { return Ok(()) };
-    let headers = plain::headers(&permit.route().headers, session, snapshot.keys.hashing())
+    let headers = plain::headers(plan, session, snapshot.keys.hashing())
         .or_err(ErrorType::HTTPStatus(500), "an identity header cannot be written")?;
     for (name, value) in headers {
         match name {
@@ -65,9 +70,18 @@ fn write_identity(
             .header(plan, session, &snapshot.keys, generation, now)
             .inspect_err(|error| tracing::error!(%error, "an assertion cannot be made"))
             .or_err(ErrorType::HTTPStatus(500), "an assertion cannot be made")?;
+        if permit.route().headers.is_bearer() {
+            request.insert_header(AUTHORIZATION, bearer(&assertion)?)?;
+        }
         request.insert_header(assertion::HEADER, assertion)?;
     }
     Ok(())
+}
+
+/// The assertion as RFC 6750, 2.1 has tokens.
+fn bearer(assertion: &HeaderValue) -> Result<HeaderValue> {
+    let value = [b"Bearer ", assertion.as_bytes()].concat();
+    HeaderValue::try_from(value).or_err(ErrorType::HTTPStatus(500), "an assertion cannot be a bearer token")
 }
 
 /// Signs the request as it now is (RFC 9421), or it fails (ID-7).
@@ -99,6 +113,7 @@ fn signature_of(
     }
     let names = plain::names(&permit.route().headers)
         .chain([assertion::HEADER, signature::AUDIENCE_HEADER])
+        .chain(permit.route().headers.is_bearer().then_some(AUTHORIZATION.as_str()))
         .chain(digest);
     let mut fields = Vec::new();
     for name in names {

@@ -29,6 +29,7 @@ mod named_sessions;
 mod operation;
 mod pages;
 mod paths;
+mod presets;
 mod provider_logout;
 mod reload;
 mod routes;

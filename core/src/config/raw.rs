@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::problem::Span;
-use super::shape::{At, Desk, Named, Shape, Size, Written, choice, point, read_at, record, unknown_word};
+use super::shape::{
+    At, Desk, Named, Shape, Size, Written, choice, described, point, read_at, record, unknown_word,
+};
 use super::tree::{Node, Value};
 
 type List<T> = Vec<At<T>>;
@@ -416,8 +418,8 @@ record! {
         optional content_digest: bool,
         /// whether the app refuses what the gateway did not sign (`assertion` or `signature`): `portvakt doctor` looks whether it does; false by default
         optional verified: bool,
-        /// identity headers that are renamed, dropped, added or encoded otherwise, by fact
-        optional headers: Named<RawHeader>,
+        /// identity headers that are renamed, dropped, added or encoded otherwise, by fact; `preset` names them as an older product did
+        optional headers: RawHeaders,
     }
 }
 
@@ -618,6 +620,19 @@ choice! {
         "rfc8187" => Rfc8187,
         "insecure_utf8" => InsecureUtf8,
         "insecure_latin1" => InsecureLatin1,
+    }
+}
+choice! {
+    /// An older product whose names an app knows.
+    RawPreset {
+        "siteminder" => Siteminder,
+        "siteminder-plain" => SiteminderPlain,
+        "openam" => Openam,
+        "shibboleth" => Shibboleth,
+        "mod_auth_openidc" => ModAuthOpenidc,
+        "oauth2-proxy" => Oauth2Proxy,
+        "auth-request" => AuthRequest,
+        "wonderwall" => Wonderwall,
     }
 }
 choice! {
@@ -870,6 +885,67 @@ impl Shape for SecretPlace {
 
     fn schema() -> Json {
         json!({ "type": "string", "pattern": "^(file|env):." })
+    }
+}
+
+/// What a route does with the identity headers.
+#[derive(Debug)]
+pub(super) struct RawHeaders {
+    /// Whose names they have.
+    pub(super) preset: Option<At<RawPreset>>,
+    /// How their text travels where nothing else is said.
+    pub(super) encoding: Option<At<RawEncoding>>,
+    /// What is done with each fact.
+    pub(super) facts: Named<RawHeader>,
+}
+
+impl Shape for RawHeaders {
+    fn read(node: &Node, desk: &mut Desk<'_>) -> Option<Self> {
+        let entries = desk.entries(node, "a mapping from facts")?;
+        if entries.is_empty() {
+            return desk.misfit(node, "at least one fact, or `preset`", "an empty mapping");
+        }
+        let mut headers = Self { preset: None, encoding: None, facts: Named(Vec::new()) };
+        for entry in entries {
+            match entry.key.as_str() {
+                "preset" => headers.preset = read_at(&entry.value, desk),
+                "encoding" => headers.encoding = read_at(&entry.value, desk),
+                _ => {
+                    let name = At { span: entry.key_span.clone(), value: entry.key.clone() };
+                    headers.facts.0.push((name, read_at(&entry.value, desk)));
+                }
+            }
+        }
+        Some(headers)
+    }
+
+    fn schema() -> Json {
+        let preset =
+            described(RawPreset::schema(), "an older product: the app gets the headers that it knew");
+        let encoding =
+            described(RawEncoding::schema(), "how text beyond ASCII travels where a fact says nothing");
+        json!({
+            "type": "object",
+            "minProperties": 1,
+            "properties": { "preset": preset, "encoding": encoding },
+            "additionalProperties": RawHeader::schema(),
+        })
+    }
+}
+
+impl RawPreset {
+    /// Its name among [`crate::forward::preset::PRESETS`].
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Siteminder => "siteminder",
+            Self::SiteminderPlain => "siteminder-plain",
+            Self::Openam => "openam",
+            Self::Shibboleth => "shibboleth",
+            Self::ModAuthOpenidc => "mod_auth_openidc",
+            Self::Oauth2Proxy => "oauth2-proxy",
+            Self::AuthRequest => "auth-request",
+            Self::Wonderwall => "wonderwall",
+        }
     }
 }
 

@@ -1531,3 +1531,70 @@ fn an_app_verifies_what_it_gets() {
         ),
     ]);
 }
+
+#[test]
+fn an_older_products_names_are_a_preset() {
+    let headers = |headers: &str| format!("access: login\n        headers: {{{headers}}}");
+    let names = [
+        "siteminder",
+        "siteminder-plain",
+        "openam",
+        "shibboleth",
+        "mod_auth_openidc",
+        "oauth2-proxy",
+        "auth-request",
+    ];
+    for name in names {
+        expect(&[("access: login", &headers(&format!("preset: {name}")), &[])]);
+    }
+    let bearer = "access: login\n        assertion: true\n        headers: {preset: wonderwall}";
+    expect(&[
+        ("access: login", bearer, &[]),
+        ("access: login", &headers("preset: siteminder, fnr: drop, pseudonym: SM_USER, loa: add"), &[]),
+        ("access: login", &headers("preset: siteminder, given_name: SM-GIVENNAME"), &[]),
+        (
+            "access: login",
+            &headers("preset: shibboleth, encoding: insecure_utf8"),
+            &["23:49: warning: servers read raw bytes beyond ASCII in different ways"],
+        ),
+        (
+            "access: login",
+            &headers("preset: wonderwall"),
+            &["23:27: the token that this preset sends is the assertion, and the route has none"],
+        ),
+        (
+            "access: login",
+            &headers("preset: siteminder, pseudonym: SM_USER"),
+            &["23:50: `fnr` and `pseudonym` would have the same name"],
+        ),
+        (
+            "access: login",
+            &headers("preset: siteminder, pseudonym: sm-user"),
+            &["23:50: `fnr` and `pseudonym` would have the same name"],
+        ),
+        (
+            "access: login",
+            &headers("preset: siteminder, loa: SM_LEVEL"),
+            &["23:44: `SM_LEVEL` has an underscore"],
+        ),
+        (
+            "access: login",
+            &headers("preset: sitemindr"),
+            &["23:27: `sitemindr` is not known here; did you mean `siteminder`?"],
+        ),
+        (
+            "access: login",
+            &headers("encoding: rfc8187"),
+            &["23:29: the encoding of all facts goes with a preset"],
+        ),
+        ("access: login", &headers("fnr: SM_USER"), &["23:24: `SM_USER` has an underscore"]),
+    ]);
+}
+
+#[test]
+fn the_file_knows_every_preset() {
+    let schema = super::schema().to_string();
+    for preset in crate::forward::preset::PRESETS {
+        assert!(schema.contains(&format!("{:?}", preset.name)), "{}", preset.name);
+    }
+}

@@ -50,7 +50,7 @@ impl AssertionPlan {
     /// Assertions by `issuer` that tell what the headers tell, for the same audience.
     #[must_use]
     pub fn new(issuer: String, headers: &HeaderPlan) -> Self {
-        let facts: Vec<Fact> = headers.headers().iter().map(|header| header.fact).collect();
+        let facts = headers.asserted().to_vec();
         let audience = headers.audience().to_owned();
         // What else a plan says of its facts makes another assertion, too.
         let beyond = format!("{:?} {:?}", headers.persistence, headers.asked);

@@ -33,7 +33,11 @@ pub fn headers<'p>(
         if header.fact.is_opt_in() && keys.lasting.is_none() {
             return Err(Unwritable(header.fact));
         }
-        if let Some(value) = value(header, plan, session, keys) {
+        let value = value(header, plan, session, keys);
+        if let Some(value) = value.or_else(|| header.style.empty_when_missing.then(Vec::new)) {
+            if value.len() > header.style.longest {
+                return Err(Unwritable(header.fact));
+            }
             let value = HeaderValue::try_from(value).map_err(|_| Unwritable(header.fact))?;
             written.push((&header.name, value));
         }
@@ -62,7 +66,8 @@ fn value(header: &PlannedHeader, plan: &HeaderPlan, session: &Session, keys: Has
         Fact::Pseudonym => Some(pseudonym::pseudonym(session, plan.audience(), keys.lasting?).into_bytes()),
         Fact::Loa => plain(who.level()?.as_str()),
         Fact::Acr => (!who.acr().is_empty()).then(|| encode(who.acr(), header.encoding)),
-        Fact::Amr => (!who.amr().is_empty()).then(|| who.amr().join(",").into_bytes()),
+        Fact::Amr => joined(who.amr(), header.style.separator),
+        Fact::AuthTime if header.style.written_times => Some(who.auth_time()?.rfc3339().into_bytes()),
         Fact::AuthTime => Some(who.auth_time()?.seconds().to_string().into_bytes()),
         Fact::Subject => coded(who.subject()),
         Fact::Provider => coded(who.provider()),
@@ -76,7 +81,7 @@ fn value(header: &PlannedHeader, plan: &HeaderPlan, session: &Session, keys: Has
             Person::Helper { number } => plain(number.as_str()),
             _ => None,
         },
-        Fact::Org => numbers(plan.organisations(who)),
+        Fact::Org => numbers(plan.organisations(who), header.style.separator),
         Fact::OrgName => names_of(plan.organisations(who), header.encoding),
         Fact::AuthorizerFnr => plain(plan.authorizer(who)?.pid.as_str()),
         Fact::AuthorizerName => optional(&plan.authorizer(who)?.name),
@@ -84,9 +89,18 @@ fn value(header: &PlannedHeader, plan: &HeaderPlan, session: &Session, keys: Has
     }
 }
 
-fn numbers(organisations: &[Organisation]) -> Option<Vec<u8>> {
+fn numbers(organisations: &[Organisation], separator: char) -> Option<Vec<u8>> {
     let numbers: Vec<String> = organisations.iter().map(|one| one.number.to_string()).collect();
-    (!numbers.is_empty()).then(|| numbers.join(",").into_bytes())
+    joined(&numbers, separator)
+}
+
+/// Several values in one. Where the separator is `;`, one within a value is `\;`.
+fn joined(values: &[String], separator: char) -> Option<Vec<u8>> {
+    let together = match separator {
+        ';' => values.iter().map(|value| value.replace(';', r"\;")).collect::<Vec<_>>().join(";"),
+        other => values.join(other.encode_utf8(&mut [0; 4])),
+    };
+    (!values.is_empty()).then(|| together.into_bytes())
 }
 
 /// The names in the order of the numbers, commas within a name escaped. Where one has no name, or cannot be told

@@ -7,6 +7,8 @@
 
 use std::collections::HashSet;
 
+use super::preset;
+
 /// Headers with which a client could claim another URL, method, address or user (RT-7), folded.
 ///
 /// `x-forwarded-for`, `-proto` and `-host` and `forwarded` are written anew afterwards.
@@ -52,22 +54,44 @@ const CLAIMS: &[&str] = &[
     "x-wap-profile-user",
 ];
 
-/// Beginnings of such names, folded.
-const CLAIM_PREFIXES: &[&str] =
-    &["x-identity", "x-forwarded", "x-ssl-", "ssl-client", "x-client-cert", "x-original-", "x-portvakt"];
+/// Beginnings of such names, folded: ours, those of servers that end TLS, and those of the products whose names
+/// presets send.
+fn begins_a_claim(name: &str) -> bool {
+    let prefixes: &[&str] = match name.as_bytes().first() {
+        Some(b'x') => &[
+            "x-identity",
+            "x-forwarded",
+            "x-ssl-",
+            "x-client-cert",
+            "x-original-",
+            "x-portvakt",
+            "x-auth-request",
+            "x-wonderwall",
+        ],
+        Some(b's') => &["ssl-client", "sm-", "shib-"],
+        Some(b'o') => &["oidc-"],
+        _ => &[],
+    };
+    prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
 
 /// The names that only the gateway may write, on any route of the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Reserved {
+    /// Everything that a client may not send.
     folded: HashSet<String>,
+    /// Of that, the names under which apps are told who is there.
+    identity: HashSet<String>,
 }
 
 impl Reserved {
-    /// The reserved names of the contract, and those that routes give their headers.
+    /// The reserved names of the contract and of every preset, and those that routes give their headers.
     #[must_use]
     pub fn new<'a>(route_headers: impl IntoIterator<Item = &'a str>) -> Self {
-        let ours = CLAIMS.iter().map(|name| (*name).to_owned());
-        Self { folded: ours.chain(route_headers.into_iter().map(fold)).collect() }
+        let claims = CLAIMS.iter().map(|name| (*name).to_owned());
+        let presets = preset::every_name().map(fold);
+        let identity: HashSet<String> = presets.chain(route_headers.into_iter().map(fold)).collect();
+        Self { folded: claims.chain(identity.iter().cloned()).collect(), identity }
     }
 
     /// Whether a field of this name, from a client or an app, is taken away.
@@ -76,9 +100,7 @@ impl Reserved {
         if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
             return true;
         }
-        let reserved = |name: &str| {
-            self.folded.contains(name) || CLAIM_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-        };
+        let reserved = |name: &str| self.folded.contains(name) || begins_a_claim(name);
         // Parsed names are lower case already; a fold would allocate.
         if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             reserved(&name.to_ascii_lowercase())
@@ -90,9 +112,7 @@ impl Reserved {
     /// Whether a field of an app's reply is taken away: identity is not for browsers (ID-10).
     #[must_use]
     pub fn takes_away_from_reply(&self, name: &str) -> bool {
-        let reserved = |name: &str| {
-            name.starts_with("x-identity") || (self.folded.contains(name) && !CLAIMS.contains(&name))
-        };
+        let reserved = |name: &str| name.starts_with("x-identity") || self.identity.contains(name);
         // Most names are folded already; a fold would allocate.
         if name.bytes().all(is_folded) { reserved(name) } else { reserved(&fold(name)) }
     }

@@ -188,7 +188,11 @@ fn made_up(route: &Route, now: Timestamp) -> Vec<(String, String)> {
             "kind": "national", "fnr": NOBODY, "loa": "high", "session": AGENT,
         }));
         let nothing = URL_SAFE_NO_PAD.encode_to_string(NOTHING);
-        fields.push((assertion::HEADER.to_owned(), format!("{head}.{claims}.{nothing}")));
+        let token = format!("{head}.{claims}.{nothing}");
+        if route.headers.is_bearer() {
+            fields.push(("Authorization".to_owned(), format!("Bearer {token}")));
+        }
+        fields.push((assertion::HEADER.to_owned(), token));
     }
     if let Some(plan) = &route.signature {
         let label = signature::LABEL;

@@ -51,7 +51,7 @@ pub(super) fn plan(
     if raw.access.as_ref().is_some_and(|access| access.value == RawAccess::Public) {
         return None;
     }
-    for (fact, header) in raw.headers.iter().flat_map(|headers| &headers.value.0) {
+    for (fact, header) in raw.headers.iter().flat_map(|headers| &headers.value.facts.0) {
         let dropped = header.as_ref().is_some_and(|header| matches!(header.value, RawHeader::Drop));
         if dropped && NEEDED.iter().any(|needed| needed.key() == fact.value) {
             desk.error(

@@ -62,7 +62,7 @@ pub(super) fn route(
     let audience = audience(raw, desk);
     let asked = access.as_ref().and_then(|access: &Access| access.requirement()?.representation.as_ref());
     let asked = asked.map(|representation| representation.id());
-    let headers = header::plan(raw.headers.as_ref(), audience, surroundings.persistence, desk).asking(asked);
+    let headers = header::plan(raw, audience, surroundings.persistence, desk).asking(asked);
     let origin = host.map(Origin::to_string).unwrap_or_default();
     let assertion = assertion::plan(raw, &headers, &origin, surroundings, desk);
     let signature = signature::plan(raw, &headers, desk);
