@@ -192,7 +192,9 @@ async fn log_in(
         representation: representation.map(AsRef::as_ref),
         onbehalfof: visit.onbehalfof(plan),
     };
-    let who = verify(&token, settings, &asked).map_err(CallbackError::Identity)?;
+    let who = verify(&token, settings, &asked)
+        .inspect_err(|error| tell_of_unknown_level(*error, &token, settings, visit))
+        .map_err(CallbackError::Identity)?;
     if settings.synthetic_numbers == SyntheticNumbers::Warn && is_synthetic(&who) {
         tracing::warn!(
             provider = settings.name,
@@ -212,6 +214,27 @@ async fn log_in(
         return Err(CallbackError::TooLarge);
     }
     Ok(Login { id_token: tokens.unverified_id_token().to_owned(), token, session, answer })
+}
+
+/// A value that nobody has given a worth to, such as that of a wallet: an operator may, with the provider's `acr`.
+fn tell_of_unknown_level(
+    error: IdentityError,
+    token: &VerifiedIdToken,
+    settings: &ProviderSettings,
+    visit: &Visit<'_>,
+) {
+    if error != IdentityError::UnknownAcr {
+        return;
+    }
+    let asserted = settings.profile.claims.acr.iter().filter_map(|claim| token.claim_str(claim));
+    for acr in asserted.filter(|acr| settings.acr.rank(acr).is_none()) {
+        tracing::warn!(
+            provider = settings.name,
+            reference = visit.reference,
+            acr,
+            "nobody logs in by an `acr` value that the profile does not know; the provider's `acr` can say what it is worth"
+        );
+    }
 }
 
 /// Whether an ID token has no number, so that userinfo is asked for one.

@@ -360,6 +360,35 @@ fn ambiguity_23_an_expired_hint_is_sent_with_the_client_and_the_session_has_ende
     world.finish();
 }
 
+/// A wallet behind ID-porten, with a level that no profile knows: nobody logs in by it, the operator is told which it
+/// is, and it is worth what the file says from the reload on, not more.
+#[test]
+fn ambiguity_29_a_level_of_tomorrow_counts_when_the_file_says_so() {
+    let mut world = World::with(Settings::default().route(FOREIGN));
+    world.control(&json!({ "id_token_claims": { "acr": "eudiw-loa-high", "amr": ["eudiw"] } }));
+    let mut browser = world.browser();
+    let page = browser.log_in("/foreign/x", "eidas-ee");
+    nobody_is_in(&world, &browser, &page, 0, "unknown");
+    await_that("the operator is told", || world.errors().contains("eudiw-loa-high").then_some(()));
+    world.settings =
+        world.settings.clone().provider("acr: {eudiw-loa-high: {level: high, framework: eidas}}");
+    world.write_configuration();
+    world.gateway().signal("HUP");
+    await_that("the reload", || (world.admin("/status.json").json()["generation"] == 2).then_some(()));
+    await_that("the operator is told", || world.errors().contains("because this file says so").then_some(()));
+    let mut browser = world.browser();
+    assert_eq!(browser.log_in("/foreign/x", "eidas-ee").status(), 200);
+    let last = world.app.last();
+    let told = ["kind", "loa", "acr", "amr"]
+        .map(|name| last.header(&format!("x-identity-{name}")).unwrap().to_owned());
+    assert_eq!(told, ["eidas", "high", "eudiw-loa-high", "eudiw"]);
+    // A national level it is not.
+    let before = world.app.count();
+    assert_eq!(browser.fetch("/app/x").status(), 403);
+    assert_eq!(world.app.count(), before);
+    world.finish();
+}
+
 /// Names and an identifier far from ASCII, from the eID to the app, in every encoding that a route may ask for.
 #[test]
 fn ambiguity_30_names_beyond_ascii_survive_in_every_encoding() {

@@ -11,7 +11,7 @@ use crate::access::{Access, Requirement};
 use crate::clock::Timestamp;
 use crate::forward::{Encoding, Fact};
 use crate::identity::Kind;
-use crate::level::Level;
+use crate::level::{Framework, Level};
 use crate::provider::{ClientAuth, Par};
 use crate::request::HostName;
 use crate::route::{Host, Maintenance, Rate, Route, UpstreamHost};
@@ -717,6 +717,39 @@ fn a_requirement_can_be_fulfilled() {
     );
     let worth = "client_id: demo\n    acr: {gold: {level: high, framework: national, requestable: true}}";
     assert_eq!(heads(&plain("{level: high}").replace("client_id: demo", worth)), Vec::<String>::new());
+}
+
+/// A wallet, a passport: what a profile does not know yet is worth what the file says, for that provider alone, and
+/// never without a word.
+#[test]
+fn a_profiles_table_is_extended_by_the_file_and_it_is_said() {
+    let extended = with(
+        "client_id: demo",
+        "client_id: demo\n    acr: {eudiw-loa-high: {level: high, framework: eidas}, \
+         passport: {level: low, framework: national, requestable: true}}",
+    );
+    let loaded = check(&extended).unwrap();
+    let warnings: Vec<String> = loaded.warnings.iter().map(|warning| warning.message.clone()).collect();
+    let says = |value: &str| {
+        format!(
+            "profile `idporten` does not know the `acr` value `{value}`: people log in by it because this file says so"
+        )
+    };
+    assert_eq!(warnings, [says("eudiw-loa-high"), says("passport")]);
+    let table = &loaded.configuration.providers[0].acr;
+    let worth = |value: &str| table.rank(value).map(|row| (row.level, row.framework));
+    assert_eq!(worth("eudiw-loa-high"), Some((Some(Level::High), Framework::Eidas)));
+    assert_eq!(worth("passport"), Some((Some(Level::Low), Framework::National)));
+    assert_eq!(worth("eudiw-loa-substantial"), None, "nothing is read from a prefix");
+    assert_eq!(table.request(Framework::National, Some(Level::Low)), Some("passport"));
+    assert_eq!(table.request(Framework::Eidas, Some(Level::High)), Some("eidas-loa-high"), "not asked for");
+    // What the profile says stays, and a plain provider has nothing else than the file.
+    let changed =
+        |acr: &str| heads(&with("client_id: demo", &format!("client_id: demo\n    acr: {{{acr}}}")));
+    assert_eq!(
+        changed("idporten-loa-substantial: {level: high, framework: national}"),
+        ["12:11: profile `idporten` says what this value is worth"]
+    );
 }
 
 #[test]

@@ -409,6 +409,18 @@ fn acr_table(given: Option<&At<Named<RawAcr>>>, profile: &Profile, desk: &mut De
         }
         let Some(raw) = raw.as_ref().map(|raw| &raw.value) else { continue };
         let (Some(level), Some(framework)) = (&raw.level, &raw.framework) else { continue };
+        if !own.rows().is_empty() && own.rows().iter().all(|row| row.acr != acr.value) {
+            // A plain provider's values mean what its operator says; what a profile does not know is said aloud.
+            desk.warn(
+                &acr.span,
+                format!(
+                    "profile `{}` does not know the `acr` value {}: people log in by it because this file says so",
+                    profile.name,
+                    desk.quoted(&acr.span)
+                ),
+                "keep it if the provider's documentation says what it is worth; remove it once the profile does",
+            );
+        }
         rows.push(AcrRow {
             acr: acr.value.clone(),
             level: self::level(level.value),
