@@ -58,9 +58,9 @@ struct Arguments {
     /// The gateway's public origin: registers the client `portvakt-demo` at each issuer; its key is in --client-jwks.
     #[arg(long, value_name = "URL", requires = "client_jwks")]
     gateway: Option<String>,
-    /// The public key set (JWKS) of the client `portvakt-demo`.
+    /// The public key set (JWKS) of the client `portvakt-demo`; several are taken together.
     #[arg(long, value_name = "FILE", requires = "gateway")]
-    client_jwks: Option<PathBuf>,
+    client_jwks: Vec<PathBuf>,
 }
 
 #[tokio::main]
@@ -115,8 +115,13 @@ fn register(world: &World, arguments: &Arguments, issuers: &[Profile]) -> Result
         let listed: Vec<Client> = read(file)?;
         listed.into_iter().for_each(|client| clients.register(client));
     }
-    if let (Some(gateway), Some(file)) = (&arguments.gateway, &arguments.client_jwks) {
-        let jwks: Value = read(file)?;
+    if let Some(gateway) = &arguments.gateway {
+        let mut keys: Vec<Value> = Vec::new();
+        for file in &arguments.client_jwks {
+            let jwks: Value = read(file)?;
+            keys.extend(jwks["keys"].as_array().into_iter().flatten().cloned());
+        }
+        let jwks = json!({ "keys": keys });
         for issuer in issuers {
             clients.register(demo_client(issuer.name, gateway.trim_end_matches('/'), &jwks)?);
         }

@@ -39,12 +39,21 @@ if [ "${DEMO_TLS:-}" = 1 ]; then
     sed -e 's#origin: "http://localhost#origin: "https://localhost#' \
         -e 's#^  - address: .*#&\n    tls: {certificate: tls.pem, key: tls.key}#' gateway.yaml >"$config"
 fi
-for purpose in cookie revocation pseudonym audit assertion signature-ed25519 client-idporten ${DEMO_KEYS:-}; do
+# Another configuration may know fewer providers.
+clients=()
+for provider in idporten ansattporten; do
+    if grep -q "^  $provider:" "$config"; then clients+=("client-$provider"); fi
+done
+for purpose in cookie revocation pseudonym audit assertion signature-ed25519 "${clients[@]}" ${DEMO_KEYS:-}; do
     "$programs/portvakt" keys list "$purpose" --config "$config" >/dev/null 2>&1 && continue
     echo "demo: making a key for $purpose"
     "$programs/portvakt" keys new "$purpose" --config "$config" >/dev/null
 done
-"$programs/portvakt" keys list client-idporten --jwks --config "$config" >"$demo/client.jwks"
+client_keys=()
+for purpose in "${clients[@]}"; do
+    "$programs/portvakt" keys list "$purpose" --jwks --config "$config" >"$demo/$purpose.jwks"
+    client_keys+=(--client-jwks "$demo/$purpose.jwks")
+done
 
 declare -A pids
 end_all() {
@@ -81,7 +90,7 @@ await() { # NAME CONDITION…: until it holds; the program must live meanwhile
 }
 
 start simulator "$programs/portvakt-simulator" --listen "127.0.0.1:$SIMULATOR_PORT" \
-    --gateway "$gateway" --client-jwks "$demo/client.jwks"
+    --gateway "$gateway" "${client_keys[@]}"
 start app "$programs/sample-app" --listen "127.0.0.1:$APP_PORT"
 await simulator grep -q '^simulator ready ' "$demo/simulator.log"
 await app grep -q '^sample-app ready ' "$demo/app.log"
@@ -99,6 +108,7 @@ cat <<TEXT
   Open    $gateway/
   then    $gateway/app/    login at level substantial
           $gateway/high/   login at level high
+          $gateway/employee/ for an organisation, by Ansattporten
           $gateway/ws/     an echo over WebSocket
           $gateway/events/ events, one a second
           $gateway/oauth2/logout
@@ -108,6 +118,7 @@ cat <<TEXT
     minid-substantial   Norwegian, level substantial: /high/ asks for more
     eidas-se            a European without a Norwegian number
     cancels             changes her mind
+    employee            represents an organisation, at Ansattporten
     all of them: $simulator/persons.json
 
   See     $admin/status    $admin/metrics
