@@ -27,20 +27,22 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
-use portvakt_core::access::{Access, Judgement, Permit};
+use portvakt_core::access::{Access, Caller, Judgement, Permit, TokenRule};
+use portvakt_core::bearer;
 use portvakt_core::clock::Timestamp;
 use portvakt_core::endpoint::OwnEndpoint;
 use portvakt_core::forward::signature;
 use portvakt_core::request::{NormalRequest, RawHead, is_navigation};
 use portvakt_core::revocation::Standing;
 use portvakt_core::route::{Host, Route, Staleness};
-use portvakt_core::session::{Session as OpenSession, SessionId};
+use portvakt_core::session::{Session as OpenSession, SessionId, cookies};
 use portvakt_core::websocket::Handshake;
 
 use crate::answer::Answer;
 use crate::endpoint::{self, Visit};
 use crate::guard::{self, RequestEnd};
 use crate::limit;
+use crate::machine::{self, TokenRefusal};
 use crate::respond::{self, Asker, PageSeal, Refusal};
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{AccessRecord, InFlight, Reference};
@@ -173,13 +175,22 @@ impl Gateway {
         }
         let route = host.routes.find(&request).map_err(|why| Refusal::unrouted(why, host, &request))?; // 5 no rule, no entry
         passage.rule = rule_of(route);
+        // No person waits for a page there, whatever the machine accepts.
+        passage.navigation &= !matches!(route.access, Access::Token(_));
         passage.route = Some(Arc::clone(route));
         limit::check_route(route, arrival.client(), &self.live, now)?; // open, and not asked too often
         browser::check_origin(route, host, head)?; // not from another origin's page, where that is refused
         body::check_length(head, route)?;
-        let session = self.session(route, &visit)?; // 6 opened, aged, known not to have ended
-        passage.session = session.as_ref().map(|session| *session.id());
-        match Access::judge(route, request, session, now) {
+        let caller = match route.access.token_rule() {
+            None => self.session(route, &visit)?.into(), // 6 opened, aged, known not to have ended
+            Some(rule) => self.machine_or_person(route, rule, &request, &visit).await?, // or a token, verified now
+        };
+        match &caller {
+            Caller::Nobody => {}
+            Caller::Person(session) => passage.session = Some(*session.id()),
+            Caller::Machine(_) => passage.rule = "token",
+        }
+        match Access::judge(route, request, caller, now) {
             // 7 public, logged in, level, age
             Judgement::Allowed(permit) => {
                 passage.handshake = websocket::handshake(&permit, head, host)?; // 8 a WebSocket only where and as it may be
@@ -189,6 +200,8 @@ impl Gateway {
             Judgement::MustLogIn(_) if endpoint::resume::is_form(&visit) => {
                 Ok(Verdict::KeepForm { keepable: endpoint::resume::can_be_kept(&visit) })
             }
+            Judgement::TokenNeeded => Err(Refusal::Token(TokenRefusal::Missing)),
+            Judgement::TokenRefused(why) => Err(Refusal::token_not_enough(why, route)),
             Judgement::MustLogIn(need) => Ok(Verdict::Answer(endpoint::login::invite(&visit, route, need)?)),
             Judgement::Forbidden(why) => Err(endpoint::login::forbid(&visit, route, why)),
         }
@@ -202,11 +215,32 @@ impl Gateway {
         }
         if route.revocation == Staleness::Strict && self.live.revocations.is_uncertain(visit.now) {
             return match route.access {
-                Access::Login(_) => Err(Refusal::SessionsUncertain),
-                Access::Optional(_) | Access::Public => Ok(None),
+                Access::Login(_) | Access::LoginOrToken(..) => Err(Refusal::SessionsUncertain),
+                Access::Optional(_) | Access::Public | Access::Token(_) => Ok(None),
             };
         }
         Ok(route.session.as_ref().and_then(|plan| visit.session(plan)))
+    }
+
+    /// As whom a request comes to a route that takes tokens: by its token, or without one by its session, where the
+    /// route takes that too. Never by both.
+    async fn machine_or_person(
+        &self,
+        route: &Route,
+        rule: &TokenRule,
+        request: &NormalRequest,
+        visit: &Visit<'_>,
+    ) -> Result<Caller, Refusal> {
+        let token = bearer::token(visit.headers(), request.query())
+            .map_err(|why| Refusal::Token(TokenRefusal::Request(why)))?;
+        let Some(token) = token else { return Ok(self.session(route, visit)?.into()) };
+        let shows_session =
+            route.session.as_ref().is_some_and(|plan| cookies::has_session_cookie(visit.headers(), plan));
+        if shows_session && self.session(route, visit)?.is_some() {
+            return Err(Refusal::Token(TokenRefusal::BesideSession));
+        }
+        let machine = machine::verify(rule, token, visit).await.map_err(Refusal::Token)?;
+        Ok(Caller::Machine(Arc::new(machine)))
     }
 
     /// Answers a form that somebody must log in for. Its body is read only now: what passes is not read here.
@@ -273,7 +307,8 @@ fn rule_of(route: &Route) -> &'static str {
     match route.access {
         Access::Public => "public",
         Access::Optional(_) => "optional",
-        Access::Login(_) => "login",
+        Access::Login(_) | Access::LoginOrToken(..) => "login",
+        Access::Token(_) => "token",
     }
 }
 

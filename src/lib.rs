@@ -9,6 +9,7 @@
 //! | [`endpoint`] | our own endpoints: login, callback, logout, session |
 //! | [`answer`], [`respond`], [`page`] | what we say ourselves: data, cause to status, pages |
 //! | [`provider`] | talking to an identity provider |
+//! | `machine` | a machine's token: read, verified, refused |
 //! | `limit` | how much one client, and all together, may ask |
 //! | `share` | what one client may use of what everybody needs |
 //! | [`upstream`] | where requests go |
@@ -34,6 +35,7 @@ pub mod guard;
 mod handover;
 mod health;
 mod limit;
+mod machine;
 pub mod page;
 pub mod provider;
 mod respond;

@@ -32,13 +32,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use portvakt_core::clock::Timestamp;
 use portvakt_core::key::ClientKey;
-use portvakt_core::provider::{ClientAuth, ProviderSettings};
+use portvakt_core::provider::ProviderSettings;
 use portvakt_core::token::KeySet;
 
 pub use self::authorization::{AuthorizationRequest, Parameters, PushedRequest};
 pub use self::call::{Call, Calls, Outcome};
 pub use self::end_session::{EndSession, EndSessionRequest};
-pub use self::error::{OAuthErrorCode, ProviderError, Unreachable, VerifyError};
+pub use self::error::{MachineRefused, OAuthErrorCode, ProviderError, Unreachable, VerifyError};
 pub use self::metadata::Metadata;
 pub use self::token::Tokens;
 pub use self::verify::LoginExpectation;
@@ -144,7 +144,7 @@ impl Provider {
     /// Whether client authentication needs a key and none was given.
     #[must_use]
     pub fn lacks_client_key(&self) -> bool {
-        matches!(self.settings.client_auth, ClientAuth::PrivateKeyJwt) && self.client_key.load().is_none()
+        self.settings.has_client_key() && self.client_key.load().is_none()
     }
 
     /// The metadata; fetched if there is none.

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::prelude::{Error, ErrorType, Result};
 use pingora::proxy::Session;
-use portvakt_core::access::Shortfall;
+use portvakt_core::access::{Shortfall, TokenShortfall};
 use portvakt_core::clock::Timestamp;
 use portvakt_core::identity::Kinds;
 use portvakt_core::key::Ring;
@@ -23,14 +23,16 @@ use portvakt_core::login::answer::{AnswerError, ProviderCode};
 use portvakt_core::login::wish::Unfulfilled;
 use portvakt_core::redirect::Target;
 use portvakt_core::request::{Malformed, NormalRequest};
-use portvakt_core::route::{Host, Unrouted};
+use portvakt_core::route::{Host, Route, Unrouted};
 use portvakt_core::seal::SealKey;
 use portvakt_core::token::TokenError;
 use portvakt_core::websocket::BadHandshake;
+use serde_json::json;
 
 use crate::answer::Answer;
 use crate::cause;
 use crate::endpoint::callback::CallbackError;
+use crate::machine::{KEYS_RETRY, TokenRefusal};
 use crate::page::{self, Again, KeptFormLinks, Page, PageLinks, RenderedPage, Setting};
 use crate::provider::{EndSessionRequest, ProviderError, VerifyError};
 
@@ -87,6 +89,8 @@ pub(crate) enum Refusal {
     NotANavigation,
     /// A page of another origin asks for what the route does not take from there.
     CrossSite,
+    /// A machine's token is missing, or is not enough.
+    Token(TokenRefusal),
     /// The route does not take who is logged in.
     Forbidden(Box<Forbidden>),
     /// Logins end well and the browser comes back without a session.
@@ -195,6 +199,16 @@ impl Refusal {
         }
     }
 
+    /// A sound token lacks what its route asks for.
+    pub(crate) fn token_not_enough(why: TokenShortfall, route: &Route) -> Self {
+        Self::Token(
+            route
+                .access
+                .token_rule()
+                .map_or(TokenRefusal::Missing, |rule| TokenRefusal::not_enough(why, rule)),
+        )
+    }
+
     /// What an error of the proxy means to the client; `None` if the client has gone.
     pub(crate) fn of_proxy_error(error: &Error) -> Option<Self> {
         use pingora::prelude::ErrorSource;
@@ -233,6 +247,7 @@ impl Refusal {
             Self::Handshake(BadHandshake::ForeignOrigin) => "foreign_origin",
             Self::NotANavigation => "not_a_navigation",
             Self::CrossSite => "cross_site",
+            Self::Token(why) => why.rule(),
             Self::Forbidden(forbidden) => rule_of(forbidden.why),
             Self::LoginLoop { .. } => "login_loop",
             Self::ProviderDown { .. } => "provider_down",
@@ -255,7 +270,10 @@ impl Refusal {
 
     /// The status of the answer, and the word for it in the log.
     pub(crate) fn in_short(&self) -> (u16, &'static str) {
-        (self.page().status(), self.rule())
+        match self {
+            Self::Token(why) => (why.code().0, self.rule()),
+            _ => (self.page().status(), self.rule()),
+        }
     }
 
     fn page(&self) -> Page {
@@ -282,6 +300,8 @@ impl Refusal {
             Self::Method(_) => Page::MethodNotAllowed,
             Self::CrossSite => Page::CrossSite,
             Self::Forbidden(forbidden) => forbidden.page(),
+            // A machine gets no page: [`refuse_machine`].
+            Self::Token(_) => Page::LoginRequired,
             Self::LoginLoop { .. } => Page::LoginLoop,
             Self::ProviderDown { cause, .. } => page_of_provider(cause),
             Self::Callback(failed) => page_of_callback(&failed.cause, &failed.kinds),
@@ -321,6 +341,7 @@ impl Refusal {
             | Self::Handshake(_)
             | Self::NotANavigation
             | Self::CrossSite
+            | Self::Token(_)
             | Self::Forbidden(_)
             | Self::FormGone
             | Self::SessionsUncertain
@@ -373,6 +394,10 @@ impl Refusal {
         };
         match self {
             Self::ProviderDown { cause, .. } => report(cause),
+            Self::Token(TokenRefusal::Unavailable(cause)) => {
+                let cause = cause::chain(cause);
+                tracing::warn!(reference, rule = self.rule(), cause, "a machine's token cannot be verified");
+            }
             Self::Callback(failed) => match &failed.cause {
                 CallbackError::Answer(AnswerError::NoAttempt | AnswerError::Malformed) => {}
                 cause => report(cause),
@@ -489,6 +514,9 @@ impl Asker<'_> {
 /// The answer to a refusal: a page for a person, JSON for everything else.
 pub(crate) fn refuse(refusal: &Refusal, asker: &Asker<'_>) -> Answer {
     refusal.report(asker.reference);
+    if let Refusal::Token(why) = refusal {
+        return refuse_machine(why, asker);
+    }
     let page = refusal.page();
     if let (Refusal::InsecureTransport { to }, true) = (refusal, asker.navigation)
         && let Ok(location) = HeaderValue::try_from(to)
@@ -540,6 +568,24 @@ pub(crate) fn again(again: &Again, sealed: &str, language: Language, asker: &Ask
     let page = page::render(&again.page()?, &again.links, &again.notice, &setting);
     let page = RenderedPage { status: StatusCode::OK.as_u16(), retry_after_seconds: None, ..page };
     Some(rendered(page, "language", asker))
+}
+
+/// The answer to a machine, in the words of RFC 6750, 3.
+fn refuse_machine(why: &TokenRefusal, asker: &Asker<'_>) -> Answer {
+    let (code, error) = why.code();
+    let body = json!({
+        "error": error.unwrap_or("token_required"),
+        "error_description": why.description(),
+        "reference": asker.reference,
+    });
+    let mut answer = Answer::json(status(code), &body, why.rule());
+    if let Some(challenge) = why.challenge() {
+        let challenge = HeaderValue::try_from(challenge).expect("words of ours and scopes are visible ASCII");
+        answer = answer.with(WWW_AUTHENTICATE, challenge);
+    }
+    let bare = answer.with(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::BARE_POLICY));
+    let retry = matches!(why, TokenRefusal::Unavailable(_)).then_some(KEYS_RETRY);
+    with_retry(guarded(bare, asker), retry)
 }
 
 /// The page that posts the browser to the provider to end the session there.

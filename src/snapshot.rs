@@ -19,7 +19,7 @@ use portvakt_core::forward::strip::Reserved;
 use portvakt_core::key::{ClientKey, KeyFile, KeyFileError, KeyTimes, Keys, path_of};
 use portvakt_core::login::attempt;
 use portvakt_core::once::Once;
-use portvakt_core::provider::{ClientAuth, ProviderSettings};
+use portvakt_core::provider::ProviderSettings;
 use portvakt_core::revocation::{self, FileLog, Revocations};
 
 use crate::fixed::Fixed;
@@ -141,8 +141,6 @@ impl Snapshot {
         let providers = configuration
             .providers
             .iter()
-            // Nobody logs in where machines get their tokens.
-            .filter(|settings| settings.profile.capabilities.people)
             .map(|settings| {
                 // One that stays what it was keeps what it has fetched. What was fetched under other CAs is forgotten:
                 // they may have been exchanged because they were not to be trusted.
@@ -199,11 +197,7 @@ impl Snapshot {
     pub fn key_times(&self) -> Vec<(String, Vec<KeyTimes>)> {
         let mut all = self.keys.times();
         let folder = &self.configuration.keys;
-        let signing = self
-            .configuration
-            .providers
-            .iter()
-            .filter(|provider| matches!(provider.client_auth, ClientAuth::PrivateKeyJwt));
+        let signing = self.configuration.providers.iter().filter(|provider| provider.has_client_key());
         all.extend(signing.filter_map(|provider| {
             // They are followed in their file, without a reload: `renew_client_keys`.
             let purpose = client_purpose(&provider.name);
@@ -247,7 +241,7 @@ fn client_key(
     keys: &Path,
     now: Timestamp,
 ) -> Result<Option<ClientKey>, KeyFileError> {
-    if !matches!(settings.client_auth, ClientAuth::PrivateKeyJwt) {
+    if !settings.has_client_key() {
         return Ok(None);
     }
     let purpose = client_purpose(&settings.name);

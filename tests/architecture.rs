@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 const CORE: &[(&str, &[&str])] = &[
     ("access", &["clock", "cors", "identity", "level", "request", "route", "session"]),
     ("app_session", &["clock", "cookie", "key", "seal", "session"]),
+    ("bearer", &[]),
     ("clock", &[]),
     ("cookie", &[]),
     ("cors", &[]),

@@ -6,13 +6,15 @@
 //! ```compile_fail
 //! use portvakt_core::access::Permit;
 //! // Its fields are private and there is no constructor.
-//! let forged = Permit { route: todo!(), request: todo!(), session: None };
+//! let forged = Permit { route: todo!(), request: todo!(), caller: todo!() };
 //! ```
 //!
 //! ```compile_fail
 //! use portvakt_core::access::Permit;
 //! let nothing: Permit = Default::default();
 //! ```
+
+mod token;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,11 +26,14 @@ use crate::clock::Timestamp;
 use crate::cors::Cors;
 use crate::identity::{
     EidasIdentifier, Kinds, Organisation, OrganisationNumber, Representation, VerifiedIdentity,
+    VerifiedMachine,
 };
 use crate::level::Level;
 use crate::request::NormalRequest;
 use crate::route::Route;
 use crate::session::Session;
+
+pub use self::token::{TokenRule, TokenShortfall};
 
 /// Who may pass a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +44,28 @@ pub enum Access {
     Optional(Requirement),
     /// Who is logged in and fulfils the requirement.
     Login(Requirement),
+    /// A machine with a token of its own that is worth what the rule asks for.
+    Token(Arc<TokenRule>),
+    /// One or the other, never both at once.
+    LoginOrToken(Requirement, Arc<TokenRule>),
+}
+
+/// As whom a request comes, once that has been checked.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once for each request and taken apart at once")]
+pub enum Caller {
+    /// Nobody knows.
+    Nobody,
+    /// A person, by a live session: opened, not ended, within its limits.
+    Person(Session),
+    /// A machine, by a token that was verified for this request.
+    Machine(Arc<VerifiedMachine>),
+}
+
+impl From<Option<Session>> for Caller {
+    fn from(session: Option<Session>) -> Self {
+        session.map_or(Self::Nobody, Self::Person)
+    }
 }
 
 /// What a login must be worth.
@@ -121,6 +148,10 @@ pub enum Judgement {
     MustLogIn(LoginNeed),
     /// Not at all as who is logged in: the reason is what a page can say.
     Forbidden(Shortfall),
+    /// Not without a machine's token.
+    TokenNeeded,
+    /// Not with this token.
+    TokenRefused(TokenShortfall),
 }
 
 /// The proof that a request may be sent to an app, and as whom.
@@ -128,7 +159,7 @@ pub enum Judgement {
 pub struct Permit {
     route: Arc<Route>,
     request: NormalRequest,
-    session: Option<Session>,
+    caller: Caller,
 }
 
 impl Permit {
@@ -144,36 +175,64 @@ impl Permit {
         &self.request
     }
 
-    /// The session as whom it is sent; `None`: nobody's.
+    /// As whom it is sent.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The session of the person as whom it is sent; `None`: of nobody, or of a machine, which has none.
     #[must_use]
     pub fn session(&self) -> Option<&Session> {
-        self.session.as_ref()
+        match &self.caller {
+            Caller::Person(session) => Some(session),
+            Caller::Nobody | Caller::Machine(_) => None,
+        }
+    }
+
+    /// The machine as which it is sent.
+    #[must_use]
+    pub fn machine(&self) -> Option<&VerifiedMachine> {
+        match &self.caller {
+            Caller::Machine(machine) => Some(machine),
+            Caller::Nobody | Caller::Person(_) => None,
+        }
+    }
+
+    /// Whether it is sent as anybody at all.
+    #[must_use]
+    pub fn is_somebodys(&self) -> bool {
+        !matches!(self.caller, Caller::Nobody)
     }
 }
 
 impl Access {
-    /// Judges one request of a route.
-    ///
-    /// `session` is the live session of the request, if there is one: opened, not ended, within its limits.
+    /// Judges one request of a route. A machine is no person, and a person no machine: each passes by its own door.
     #[must_use]
-    pub fn judge(
-        route: &Arc<Route>,
-        request: NormalRequest,
-        session: Option<Session>,
-        now: Timestamp,
-    ) -> Judgement {
-        let allow = |session| {
-            Judgement::Allowed(Permit { route: Arc::clone(route), request: request.clone(), session })
+    pub fn judge(route: &Arc<Route>, request: NormalRequest, caller: Caller, now: Timestamp) -> Judgement {
+        let allow = |caller| {
+            Judgement::Allowed(Permit { route: Arc::clone(route), request: request.clone(), caller })
         };
-        match (&route.access, session) {
-            (Self::Public, _) => allow(None),
-            (Self::Optional(requirement), session) => {
-                allow(session.filter(|session| requirement.shortfall(session.identity(), now).is_none()))
+        match (&route.access, caller) {
+            (Self::Public, _) => allow(Caller::Nobody),
+            (Self::Optional(requirement), Caller::Person(session))
+                if requirement.shortfall(session.identity(), now).is_none() =>
+            {
+                allow(Caller::Person(session))
             }
-            (Self::Login(_), None) => Judgement::MustLogIn(LoginNeed::NoSession),
-            (Self::Login(requirement), Some(session)) => {
+            (Self::Optional(_), _) => allow(Caller::Nobody),
+            (Self::Token(rule) | Self::LoginOrToken(_, rule), Caller::Machine(machine)) => {
+                match rule.shortfall(&machine) {
+                    None => allow(Caller::Machine(machine)),
+                    Some(why) => Judgement::TokenRefused(why),
+                }
+            }
+            (Self::Token(_), Caller::Nobody | Caller::Person(_)) => Judgement::TokenNeeded,
+            (Self::Login(_), Caller::Nobody | Caller::Machine(_))
+            | (Self::LoginOrToken(..), Caller::Nobody) => Judgement::MustLogIn(LoginNeed::NoSession),
+            (Self::Login(requirement) | Self::LoginOrToken(requirement, _), Caller::Person(session)) => {
                 match requirement.shortfall(session.identity(), now) {
-                    None => allow(Some(session)),
+                    None => allow(Caller::Person(session)),
                     Some(Shortfall::Level) => Judgement::MustLogIn(LoginNeed::Level),
                     Some(Shortfall::Age) => Judgement::MustLogIn(LoginNeed::Age),
                     Some(Shortfall::Asked) => Judgement::MustLogIn(LoginNeed::Asked),
@@ -195,32 +254,47 @@ impl Access {
     #[must_use]
     pub fn judge_preflight(route: &Arc<Route>, request: NormalRequest) -> Option<Permit> {
         let passes = route.cors == Cors::Pass && request.method() == Method::OPTIONS;
-        passes.then(|| Permit { route: Arc::clone(route), request, session: None })
+        passes.then(|| Permit { route: Arc::clone(route), request, caller: Caller::Nobody })
     }
 
     /// Whether the route has any use for a session.
     #[must_use]
     pub fn wants_session(&self) -> bool {
-        !matches!(self, Self::Public)
+        self.requirement().is_some()
     }
 
-    /// What a login for this route must be worth; `None` for a public route.
+    /// What a login for this route must be worth; `None` where nobody logs in.
     #[must_use]
     pub fn requirement(&self) -> Option<&Requirement> {
         match self {
-            Self::Public => None,
-            Self::Optional(requirement) | Self::Login(requirement) => Some(requirement),
+            Self::Public | Self::Token(_) => None,
+            Self::Optional(requirement) | Self::Login(requirement) | Self::LoginOrToken(requirement, _) => {
+                Some(requirement)
+            }
         }
     }
 
-    /// Whether somebody could pass here who could not pass `other`.
+    /// What a machine's token must be worth; `None` where none is read.
+    #[must_use]
+    pub fn token_rule(&self) -> Option<&TokenRule> {
+        match self {
+            Self::Token(rule) | Self::LoginOrToken(_, rule) => Some(rule),
+            Self::Public | Self::Optional(_) | Self::Login(_) => None,
+        }
+    }
+
+    /// Whether somebody could pass here who could not pass `other`, by the same door: a door for machines beside one
+    /// for people is opened by the file in so many words.
     #[must_use]
     pub fn is_weaker_than(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Public | Self::Optional(_), Self::Login(_)) => true,
-            (Self::Login(ours), Self::Login(theirs)) => ours.is_weaker_than(theirs),
-            _ => false,
+        let open = |access: &Self| matches!(access, Self::Public | Self::Optional(_));
+        if open(self) || open(other) {
+            return open(self) && !open(other);
         }
+        let people = self.requirement().zip(other.requirement());
+        let machines = self.token_rule().zip(other.token_rule());
+        people.is_some_and(|(ours, theirs)| ours.is_weaker_than(theirs))
+            || machines.is_some_and(|(ours, theirs)| ours.is_weaker_than(theirs))
     }
 }
 
@@ -292,8 +366,12 @@ fn takes_more<T: Ord>(ours: &BTreeSet<T>, theirs: &BTreeSet<T>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
+    use super::token::tests::rule;
     use super::*;
     use crate::identity::Kind;
+    use crate::identity::machine::tests::machine_with;
     use crate::identity::resume::tests::{employee, european, identity};
     use crate::key::{KeyId, MacKey, Ring};
     use crate::request::RawHead;
@@ -309,12 +387,12 @@ mod tests {
         Session::begin(id, Tagger::active(&ring, NOW).tags(&id, "p", "i", None, "s"), who, NOW)
     }
 
-    fn judge(access: Access, session: Option<Session>) -> Judgement {
+    fn judge(access: Access, caller: impl Into<Caller>) -> Judgement {
         let headers = [(http::header::HOST, "a.no".parse().unwrap())].into_iter().collect();
         let head =
             RawHead { method: &http::Method::GET, target: b"/app", authority: None, headers: &headers };
         let request = NormalRequest::parse(head).unwrap();
-        Access::judge(&Arc::new(route("/app", access, None)), request, session, NOW)
+        Access::judge(&Arc::new(route("/app", access, None)), request, caller.into(), NOW)
     }
 
     fn require(level: Option<Level>, kinds: &[Kind], max_age: Option<u64>) -> Requirement {
@@ -330,12 +408,15 @@ mod tests {
     fn outcome(judgement: &Judgement) -> &'static str {
         match judgement {
             Judgement::Allowed(permit) if permit.session().is_some() => "as somebody",
+            Judgement::Allowed(permit) if permit.machine().is_some() => "as a machine",
             Judgement::Allowed(_) => "as nobody",
             Judgement::MustLogIn(LoginNeed::NoSession) => "log in",
             Judgement::MustLogIn(LoginNeed::Level) => "higher level",
             Judgement::MustLogIn(LoginNeed::Age) => "newer login",
             Judgement::MustLogIn(LoginNeed::Asked) => "ask for whom",
             Judgement::Forbidden(_) => "forbidden",
+            Judgement::TokenNeeded => "token",
+            Judgement::TokenRefused(_) => "token refused",
         }
     }
 
@@ -343,6 +424,46 @@ mod tests {
     fn a_public_route_is_for_everybody_and_tells_the_app_of_nobody() {
         assert_eq!(outcome(&judge(Access::Public, None)), "as nobody");
         assert_eq!(outcome(&judge(Access::Public, Some(session(identity(9_000))))), "as nobody");
+    }
+
+    #[test]
+    fn a_machine_and_a_person_pass_by_their_own_doors() {
+        let machine = || Caller::Machine(Arc::new(machine_with(&json!({})).unwrap()));
+        let person = || Caller::Person(session(identity(9_000)));
+        let login = || require(None, &[], None);
+        let other = TokenRule { scopes: ["other".to_owned()].into(), ..rule() };
+        for (access, of_nobody, of_person, of_machine) in [
+            (Access::Public, "as nobody", "as nobody", "as nobody"),
+            (Access::Optional(login()), "as nobody", "as somebody", "as nobody"),
+            (Access::Login(login()), "log in", "as somebody", "log in"),
+            (Access::Token(Arc::new(rule())), "token", "token", "as a machine"),
+            (Access::Token(Arc::new(other.clone())), "token", "token", "token refused"),
+            (Access::LoginOrToken(login(), Arc::new(rule())), "log in", "as somebody", "as a machine"),
+            (Access::LoginOrToken(login(), Arc::new(other)), "log in", "as somebody", "token refused"),
+        ] {
+            assert_eq!(outcome(&judge(access.clone(), None)), of_nobody, "{access:?}");
+            assert_eq!(outcome(&judge(access.clone(), person())), of_person, "{access:?}");
+            assert_eq!(outcome(&judge(access.clone(), machine())), of_machine, "{access:?}");
+        }
+    }
+
+    #[test]
+    fn a_door_is_weaker_than_one_of_its_kind() {
+        let login = || Access::Login(require(None, &[], None));
+        let token = || Access::Token(Arc::new(rule()));
+        let either = || Access::LoginOrToken(require(None, &[], None), Arc::new(rule()));
+        for (weaker, stronger) in
+            [(Access::Public, token()), (Access::Public, either()), (Access::Public, login())]
+        {
+            assert!(weaker.is_weaker_than(&stronger) && !stronger.is_weaker_than(&weaker), "{stronger:?}");
+        }
+        for (one, other) in [(token(), login()), (token(), either()), (login(), either())] {
+            assert!(!one.is_weaker_than(&other) && !other.is_weaker_than(&one), "{one:?} {other:?}");
+        }
+        let high = Access::LoginOrToken(require(Some(Level::High), &[], None), Arc::new(rule()));
+        assert!(
+            either().is_weaker_than(&high) && login().is_weaker_than(&high) && !high.is_weaker_than(&login())
+        );
     }
 
     #[test]

@@ -199,6 +199,8 @@ pub enum Outcome {
     Forward,
     /// Nobody is logged in, and somebody must be.
     Login,
+    /// A machine's token is needed, and none is there.
+    Token,
     /// Somebody is, and must log in again: at a higher level, more recently, or for somebody.
     StepUp,
     /// Somebody is whom the route does not take.
@@ -218,6 +220,7 @@ impl Outcome {
         match self {
             Self::Forward => "forward",
             Self::Login => "login",
+            Self::Token => "token",
             Self::StepUp => "step_up",
             Self::Forbidden => "forbidden",
             Self::Refused => "refused",

@@ -23,7 +23,7 @@ pub use self::persistence::Persistence;
 
 use self::preset::{Preset, Style};
 
-/// A fact about the person or the session that an app may be told.
+/// A fact about the person, the session or the machine that an app may be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fact {
     /// `X-Identity-Kind`.
@@ -76,11 +76,17 @@ pub enum Fact {
     AuthorizerName,
     /// `X-Identity-On-Behalf-Of`: our customer for whom the person logged in.
     OnBehalfOf,
+    /// `X-Identity-Consumer`: the organisation whose machine it is.
+    Consumer,
+    /// `X-Identity-Supplier`: the supplier that acts for it.
+    Supplier,
+    /// `X-Identity-Scope`: the scopes of the machine's token, apart by a space.
+    Scope,
 }
 
 impl Fact {
     /// Every fact, in the order in which they are written.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::Kind,
         Self::Fnr,
         Self::EidasIdentifier,
@@ -106,6 +112,9 @@ impl Fact {
         Self::AuthorizerFnr,
         Self::AuthorizerName,
         Self::OnBehalfOf,
+        Self::Consumer,
+        Self::Supplier,
+        Self::Scope,
     ];
 
     /// The fact's name in YAML (`headers:`).
@@ -137,6 +146,9 @@ impl Fact {
             Self::AuthorizerFnr => "authorizer_fnr",
             Self::AuthorizerName => "authorizer_name",
             Self::OnBehalfOf => "on_behalf_of",
+            Self::Consumer => "consumer",
+            Self::Supplier => "supplier",
+            Self::Scope => "scope",
         }
     }
 
@@ -169,6 +181,9 @@ impl Fact {
             Self::AuthorizerFnr => "X-Identity-Authorizer-Fnr",
             Self::AuthorizerName => "X-Identity-Authorizer-Name",
             Self::OnBehalfOf => "X-Identity-On-Behalf-Of",
+            Self::Consumer => "X-Identity-Consumer",
+            Self::Supplier => "X-Identity-Supplier",
+            Self::Scope => "X-Identity-Scope",
         }
     }
 

@@ -5,6 +5,7 @@
 //! are private, it has no `Deserialize` and no `Default`: nobody can write one down.
 
 mod identifier;
+pub mod machine;
 pub mod representation;
 pub mod resume;
 pub mod verify;
@@ -20,6 +21,7 @@ use crate::level::{Framework, Level};
 pub use self::identifier::{
     EidasIdentifier, HelperNumber, OrganisationNumber, Pid, PidForm, Series, Shapeless, is_country,
 };
+pub use self::machine::VerifiedMachine;
 pub use self::representation::{Authorizer, Organisation, Representation, RepresentationId};
 
 /// What sort of identity it is: `X-Identity-Kind`.

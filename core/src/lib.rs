@@ -10,6 +10,7 @@
 //! | [`rewrite`] | a path prefix that the app does not know |
 //! | [`upstream`] | the apps, and where a session's requests go among several addresses |
 //! | [`cross_site`], [`cors`] | what pages of other origins may do |
+//! | [`bearer`] | the token that a machine's request brings |
 //! | [`access`] | may it pass? the only maker of permits |
 //! | [`identity`] | who it is, and how we know |
 //! | [`level`] | levels of assurance, ranked per issuer |
@@ -37,6 +38,7 @@
 
 pub mod access;
 pub mod app_session;
+pub mod bearer;
 pub mod clock;
 pub mod config;
 pub mod cookie;

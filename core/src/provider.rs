@@ -105,6 +105,12 @@ impl ProviderSettings {
         if self.own_callback { format!("/callback/{}", self.name) } else { "/callback".to_owned() }
     }
 
+    /// Whether the gateway signs as a client there. Where machines get their tokens it is none.
+    #[must_use]
+    pub fn has_client_key(&self) -> bool {
+        self.profile.capabilities.people && matches!(self.client_auth, ClientAuth::PrivateKeyJwt)
+    }
+
     /// Whether both say the same, secrets included.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {

@@ -1,5 +1,5 @@
 //! Somebody who is only supposed, for `portvakt explain` and `portvakt test`: what would happen if such a person
-//! were logged in?
+//! were logged in, or such a machine came with a token?
 //!
 //! **Invariant:** a supposed person comes through the door of every login: an ID token with the claims of the
 //! provider's profile, signed with a key that is thrown away, is verified as any other. So nobody can be
@@ -13,13 +13,16 @@ use serde_json::{Value, json};
 
 use crate::clock::Timestamp;
 use crate::identity::verify::{Asked, IdentityError, verify};
-use crate::identity::{Kind, OrganisationNumber, Representation};
+use crate::identity::{Kind, OrganisationNumber, Representation, VerifiedMachine, machine};
 use crate::key::{KeyId, MacKey, Ring};
 use crate::level::{AcrRow, Level};
 use crate::provider::{ProviderSettings, SyntheticNumbers};
 use crate::revocation::Tagger;
 use crate::session::{Session, SessionId};
-use crate::token::{Algorithm, IdTokenExpectation, KeySet, SigningKey, verify_id_token};
+use crate::token::{
+    AccessTokenExpectation, Algorithm, IdTokenExpectation, KeySet, SigningKey, is_scope, verify_access_token,
+    verify_id_token,
+};
 
 /// A number of nobody: its check digits are wrong.
 const NOBODY: &str = "01010100000";
@@ -34,23 +37,36 @@ const SUBJECT: &str = "supposed";
 /// Who is supposed to be logged in: `KIND[:LEVEL][,country=SE][,org=NUMBER]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Supposed {
+    /// What a supposed machine's token says; of persons nothing.
+    token: SupposedToken,
     kind: Kind,
     level: Option<Level>,
     country: Option<String>,
     organisation: Option<OrganisationNumber>,
 }
 
+/// What is supposed of a machine's token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct SupposedToken {
+    scopes: Vec<String>,
+    consumer: Option<OrganisationNumber>,
+    supplier: Option<OrganisationNumber>,
+    source: Option<String>,
+}
+
 /// Why a text supposes nobody.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misspelled {
-    /// The kind is none of a person.
-    #[error("there is no kind of person `{0}`")]
+    /// There is no such kind.
+    #[error("there is no kind of identity `{0}`")]
     Kind(String),
     /// The level is none.
     #[error("there is no level `{0}`")]
     Level(String),
-    /// What follows is not `country=` or `org=` with a value of its shape, for a kind that has it.
-    #[error("`{0}` is neither `country=SE` of an eIDAS person nor `org=NUMBER` of an employee")]
+    /// What follows is no detail of this kind with a value of its shape.
+    #[error(
+        "`{0}` is neither `country=SE` of an eIDAS person, nor `org=NUMBER` of an employee, nor `scope=`, `consumer=`, `supplier=` or `source=` of a machine"
+    )]
     Detail(String),
 }
 
@@ -87,13 +103,17 @@ impl FromStr for Supposed {
         let mut parts = text.split(',').map(str::trim);
         let who = parts.next().unwrap_or_default();
         let (kind, level) = who.split_once(':').map_or((who, None), |(kind, level)| (kind, Some(level)));
-        let known = Kind::ALL.into_iter().find(|known| known.as_str() == kind && *known != Kind::Machine);
+        let known = Kind::ALL.into_iter().find(|known| known.as_str() == kind);
         let kind = known.ok_or_else(|| Misspelled::Kind(kind.to_owned()))?;
-        let level = match level {
+        let level: Option<Level> = match level {
             None | Some("none") => None,
             Some(level) => Some(level.parse().map_err(|_| Misspelled::Level(level.to_owned()))?),
         };
-        let mut supposed = Self { kind, level, country: None, organisation: None };
+        if let (Kind::Machine, Some(level)) = (kind, level) {
+            return Err(Misspelled::Level(Level::as_str(level).to_owned()));
+        }
+        let token = SupposedToken::default();
+        let mut supposed = Self { token, kind, level, country: None, organisation: None };
         for part in parts {
             let wrong = || Misspelled::Detail(part.to_owned());
             match (part.split_once('='), kind) {
@@ -103,6 +123,7 @@ impl FromStr for Supposed {
                 (Some(("org", number)), Kind::Employee) => {
                     supposed.organisation = Some(OrganisationNumber::parse(number).map_err(|_| wrong())?);
                 }
+                (Some((name, value)), Kind::Machine) => supposed.token.put(name, value).ok_or_else(wrong)?,
                 _ => return Err(wrong()),
             }
         }
@@ -112,6 +133,9 @@ impl FromStr for Supposed {
 
 impl fmt::Display for Supposed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_machine() {
+            return self.token.write(f);
+        }
         write!(f, "{}:{}", self.kind, self.level.map_or("none", Level::as_str))?;
         if let Some(country) = &self.country {
             write!(f, ",country={country}")?;
@@ -123,7 +147,85 @@ impl fmt::Display for Supposed {
     }
 }
 
+/// Who a supposed machine belongs to if nobody says: an organisation of the documentation.
+const CONSUMER: &str = "310123455";
+
+impl SupposedToken {
+    fn put(&mut self, name: &str, value: &str) -> Option<()> {
+        let number = || OrganisationNumber::parse(value).ok();
+        match name {
+            "scope" if is_scope(value) => self.scopes.push(value.to_owned()),
+            "consumer" if self.consumer.is_none() => self.consumer = Some(number()?),
+            "supplier" if self.supplier.is_none() => self.supplier = Some(number()?),
+            "source" if self.source.is_none() && machine::is_source(value) => {
+                self.source = Some(value.to_owned());
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Kind::Machine.as_str())?;
+        for scope in &self.scopes {
+            write!(f, ",scope={scope}")?;
+        }
+        for (name, number) in [("consumer", self.consumer), ("supplier", self.supplier)] {
+            if let Some(number) = number {
+                write!(f, ",{name}={number}")?;
+            }
+        }
+        self.source.as_ref().map_or(Ok(()), |source| write!(f, ",source={source}"))
+    }
+
+    fn claims(&self, provider: &ProviderSettings, audience: Option<&str>, now: Timestamp) -> Value {
+        let organisation =
+            |number: &str| json!({"authority": "iso6523-actorid-upis", "ID": format!("0192:{number}")});
+        let consumer = self.consumer.map_or_else(|| CONSUMER.to_owned(), |number| number.to_string());
+        // A token has a scope, if it is not one that any route asks for.
+        let scopes = if self.scopes.is_empty() { "none".to_owned() } else { self.scopes.join(" ") };
+        let mut claims = json!({
+            "iss": provider.issuer,
+            "client_id": SUBJECT,
+            "token_type": "Bearer",
+            "scope": scopes,
+            "aud": audience.unwrap_or("unspecified"),
+            "consumer": organisation(&consumer),
+            "iat": now.seconds(),
+            "exp": now.seconds() + 60,
+        });
+        if let Some(supplier) = self.supplier {
+            claims["supplier"] = organisation(&supplier.to_string());
+            claims["delegation_source"] = self.source.as_deref().unwrap_or("https://altinn.no/").into();
+        }
+        claims
+    }
+}
+
 impl Supposed {
+    /// Whether it is a machine, which never logs in.
+    #[must_use]
+    pub fn is_machine(&self) -> bool {
+        self.kind == Kind::Machine
+    }
+
+    /// The machine that one like this would be, with a token of this provider for this audience.
+    ///
+    /// # Errors
+    ///
+    /// [`Impossible`]: there is none.
+    pub fn machine(
+        &self,
+        provider: &ProviderSettings,
+        audience: Option<&str>,
+        now: Timestamp,
+    ) -> Result<VerifiedMachine, Impossible> {
+        let (token, keys) = signed(&self.token.claims(provider, audience, now)).ok_or(Impossible::Token)?;
+        let expected = AccessTokenExpectation { issuer: &provider.issuer, algorithms: &[Algorithm::Es256] };
+        let token = verify_access_token(&token, &keys, &expected, now).map_err(|_| Impossible::Token)?;
+        machine::verify(&token, &provider.name).map_err(|_| Impossible::Token)
+    }
+
     /// The session that somebody like this would have, who has just logged in at this provider for a route that
     /// asks for `representation`.
     ///
@@ -137,11 +239,7 @@ impl Supposed {
         now: Timestamp,
     ) -> Result<Session, Impossible> {
         let claims = self.claims(provider, representation, now)?;
-        let key = SigningKey::generate(Algorithm::Es256).map_err(|_| Impossible::Token)?;
-        let token =
-            key.sign_jws(&[("typ", "JWT"), ("kid", KEY_ID)], &claims).map_err(|_| Impossible::Token)?;
-        let keys = KeySet::parse(json!({ "keys": [key.public_jwk(KEY_ID)] }).to_string().as_bytes())
-            .map_err(|_| Impossible::Token)?;
+        let (token, keys) = signed(&claims).ok_or(Impossible::Token)?;
         let expected = IdTokenExpectation {
             issuer: &provider.issuer,
             client_id: &provider.client_id,
@@ -238,6 +336,14 @@ impl Supposed {
     }
 }
 
+/// A token with these claims, and the keys that verify it.
+fn signed(claims: &Value) -> Option<(String, KeySet)> {
+    let key = SigningKey::generate(Algorithm::Es256).ok()?;
+    let token = key.sign_jws(&[("typ", "JWT"), ("kid", KEY_ID)], claims).ok()?;
+    let set = json!({ "keys": [key.public_jwk(KEY_ID)] }).to_string();
+    Some((token, KeySet::parse(set.as_bytes()).ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -294,11 +400,34 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_is_supposed_with_its_token_and_never_logs_in() {
+        let text = "machine,scope=a:b,consumer=991825827,supplier=213987658,source=https://tt02.altinn.no/";
+        let who: Supposed = text.parse().unwrap();
+        let machine = who.machine(&provider("maskinporten"), Some("https://api.example"), NOW).unwrap();
+        assert_eq!(
+            (machine.scopes(), machine.audience()),
+            (&["a:b".to_owned()][..], &["https://api.example".to_owned()][..])
+        );
+        assert_eq!(machine.consumer().to_string(), "991825827");
+        assert_eq!(machine.delegation().unwrap().source, "https://tt02.altinn.no/");
+        assert!(who.is_machine() && who.session(&provider("idporten"), None, NOW).is_err());
+        let plain: Supposed = "machine".parse().unwrap();
+        let machine = plain.machine(&provider("maskinporten"), None, NOW).unwrap();
+        assert_eq!((machine.delegation(), machine.audience().len()), (None, 0));
+    }
+
+    #[test]
     fn what_is_misspelled_is_named() {
         for text in [
             "",
             "citizen:high",
-            "machine",
+            "machine:high",
+            "machine,consumer=123456789",
+            "machine,scope=",
+            "machine,scope=a b",
+            "machine,country=SE",
+            "machine,consumer=310123455,consumer=310123455",
+            "national:high,scope=a",
             "national:medium",
             "national:high,country=SE",
             "eidas:low,org=974760673",
@@ -309,6 +438,9 @@ mod tests {
             assert!(text.parse::<Supposed>().is_err(), "{text:?}");
         }
         let text = "eidas:low,country=SE";
+        assert_eq!(text.parse::<Supposed>().unwrap().to_string(), text);
+        let text =
+            "machine,scope=a:b,scope=c,consumer=310123455,supplier=213987658,source=https://altinn.no/";
         assert_eq!(text.parse::<Supposed>().unwrap().to_string(), text);
         assert_eq!("email".parse::<Supposed>().unwrap().to_string(), "email:none");
     }

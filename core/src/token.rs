@@ -1,16 +1,17 @@
 //! The one verifier of signed tokens, and the signer of our own.
 //!
-//! ID tokens (OpenID Connect Core 1.0, 3.1.3.7) and logout tokens (Back-Channel Logout 1.0, 2.6) pass
-//! through the same door, which reads compact JWS only (RFC 7515) and follows RFC 8725: the algorithm
+//! ID tokens (OpenID Connect Core 1.0, 3.1.3.7), logout tokens (Back-Channel Logout 1.0, 2.6) and access tokens
+//! of machines (RFC 9068) pass through the same door, which reads compact JWS only (RFC 7515) and follows RFC 8725: the algorithm
 //! comes from a fixed list, the key from the issuer's key set, the kind of token from its `typ`, and
 //! nothing is taken from the token before its signature holds. No call is made here: a token signed by
 //! a key we do not know is [`TokenError::UnknownKey`], and the caller decides whether to fetch.
 //!
-//! **Invariant:** [`VerifiedIdToken`] and [`VerifiedLogoutToken`] have private fields and no maker but
+//! **Invariant:** [`VerifiedIdToken`], [`VerifiedLogoutToken`] and [`VerifiedAccessToken`] have private fields and no maker but
 //! the verifier. They do not print what they hold.
 //!
 //! **Invariant:** key hints in a token's header (`jwk`, `jku`, `x5c`, `x5u`) are never looked at.
 
+mod access_token;
 mod assertion;
 mod claims;
 #[cfg(test)]
@@ -30,6 +31,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::access_token::{
+    AccessTokenExpectation, MAX_ACCESS_TOKEN_LIFE, VerifiedAccessToken, digest_of, is_scope,
+    verify_access_token,
+};
 pub use self::assertion::{ASSERTION_LIFE, client_assertion};
 pub use self::id_token::{IdTokenExpectation, MAX_ID_TOKEN_AGE, MaxAge, VerifiedIdToken, verify_id_token};
 pub use self::jws::{MAX_TOKEN_LENGTH, TokenError};

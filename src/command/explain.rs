@@ -17,7 +17,8 @@ pub(super) struct Explain {
     #[command(flatten)]
     file: ConfigFile,
     /// Who is logged in: kind and level, such as `national:substantial`, `eidas:high,country=SE` or
-    /// `employee:high,org=974760673`; nobody by default.
+    /// `employee:high,org=974760673`; or a machine with its token, such as `machine,scope=agency:read`, with
+    /// `,consumer=NUMBER`, `,supplier=NUMBER` and `,source=URL`. Nobody by default.
     #[arg(long = "as", value_name = "KIND:LEVEL")]
     who: Option<Supposed>,
     /// A header that the request has besides, such as `Origin: https://other.example`; may be repeated.

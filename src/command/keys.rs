@@ -10,7 +10,6 @@ use portvakt_core::key::{
     ASSERTION, Concern, KeyFile, KeyFileError, MATCH, NewKey, PROPAGATION, Secret, app_purpose, is_lasting,
     path_of, signature_purpose,
 };
-use portvakt_core::provider::ClientAuth;
 use portvakt_core::token::{Algorithm, SignatureAlgorithm};
 
 use super::{ConfigFile, complain, say};
@@ -213,7 +212,7 @@ enum Sort {
 pub(super) fn clients(configuration: &Configuration) -> Vec<String> {
     let providers = configuration.providers.iter();
     providers
-        .filter(|provider| matches!(provider.client_auth, ClientAuth::PrivateKeyJwt))
+        .filter(|provider| provider.has_client_key())
         .map(|provider| client_purpose(&provider.name))
         .collect()
 }

@@ -69,7 +69,7 @@ fn end(visit: &Visit<'_>, provider: &Provider, sid: &str) -> Written {
 /// Who may show the answer in a frame: the origins of the provider's pages, and nobody else (BR-1).
 async fn framed_by(visit: &Visit<'_>, provider: &Provider) -> String {
     let Ok(metadata) = provider.metadata(visit.now).await else { return "'none'".to_owned() };
-    let pages = [Some(metadata.authorization_endpoint()), metadata.end_session_endpoint()];
+    let pages = [metadata.authorization_endpoint().ok(), metadata.end_session_endpoint()];
     let mut origins: Vec<String> =
         pages.into_iter().flatten().map(|url| url.origin().ascii_serialization()).collect();
     origins.dedup();

@@ -84,7 +84,7 @@ fn resume(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answer, Refusal> {
         answer.status = StatusCode::SEE_OTHER;
         return Ok(answer);
     }
-    match Access::judge(route, request, session, visit.now) {
+    match Access::judge(route, request, session.into(), visit.now) {
         // The permit is dropped: what the browser sends next is judged anew.
         Judgement::Allowed(_) => {
             let pairs = pairs(&form.body).ok_or(Refusal::FormGone)?;
@@ -96,6 +96,8 @@ fn resume(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answer, Refusal> {
             Ok(page(&sealed, &login_link_for(Some(&form.target), plan, visit), visit))
         }
         Judgement::Forbidden(why) => Err(login::forbid(visit, route, why)),
+        // No person sends a form there.
+        Judgement::TokenNeeded | Judgement::TokenRefused(_) => Err(Refusal::FormGone),
     }
 }
 

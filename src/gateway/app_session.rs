@@ -33,14 +33,19 @@ impl AppSessionHeld {
 /// request was judged, or could have been.
 pub(super) fn hold(permit: &Permit, judged: Option<SessionId>, visit: &Visit<'_>) -> Option<AppSessionHeld> {
     let route = permit.route();
-    let app = route.app_session.as_ref()?;
+    // A machine has no cookies, the app's neither.
+    let app = route.app_session.as_ref().filter(|_| permit.machine().is_none())?;
     let certain = route.revocation != Staleness::Strict || !visit.live.revocations.is_uncertain(visit.now);
     // A public route knows no session; what an app keeps for nobody ends with the person's all the same.
     let plan = route.session.as_ref();
     let unjudged = || plan.and_then(|plan| visit.session(plan)).map(|session| *session.id());
     let session = match route.access {
         Access::Public if certain => unjudged(),
-        Access::Public | Access::Optional(_) | Access::Login(_) => judged,
+        Access::Public
+        | Access::Optional(_)
+        | Access::Login(_)
+        | Access::Token(_)
+        | Access::LoginOrToken(..) => judged,
     };
     let standing = Standing { session, person: permit.session().is_some(), certain };
     let sealing = Sealing { host: &visit.host.origin.name, ring: visit.ring(), now: visit.now };

@@ -4,15 +4,21 @@
 //! ([`Gateway::admit`](super::Gateway)) asks, in its order; a scenario holds both against each other. What only a
 //! running gateway knows is not told: whether a session has ended, and how loaded it is.
 
+use std::sync::Arc;
+
 use http::header::{ACCEPT, HOST, ORIGIN, REFERER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pingora::http::RequestHeader;
-use portvakt_core::access::{Access, Judgement, LoginNeed, Permit, Requirement, Shortfall};
+use portvakt_core::access::{
+    Access, Caller, Judgement, LoginNeed, Permit, Requirement, Shortfall, TokenRule, TokenShortfall,
+};
+use portvakt_core::bearer;
 use portvakt_core::clock::Timestamp;
 use portvakt_core::config::{Configuration, Expectation, Outcome};
 use portvakt_core::cors::Cors;
 use portvakt_core::endpoint::OwnEndpoint;
 use portvakt_core::forward::{assertion, plain, signature};
+use portvakt_core::identity::VerifiedMachine;
 use portvakt_core::key::{Hashing, KeyId, MacKey, Ring};
 use portvakt_core::login::wish::Wish;
 use portvakt_core::provider::ProviderSettings;
@@ -25,6 +31,7 @@ use portvakt_core::supposed::Supposed;
 use super::arrival::Arrival;
 use super::{body, browser, rule_of, websocket};
 use crate::limit;
+use crate::machine::TokenRefusal;
 use crate::respond::{Forbidden, Refusal};
 
 /// A request that is only supposed.
@@ -229,13 +236,16 @@ impl Walk<'_> {
         if let Err(refusal) = body::check_length(&head, route) {
             return End::refused(&refusal, "the body is larger than `max_body` of the route");
         }
-        let session = match self.session(route) {
-            Ok(session) => session,
+        let caller = match self.caller(route, &request, &headers) {
+            Ok(caller) => caller,
             Err(end) => return *end,
         };
-        let told = session.is_some();
-        let supposed = session.clone();
-        match Access::judge(route, request, session, self.now) {
+        let supposed = match &caller {
+            Caller::Person(session) => Some(session.clone()),
+            Caller::Nobody | Caller::Machine(_) => None,
+        };
+        let told = supposed.is_some();
+        match Access::judge(route, request, caller, self.now) {
             Judgement::Allowed(permit) => {
                 if let Err(refusal) = websocket::handshake(&permit, &head, host) {
                     return End::refused(
@@ -246,6 +256,15 @@ impl Walk<'_> {
                 self.forward(&permit, host, told, supposed.as_ref(), found)
             }
             Judgement::MustLogIn(need) => self.log_in(route, need, supposed.as_ref(), &head),
+            Judgement::TokenNeeded => {
+                let refusal = Refusal::Token(TokenRefusal::Missing);
+                let why = self.at(route, "access", "a machine's token is needed");
+                End { outcome: Outcome::Token, ..End::refused(&refusal, why) }
+            }
+            Judgement::TokenRefused(why) => {
+                let refusal = Refusal::token_not_enough(why, route);
+                End::refused_person(&refusal, self.at(route, key_of_token(why), &why.to_string()))
+            }
             Judgement::Forbidden(why) => {
                 let key = key_of(why);
                 let refusal = Refusal::Forbidden(Box::new(Forbidden::supposed(why)));
@@ -299,13 +318,7 @@ impl Walk<'_> {
         End::of(Outcome::Own, format!("the gateway's own endpoint {own:?}; no app sees the request"))
     }
 
-    fn preflight(
-        &self,
-        route: &std::sync::Arc<Route>,
-        request: NormalRequest,
-        host: &Host,
-        found: &mut Found,
-    ) -> End {
+    fn preflight(&self, route: &Arc<Route>, request: NormalRequest, host: &Host, found: &mut Found) -> End {
         self.describe(route, found);
         if let Err(end) = self.check_open(route) {
             return *end;
@@ -344,14 +357,49 @@ impl Walk<'_> {
         if let Some(requirement) = route.access.requirement() {
             rule.push_str(&requirement_in_words(requirement));
         }
+        if let Some(rule_of_token) = route.access.token_rule() {
+            rule.push_str(if route.access.wants_session() { "; or a " } else { ", a " });
+            rule.push_str(&token_in_words(rule_of_token));
+        }
         let access =
             route.lines.of("access").map_or_else(String::new, |line| format!(" ({}:{line})", self.file));
         found.push(("rule", format!("{rule}{access}")));
     }
 
+    /// As whom the supposed request comes.
+    fn caller(
+        &self,
+        route: &Route,
+        request: &NormalRequest,
+        headers: &HeaderMap,
+    ) -> Result<Caller, Box<End>> {
+        let Some(rule) = route.access.token_rule() else { return Ok(self.session(route)?.into()) };
+        let token = bearer::token(headers, request.query())
+            .map_err(|why| Box::new(End::refused(&Refusal::Token(TokenRefusal::Request(why)), why)))?;
+        let machine = self.question.who.filter(|who| who.is_machine());
+        if token.is_some() && (machine.is_some() || self.question.who.is_none()) {
+            let why = "whether a token is sound can only be told where it is used: suppose a machine with `machine`";
+            return Err(Box::new(End::of(Outcome::Refused, why)));
+        }
+        match machine {
+            None => Ok(self.session(route)?.into()),
+            Some(who) => self.machine(who, rule).map(|machine| Caller::Machine(Arc::new(machine))),
+        }
+    }
+
+    /// The supposed machine, as if its token had just been verified.
+    fn machine(&self, who: &Supposed, rule: &TokenRule) -> Result<VerifiedMachine, Box<End>> {
+        let mut providers = self.configuration.providers.iter();
+        let provider = providers.find(|provider| provider.name == rule.provider);
+        let nobody = || Box::new(End::of(Outcome::Refused, "the route's provider is not there"));
+        who.machine(provider.ok_or_else(nobody)?, rule.audience.as_deref(), self.now)
+            .map_err(|why| Box::new(End::of(Outcome::Forbidden, why.to_string())))
+    }
+
     /// The supposed session, as somebody would have it who had just logged in for this route.
     fn session(&self, route: &Route) -> Result<Option<Session>, Box<End>> {
-        let Some(who) = self.question.who.filter(|_| route.access.wants_session()) else { return Ok(None) };
+        let person = self.question.who.filter(|who| !who.is_machine() && route.access.wants_session());
+        let Some(who) = person else { return Ok(None) };
         let Some(provider) = provider_of(route) else { return Ok(None) };
         let representation =
             route.access.requirement().and_then(|requirement| requirement.representation.as_deref());
@@ -428,6 +476,9 @@ impl Walk<'_> {
             found.push((name, value));
         }
         let reason = match (permit.session(), supposed) {
+            (None, _) if permit.machine().is_some() => {
+                "the token fulfils the rule: the app is told whose machine it is".to_owned()
+            }
             (Some(_), _) => "the login fulfils the rule: the app is told who it is".to_owned(),
             (None, true) => {
                 let lacking =
@@ -451,11 +502,17 @@ impl Walk<'_> {
     fn told(&self, permit: &Permit) -> Vec<(String, &'static str)> {
         let route = permit.route();
         let mut told = Vec::new();
-        if let Some(session) = permit.session() {
-            let handles = Ring::single(KeyId([0; 4]), self.now, MacKey::new(&seal::random()));
-            let hashing = Hashing { handles: &handles, lasting: Some(&handles) };
-            let written = plain::headers(&route.headers, session, hashing).unwrap_or_default();
-            for (name, _) in written {
+        let written = match permit.caller() {
+            Caller::Nobody => None,
+            Caller::Person(session) => {
+                let handles = Ring::single(KeyId([0; 4]), self.now, MacKey::new(&seal::random()));
+                let hashing = Hashing { handles: &handles, lasting: Some(&handles) };
+                Some(plain::headers(&route.headers, session, hashing))
+            }
+            Caller::Machine(machine) => Some(plain::headers_of_machine(&route.headers, machine)),
+        };
+        if let Some(written) = written {
+            for (name, _) in written.unwrap_or_default() {
                 let fact = route.headers.headers().iter().find(|header| header.name == *name);
                 told.push((name.to_string(), fact.map_or("", |header| header.fact.key())));
             }
@@ -514,6 +571,26 @@ const fn key_of(shortfall: Shortfall) -> &'static str {
         Shortfall::Level => "level",
         Shortfall::Age => "max_age",
     }
+}
+
+/// The key of `token` that a machine does not fulfil.
+const fn key_of_token(shortfall: TokenShortfall) -> &'static str {
+    match shortfall {
+        TokenShortfall::Provider => "token",
+        TokenShortfall::Audience => "token_audience",
+        TokenShortfall::Scope => "scopes",
+        TokenShortfall::Consumer => "consumers",
+        TokenShortfall::Delegation => "delegation",
+        TokenShortfall::Supplier => "suppliers",
+    }
+}
+
+fn token_in_words(rule: &TokenRule) -> String {
+    let scopes: Vec<&str> = rule.scopes.iter().map(String::as_str).collect();
+    let consumers = if rule.consumers.is_empty() { "" } else { ", of some consumers" };
+    let suppliers = if rule.delegation.is_empty() { "" } else { ", also by suppliers" };
+    let audience = rule.audience.as_ref().map_or_else(String::new, |audience| format!(", for {audience}"));
+    format!("token of `{}` with {}{consumers}{suppliers}{audience}", rule.provider, scopes.join(" and "))
 }
 
 fn requirement_in_words(requirement: &Requirement) -> String {

@@ -9,8 +9,9 @@ use http::header::{AUTHORIZATION, COOKIE, FORWARDED, HOST};
 use http::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use pingora::prelude::{Error, ErrorType, OrErr as _, Result};
-use portvakt_core::access::Permit;
+use portvakt_core::access::{Caller, Permit};
 use portvakt_core::cookie::{self, ForUpstream};
+use portvakt_core::forward::assertion::Assertions;
 use portvakt_core::forward::signature::{self, Covered, Signature, SignaturePlan, Unsigned};
 use portvakt_core::forward::{assertion, plain};
 use portvakt_core::route::UpstreamHost;
@@ -31,7 +32,8 @@ pub(super) fn write(
     live: &Live,
 ) -> Result<()> {
     take_away(request, snapshot);
-    write_cookies(request, own_session)?;
+    take_token(request, permit);
+    write_cookies(request, permit, own_session)?;
     write_target(request, permit)?;
     write_origin(request, permit, upstream, arrival)?;
     write_identity(request, permit, snapshot, live)?;
@@ -53,9 +55,12 @@ fn write_identity(
         // An app that believes one token here believes nobody else's, whether or not somebody is logged in.
         request.remove_header(&AUTHORIZATION);
     }
-    let Some(session) = permit.session() else { return Ok(()) };
-    let headers = plain::headers(plan, session, snapshot.keys.hashing())
-        .or_err(ErrorType::HTTPStatus(500), "an identity header cannot be written")?;
+    let headers = match permit.caller() {
+        Caller::Nobody => return Ok(()),
+        Caller::Person(session) => plain::headers(plan, session, snapshot.keys.hashing()),
+        Caller::Machine(machine) => plain::headers_of_machine(plan, machine),
+    };
+    let headers = headers.or_err(ErrorType::HTTPStatus(500), "an identity header cannot be written")?;
     for (name, value) in headers {
         match name {
             Cow::Borrowed(name) => request.insert_header(*name, value)?,
@@ -65,9 +70,12 @@ fn write_identity(
     // The header is there, or the request fails (ID-7).
     if let Some(plan) = &permit.route().assertion {
         let (generation, now) = (snapshot.generation, live.clock.now());
-        let assertion = live
-            .assertions
-            .header(plan, session, &snapshot.keys, generation, now)
+        let assertion = match permit.caller() {
+            Caller::Nobody => return Ok(()),
+            Caller::Person(session) => live.assertions.header(plan, session, &snapshot.keys, generation, now),
+            Caller::Machine(machine) => Assertions::of_machine(plan, machine, &snapshot.keys, now),
+        };
+        let assertion = assertion
             .inspect_err(|error| tracing::error!(%error, "an assertion cannot be made"))
             .or_err(ErrorType::HTTPStatus(500), "an assertion cannot be made")?;
         if permit.route().headers.is_bearer() {
@@ -146,7 +154,24 @@ fn take_away(request: &mut RequestHeader, snapshot: &Snapshot) {
     }
 }
 
-fn write_cookies(request: &mut RequestHeader, own_session: Option<&AppSessionHeld>) -> Result<()> {
+/// Where tokens are read, `Authorization` is ours: the app gets it only if its route says so, and only as what was
+/// verified.
+fn take_token(request: &mut RequestHeader, permit: &Permit) {
+    let Some(rule) = permit.route().access.token_rule() else { return };
+    if !(rule.forward && permit.machine().is_some()) {
+        request.remove_header(&AUTHORIZATION);
+    }
+}
+
+fn write_cookies(
+    request: &mut RequestHeader,
+    permit: &Permit,
+    own_session: Option<&AppSessionHeld>,
+) -> Result<()> {
+    if permit.machine().is_some() {
+        request.remove_header(&COOKIE);
+        return Ok(());
+    }
     let received;
     let cookies = match own_session {
         Some(held) => held.cookies(),

@@ -151,7 +151,11 @@ pub(super) fn clean(response: &mut ResponseHeader, permit: &Permit, snapshot: &S
             let _ = response.append_header(SET_COOKIE, value);
         }
     }
-    if permit.session().is_some() && !(permit.route().keep_cache_control && is_for_caches(response)) {
+    if permit.machine().is_some() {
+        // A machine is its token and nothing else.
+        response.remove_header(&SET_COOKIE);
+    }
+    if permit.is_somebodys() && !(permit.route().keep_cache_control && is_for_caches(response)) {
         keep_private(response);
     }
 }

@@ -72,10 +72,10 @@ impl Provider {
         };
         let parameters = self.parameters(request);
         match endpoint {
-            None => Ok(self.authorization_url(&metadata, &parameters)),
+            None => self.authorization_url(&metadata, &parameters),
             Some(endpoint) => {
                 let pushed = self.push_to(endpoint, &parameters, now).await?;
-                Ok(self.pushed_authorization_url(&metadata, &pushed))
+                self.pushed_authorization_url(&metadata, &pushed)
             }
         }
     }
@@ -154,19 +154,33 @@ impl Provider {
     }
 
     /// The authorization URL with all parameters in it, for providers without RFC 9126.
-    #[must_use]
-    pub fn authorization_url(&self, metadata: &Metadata, parameters: &Parameters) -> Url {
-        let mut url = metadata.authorization_endpoint().clone();
+    ///
+    /// # Errors
+    ///
+    /// If nobody logs in there.
+    pub fn authorization_url(
+        &self,
+        metadata: &Metadata,
+        parameters: &Parameters,
+    ) -> Result<Url, ProviderError> {
+        let mut url = metadata.authorization_endpoint()?.clone();
         let mut query = url.query_pairs_mut();
         query.append_pair("client_id", &self.settings.client_id);
         query.extend_pairs(parameters);
         drop(query);
-        url
+        Ok(url)
     }
 
     /// The authorization URL of a pushed request: `client_id`, `request_uri`, nothing else.
-    #[must_use]
-    pub fn pushed_authorization_url(&self, metadata: &Metadata, pushed: &PushedRequest) -> Url {
+    ///
+    /// # Errors
+    ///
+    /// As [`authorization_url`](Self::authorization_url).
+    pub fn pushed_authorization_url(
+        &self,
+        metadata: &Metadata,
+        pushed: &PushedRequest,
+    ) -> Result<Url, ProviderError> {
         let parameters = vec![("request_uri", pushed.request_uri.clone())];
         self.authorization_url(metadata, &parameters)
     }

@@ -50,6 +50,14 @@ pub(super) struct Attempts {
     failed: Option<Timestamp>,
     pub(super) for_login: Option<Timestamp>,
     pub(super) for_logout: Option<Timestamp>,
+    pub(super) for_machine: Option<Timestamp>,
+}
+
+impl Attempts {
+    /// When the last attempt failed that failed.
+    pub(super) fn failed(&self) -> Option<Timestamp> {
+        self.failed
+    }
 }
 
 impl<T> Cache<T> {

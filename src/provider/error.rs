@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use portvakt_core::identity::machine::MachineError;
 use portvakt_core::token::{KeySetError, SigningError, TokenError};
 
 use super::Call;
@@ -129,6 +130,17 @@ pub enum VerifyError {
     /// The token was refused.
     #[error("the token was refused")]
     Token(#[source] TokenError),
+}
+
+/// Why a machine's token gave no machine.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineRefused {
+    /// The token, or the keys to judge it by.
+    #[error(transparent)]
+    Token(#[from] VerifyError),
+    /// The token is sound and names nobody.
+    #[error("the token names nobody")]
+    Nobodys(#[from] MachineError),
 }
 
 /// An OAuth error code (RFC 6749, 5.2): `[a-z_]{1,64}`, everything else is `other`.

@@ -1,4 +1,4 @@
-//! The provider's metadata (OpenID Connect Discovery 1.0, 3 and 4; RFC 9126, 5; RFC 9207, 3; the
+//! The provider's metadata (OpenID Connect Discovery 1.0, 3 and 4; RFC 8414; RFC 9126, 5; RFC 9207, 3; the
 //! logout specifications). Keys that we do not know are ignored (dossier 1.1.1).
 //!
 //! **Invariant:** the issuer is byte for byte the configured one, and every endpoint that is used was
@@ -13,7 +13,7 @@ use openidconnect::{AdditionalProviderMetadata, ProviderMetadata};
 use portvakt_core::provider::ProviderSettings;
 use portvakt_core::token::json;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::Url;
 
 use super::http::permitted;
@@ -56,8 +56,9 @@ type Document = ProviderMetadata<
 /// Metadata that was judged.
 #[derive(Clone, Debug)]
 pub struct Metadata {
-    authorization_endpoint: Url,
-    token_endpoint: Url,
+    /// Where people log in; an authorization server of machines has neither (RFC 8414, 2).
+    authorization_endpoint: Option<Url>,
+    token_endpoint: Option<Url>,
     jwks_uri: Url,
     pushed_authorization_request_endpoint: Option<Url>,
     end_session_endpoint: Option<Url>,
@@ -82,6 +83,9 @@ impl Metadata {
     pub(super) fn parse(document: &[u8], settings: &ProviderSettings) -> Result<Self, ProviderError> {
         let malformed = |what| ProviderError::Malformed { call: Call::Metadata, what };
         let object = json::parse_object(document).map_err(|_| malformed("not one JSON object"))?;
+        if !settings.profile.capabilities.people {
+            return Self::of_machines(&object, settings);
+        }
         let document: Document = serde_json::from_value(Value::Object(object))
             .map_err(|_| malformed("a required member is missing or malformed"))?;
         if document.issuer().as_str() != settings.issuer {
@@ -93,11 +97,11 @@ impl Metadata {
         let token_endpoint = document.token_endpoint().ok_or(ProviderError::Endpoint("token_endpoint"))?;
         let extensions = document.additional_metadata();
         Ok(Self {
-            authorization_endpoint: endpoint(
+            authorization_endpoint: Some(endpoint(
                 "authorization_endpoint",
                 document.authorization_endpoint().as_str(),
-            )?,
-            token_endpoint: endpoint("token_endpoint", token_endpoint.as_str())?,
+            )?),
+            token_endpoint: Some(endpoint("token_endpoint", token_endpoint.as_str())?),
             jwks_uri: endpoint("jwks_uri", document.jwks_uri().as_str())?,
             pushed_authorization_request_endpoint: optional(
                 "pushed_authorization_request_endpoint",
@@ -120,16 +124,44 @@ impl Metadata {
         })
     }
 
+    /// Of an authorization server whose tokens machines bring (RFC 8414, 3.2): the keys are all that is wanted of it.
+    fn of_machines(object: &Map<String, Value>, settings: &ProviderSettings) -> Result<Self, ProviderError> {
+        let text = |name: &str| object.get(name).and_then(Value::as_str);
+        if text("issuer") != Some(&settings.issuer) {
+            return Err(ProviderError::WrongIssuer);
+        }
+        let jwks_uri = text("jwks_uri").and_then(|url| permitted(url, settings.insecure_http));
+        Ok(Self {
+            authorization_endpoint: None,
+            token_endpoint: None,
+            jwks_uri: jwks_uri.ok_or(ProviderError::Endpoint("jwks_uri"))?,
+            pushed_authorization_request_endpoint: None,
+            end_session_endpoint: None,
+            userinfo_endpoint: None,
+            iss_in_response: false,
+            frontchannel_logout: false,
+            backchannel_logout: false,
+            sid: false,
+            acr_values: Vec::new(),
+        })
+    }
+
     /// Where the browser logs in.
-    #[must_use]
-    pub fn authorization_endpoint(&self) -> &Url {
-        &self.authorization_endpoint
+    ///
+    /// # Errors
+    ///
+    /// If nobody does.
+    pub fn authorization_endpoint(&self) -> Result<&Url, ProviderError> {
+        self.authorization_endpoint.as_ref().ok_or(ProviderError::Endpoint("authorization_endpoint"))
     }
 
     /// Where a code is redeemed.
-    #[must_use]
-    pub fn token_endpoint(&self) -> &Url {
-        &self.token_endpoint
+    ///
+    /// # Errors
+    ///
+    /// If none is.
+    pub fn token_endpoint(&self) -> Result<&Url, ProviderError> {
+        self.token_endpoint.as_ref().ok_or(ProviderError::Endpoint("token_endpoint"))
     }
 
     /// Where the keys are.

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use base64_simd::{STANDARD, URL_SAFE_NO_PAD};
-use portvakt_core::provider::Par;
+use portvakt_core::provider::{ClientAuth, Par};
 use portvakt_core::token::{Algorithm, SigningKey, TokenError};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -61,8 +61,11 @@ fn id_portens_metadata_is_understood() {
     let mut settings = fake::settings("https://test.idporten.no");
     settings.insecure_http = false;
     let metadata = Metadata::parse(document.to_string().as_bytes(), &settings).unwrap();
-    assert_eq!(metadata.authorization_endpoint().as_str(), "https://login.test.idporten.no/authorize");
-    assert_eq!(metadata.token_endpoint().as_str(), "https://test.idporten.no/token");
+    assert_eq!(
+        metadata.authorization_endpoint().unwrap().as_str(),
+        "https://login.test.idporten.no/authorize"
+    );
+    assert_eq!(metadata.token_endpoint().unwrap().as_str(), "https://test.idporten.no/token");
     assert_eq!(metadata.jwks_uri().as_str(), "https://test.idporten.no/jwks.json");
     assert_eq!(metadata.pushed_authorization_request_endpoint().unwrap().path(), "/par");
     assert_eq!(metadata.end_session_endpoint().unwrap().as_str(), "https://login.test.idporten.no/logout");
@@ -619,4 +622,98 @@ fn a_ca_file_without_certificates_stops_the_start() {
     assert!(matches!(Provider::new(settings.clone(), None), Err(ProviderError::HttpClient(_))));
     settings.ca_file = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into());
     assert!(matches!(Provider::new(settings, None), Err(ProviderError::HttpClient(_))));
+}
+
+/// Metadata as an authorization server of machines has it (RFC 8414): nobody logs in there.
+fn machines(fake: &FakeProvider) -> Arc<Provider> {
+    let (issuer, jwks) = (format!("{}/", fake.issuer), format!("{}/jwks.json", fake.issuer));
+    let metadata = json!({
+        "issuer": issuer, "jwks_uri": jwks, "token_endpoint": format!("{}/token", fake.issuer),
+        "grant_types_supported": ["urn:ietf:params:oauth:grant-type:jwt-bearer"],
+    });
+    fake.answer("/.well-known/oauth-authorization-server", [Answer::Json(200, metadata.to_string())]);
+    let profile = portvakt_core::provider::Profile::named("maskinporten").unwrap();
+    let settings = ProviderSettings {
+        profile,
+        name: "maskinporten".to_owned(),
+        issuer,
+        algorithms: vec![Algorithm::EdDsa],
+        ..fake::settings(&fake.issuer)
+    };
+    Arc::new(Provider::with_limits(settings, None, Limits::default()).unwrap())
+}
+
+fn access_token(fake: &FakeProvider, kid: &str) -> String {
+    fake.sign(
+        kid,
+        &json!({
+            "iss": format!("{}/", fake.issuer), "client_id": "c", "token_type": "Bearer", "scope": "a:b",
+            "consumer": {"authority": "iso6523-actorid-upis", "ID": "0192:310123455"},
+            "iat": NOW.seconds(), "exp": NOW.seconds() + 119, "pid": "17838534171",
+        }),
+    )
+}
+
+#[tokio::test]
+async fn a_machine_is_verified_without_a_client_key_and_by_keys_that_are_kept() {
+    let fake = FakeProvider::start().await;
+    let provider = machines(&fake);
+    assert!(!provider.lacks_client_key());
+    let token = access_token(&fake, "key-1");
+    for _ in 0..3 {
+        let machine = provider.verify_machine(&token, NOW).await.unwrap();
+        assert_eq!(machine.consumer().to_string(), "310123455");
+    }
+    assert_eq!((fake.asked("/.well-known/oauth-authorization-server"), fake.asked("/jwks.json")), (1, 1));
+    // Nobody logs in there.
+    assert!(provider.authorize(&request(), NOW).await.is_err());
+    for name in ["issuer", "jwks_uri"] {
+        let other = FakeProvider::start().await;
+        let provider = machines(&other);
+        let metadata =
+            json!({"issuer": format!("{}/", other.issuer), "jwks_uri": "x", name: "https://evil.example"});
+        other.answer("/.well-known/oauth-authorization-server", [Answer::Json(200, metadata.to_string())]);
+        let refused = provider.verify_machine(&access_token(&other, "key-1"), NOW).await;
+        assert!(
+            matches!(refused, Err(MachineRefused::Token(VerifyError::Provider(_)))),
+            "{name}: {refused:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_key_is_looked_for_once_a_minute_and_nobody_passes_meanwhile() {
+    let fake = FakeProvider::start().await;
+    let provider = machines(&fake);
+    let known = access_token(&fake, "key-1");
+    assert!(provider.verify_machine(&known, NOW).await.is_ok());
+    let unknown = access_token(&fake, "key-2");
+    for _ in 0..20 {
+        let refused = provider.verify_machine(&unknown, NOW).await.unwrap_err();
+        assert!(matches!(refused, MachineRefused::Token(VerifyError::Token(TokenError::UnknownKey))));
+    }
+    assert_eq!(fake.asked("/jwks.json"), 2);
+    // Strangers have not used up the fetch of another kind of caller, and a new key is found a minute later.
+    let later = NOW + Duration::from_secs(60);
+    fake.publish(&["key-2"]);
+    assert!(provider.verify_machine(&unknown, later).await.is_ok());
+    // A key that is withdrawn is worth nothing any more.
+    assert!(provider.verify_machine(&known, later).await.is_err());
+    assert_eq!(fake.asked("/jwks.json"), 3);
+}
+
+#[tokio::test]
+async fn while_newer_keys_cannot_be_had_nobody_is_told_that_a_token_is_wrong() {
+    let fake = FakeProvider::start().await;
+    let provider = machines(&fake);
+    assert!(provider.verify_machine(&access_token(&fake, "key-1"), NOW).await.is_ok());
+    fake.answer("/jwks.json", [Answer::Json(503, String::new())]);
+    let unknown = access_token(&fake, "key-2");
+    for _ in 0..5 {
+        let refused = provider.verify_machine(&unknown, NOW).await.unwrap_err();
+        assert!(matches!(refused, MachineRefused::Token(VerifyError::Provider(_))), "{refused:?}");
+    }
+    assert_eq!(fake.asked("/jwks.json"), 2);
+    // The keys that are there go on.
+    assert!(provider.verify_machine(&access_token(&fake, "key-1"), NOW).await.is_ok());
 }

@@ -34,6 +34,7 @@ impl Provider {
         now: Timestamp,
     ) -> Result<Tokens, ProviderError> {
         let metadata = self.metadata(now).await?;
+        let endpoint = metadata.token_endpoint()?;
         let parameters = vec![
             ("grant_type", "authorization_code".to_owned()),
             ("code", code.to_owned()),
@@ -41,10 +42,8 @@ impl Provider {
             ("code_verifier", verifier.to_owned()),
         ];
         let attempts = async {
-            match self.redeem_once(metadata.token_endpoint(), &parameters, now).await {
-                Err(ProviderError::Unreachable { .. }) => {
-                    self.redeem_once(metadata.token_endpoint(), &parameters, now).await
-                }
+            match self.redeem_once(endpoint, &parameters, now).await {
+                Err(ProviderError::Unreachable { .. }) => self.redeem_once(endpoint, &parameters, now).await,
                 settled => settled,
             }
         };

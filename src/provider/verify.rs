@@ -2,18 +2,19 @@
 //! fetched anew, once, and at most once a minute (dossier 2.6; threat OP-11).
 //!
 //! **Invariant:** strangers cannot use up the fetch that a login needs. Anybody may post a logout
-//! token; an ID token comes from the token endpoint. Each kind has a minute of its own.
+//! token, or bring an access token; an ID token comes from the token endpoint. Each kind has a minute of its own.
 
 use std::sync::Arc;
 
 use portvakt_core::clock::Timestamp;
+use portvakt_core::identity::{VerifiedMachine, machine};
 use portvakt_core::token::{
-    IdTokenExpectation, KeySet, LogoutTokenExpectation, MaxAge, TokenError, VerifiedIdToken,
-    VerifiedLogoutToken, verify_id_token, verify_logout_token,
+    AccessTokenExpectation, IdTokenExpectation, KeySet, LogoutTokenExpectation, MaxAge, TokenError,
+    VerifiedIdToken, VerifiedLogoutToken, verify_access_token, verify_id_token, verify_logout_token,
 };
 
 use super::cache::{Attempts, UNKNOWN_KEY_INTERVAL};
-use super::{Provider, ProviderError, Tokens, VerifyError};
+use super::{Call, MachineRefused, Provider, ProviderError, Tokens, VerifyError};
 
 /// What a login knows of the token that must answer it.
 #[derive(Clone, Copy)]
@@ -31,6 +32,7 @@ pub struct LoginExpectation<'a> {
 enum For {
     Login,
     Logout,
+    Machine,
 }
 
 impl Provider {
@@ -76,6 +78,23 @@ impl Provider {
         self.with_keys(For::Logout, now, |keys| verify_logout_token(token, keys, &expected, now)).await
     }
 
+    /// Verifies the access token of a machine in full, and reads whose machine it is.
+    ///
+    /// # Errors
+    ///
+    /// Why the token, or the keys to judge it by, cannot be used. A provider whose keys cannot be had accepts nobody.
+    pub async fn verify_machine(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<VerifiedMachine, MachineRefused> {
+        let expected =
+            AccessTokenExpectation { issuer: &self.settings.issuer, algorithms: &self.settings.algorithms };
+        let verify = |keys: &KeySet| verify_access_token(token, keys, &expected, now);
+        let verified = self.with_keys(For::Machine, now, verify).await?;
+        Ok(machine::verify(&verified, &self.settings.name)?)
+    }
+
     async fn with_keys<T>(
         &self,
         whom: For,
@@ -108,12 +127,18 @@ impl Provider {
             return Ok(Some(copy.value.clone()));
         }
         let last = whom.last(&mut attempts);
-        if last.is_some_and(|last| now.since(last) < UNKNOWN_KEY_INTERVAL) {
-            return Ok(None);
+        if let Some(at) = last.filter(|last| now.since(*last) < UNKNOWN_KEY_INTERVAL) {
+            // As long as the newer keys could not be had, nobody knows that there is no such key.
+            return match (whom, attempts.failed()) {
+                (For::Machine, Some(failed)) if failed >= at => {
+                    Err(ProviderError::Resting { call: Call::Keys })
+                }
+                _ => Ok(None),
+            };
         }
         // A stranger's fetch counts even if he hangs up; a login that is cut off must not use up the
         // fetch of the next one.
-        if matches!(whom, For::Logout) {
+        if matches!(whom, For::Logout | For::Machine) {
             *last = Some(now);
         }
         let fetched = self.keys.fetch(&mut attempts, now, || self.fetch_keys(&metadata)).await;
@@ -127,6 +152,7 @@ impl For {
         match self {
             Self::Login => &mut attempts.for_login,
             Self::Logout => &mut attempts.for_logout,
+            Self::Machine => &mut attempts.for_machine,
         }
     }
 }

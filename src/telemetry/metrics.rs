@@ -29,7 +29,7 @@ const SECONDS: &[f64] =
 const NO_ROUTE: &str = "none";
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 /// The rules of requests that reach an app: counted on every one of them, so not looked up each time.
-const PASSED: [&str; 3] = ["public", "optional", "login"];
+const PASSED: [&str; 4] = ["public", "optional", "login", "token"];
 
 /// The gateway's metrics. One for each process.
 pub struct Metrics {
@@ -45,6 +45,7 @@ pub struct Metrics {
     ended: IntCounterVec,
     logins_started: IntCounterVec,
     logins: IntCounterVec,
+    machine_tokens: IntCounterVec,
     logouts: IntCounterVec,
     unlogged: IntCounterVec,
     sessions_opened: IntCounter,
@@ -134,6 +135,7 @@ impl Metrics {
                 &["reason"],
             ),
             logins_started: made.counters("logins_started_total", "Logins sent to the provider.", &["provider"]),
+            machine_tokens: made.counters("machine_tokens_total", "Machines' tokens that were read, by outcome.", &["provider", "outcome"]),
             logins: made.counters("logins_total", "Logins that came back, by outcome.", &["provider", "outcome"]),
             logouts: made.counters("logouts_total", "Logouts, by who asked for them.", &["kind"]),
             unlogged: made.counters(
@@ -291,6 +293,11 @@ impl Metrics {
     /// A login ended: `success`, or the code of the error.
     pub fn login_ended(&self, provider: &str, outcome: &'static str) {
         self.logins.with_label_values(&[provider, outcome]).inc();
+    }
+
+    /// A machine's token was read: `verified`, or the word for why it is worth nothing.
+    pub fn machine_token(&self, provider: &str, outcome: &'static str) {
+        self.machine_tokens.with_label_values(&[provider, outcome]).inc();
     }
 
     /// Somebody was logged out: `own`, `frontchannel`, `backchannel`.
@@ -565,6 +572,7 @@ mod tests {
         let metrics = Metrics::new();
         metrics.login_started("idporten");
         metrics.login_ended("idporten", "success");
+        metrics.machine_token("maskinporten", "verified");
         metrics.logout("frontchannel");
         metrics.unlogged("frontchannel");
         metrics.session_opened();
@@ -583,6 +591,7 @@ mod tests {
         for (series, expected) in [
             (r#"portvakt_logins_started_total{provider="idporten"}"#, "1"),
             (r#"portvakt_logins_total{outcome="success",provider="idporten"}"#, "1"),
+            (r#"portvakt_machine_tokens_total{outcome="verified",provider="maskinporten"}"#, "1"),
             (r#"portvakt_logouts_total{kind="frontchannel"}"#, "1"),
             (r#"portvakt_unlogged_total{kind="frontchannel"}"#, "1"),
             ("portvakt_sessions_opened_total", "1"),

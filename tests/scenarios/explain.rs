@@ -207,7 +207,7 @@ fn the_line_that_decides_is_named() {
     }
     for (arguments, said) in [
         (vec!["GET", "/app/"], "no whole URL"),
-        (vec!["--as", "citizen:high", "GET", "http://localhost/"], "no kind of person"),
+        (vec!["--as", "citizen:high", "GET", "http://localhost/"], "no kind of identity"),
         (vec!["GET"], "required"),
     ] {
         let output = portvakt(&world, "explain", &arguments);

@@ -19,6 +19,7 @@ mod route;
 mod session;
 mod signature;
 mod test;
+mod token;
 mod upstream;
 mod websocket;
 
@@ -106,6 +107,7 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
     let handover_socket = handover_socket(raw.handover_socket.as_ref(), &revocation, desk);
     let logs = logs(raw, &providers, desk);
     let tests = test::tests(raw, desk);
+    providers.check_issuers(desk);
     providers.warn_of_unused(desk);
     sessions.warn_of_unused(desk);
     upstreams.warn_of_unused(desk);

@@ -71,11 +71,11 @@ record! {
     RawTest {
         /// method and whole URL, such as `GET https://app.example.no/minside`
         required request: String,
-        /// who is logged in: `nobody` (default), or kind and level as `national:substantial`, with `,country=SE` or `,org=NUMBER` behind it
+        /// who is logged in: `nobody` (default), or kind and level as `national:substantial`, with `,country=SE` or `,org=NUMBER` behind it; or `machine` with `,scope=NAME`, `,consumer=NUMBER`, `,supplier=NUMBER` and `,source=URL`
         optional r#as: String,
         /// headers that the request has besides, by name, such as `Origin`
         optional with: Named<String>,
-        /// what must happen: `forward`, `login`, `step_up`, `forbidden`, `refused`, `not_found` or `own`
+        /// what must happen: `forward`, `login`, `token`, `step_up`, `forbidden`, `refused`, `not_found` or `own`
         required expect: RawExpected,
         /// the app to which it must go
         optional upstream: String,
@@ -91,6 +91,7 @@ choice! {
     RawExpected {
         "forward" => Forward,
         "login" => Login,
+        "token" => Token,
         "step_up" => StepUp,
         "forbidden" => Forbidden,
         "refused" => Refused,
@@ -358,7 +359,7 @@ record! {
     RawRoute {
         /// `/exact`, `/below/**` or `/any/*/segment`
         required path: String,
-        /// who may pass: `public`, `optional` or `login`
+        /// who may pass: `public`, `optional`, `login` or `token`
         required access: RawAccess,
         /// the app that it goes to
         required upstream: String,
@@ -366,6 +367,8 @@ record! {
         optional session: String,
         /// what a login must be worth
         optional require: RawRequire,
+        /// what a machine's token must be worth; with `access: login` the route takes people and machines
+        optional token: RawToken,
         /// for whom the person is asked to act (RFC 9396): organisations at Ansattporten, a power of attorney at ID-porten
         optional authorization_details: List<RawDetails>,
         /// what is asked for in `acr_values` instead of the values that follow from `require`
@@ -468,6 +471,26 @@ record! {
 }
 
 record! {
+    /// What a machine's token must be worth.
+    RawToken {
+        /// the provider whose tokens count; by default the only one of profile `maskinporten`
+        optional provider: String,
+        /// the scopes that it must have, all of them, each whole
+        required scopes: List<String>,
+        /// the organisations that may have the access, by number; by default each that was given the scopes
+        optional consumers: List<String>,
+        /// where a supplier's right to act for a consumer may have been agreed (`delegation_source`), such as `https://altinn.no/`; by default no supplier acts for anybody
+        optional delegation: List<String>,
+        /// the suppliers that may act, by number; by default each whose right was agreed there
+        optional suppliers: List<String>,
+        /// for whom the token must be (`aud`); by default for nobody in particular: one that is for somebody is refused
+        optional audience: String,
+        /// whether the app gets the token too, in `Authorization`; false by default
+        optional forward: bool,
+    }
+}
+
+record! {
     /// For whom a person is asked to act.
     RawDetails {
         /// `ansattporten:altinn:service`, `ansattporten:altinn:resource`, `ansattporten:orgno` or `idporten:fullmakt`
@@ -555,7 +578,7 @@ choice! {
 }
 choice! {
     /// Who may pass.
-    RawAccess { "public" => Public, "optional" => Optional, "login" => Login, }
+    RawAccess { "public" => Public, "optional" => Optional, "login" => Login, "token" => Token, }
 }
 choice! {
     /// Which requests prolong the session.
@@ -638,6 +661,16 @@ choice! {
 choice! {
     /// A target without a file.
     RawPlainTarget { "stdout" => Stdout, "off" => Off, }
+}
+
+impl RawAccess {
+    /// Whether people log in for it.
+    pub(super) fn logs_in(self) -> bool {
+        match self {
+            Self::Public | Self::Token => false,
+            Self::Optional | Self::Login => true,
+        }
+    }
 }
 
 impl RawOrganizationForm {

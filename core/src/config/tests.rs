@@ -20,6 +20,7 @@ use crate::token::SignatureAlgorithm;
 mod expectations;
 mod paths;
 mod replies;
+mod tokens;
 mod websocket;
 
 mod sessions;
@@ -153,7 +154,7 @@ fn values_have_their_type() {
         ("environment: test", "environment: staging", &["2:14: `staging` is not known here"]),
         ("access: login", "access: off", &["22:17: `off` is not known here"]),
         ("access: login", "access: Login", &["22:17: `Login` is not known here; did you mean `login`?"]),
-        ("access: login", "access: token", &["22:17: `token` is not known here"]),
+        ("access: login", "access: tokens", &["22:17: `tokens` is not known here; did you mean `token`?"]),
         ("access: login", "access:", &["22:15: nothing stands where"]),
         ("access: login", "access: ~", &["22:17: nothing stands where"]),
         ("access: stdout", "access: false", &["7:16: `false` is not known here; did you mean `off`?"]),
@@ -1154,7 +1155,7 @@ fn a_problem_is_shown_with_its_line_and_remedy() {
     let problems = check(&with("access: login", "access: lgoin")).unwrap_err();
     assert_eq!(
         problems.to_string(),
-        "gateway.yaml:22:17: `lgoin` is not known here; did you mean `login`?\n   22 |         access: lgoin\n      |                 ^^^^^\n   fix: write `public`, `optional` or `login`",
+        "gateway.yaml:22:17: `lgoin` is not known here; did you mean `login`?\n   22 |         access: lgoin\n      |                 ^^^^^\n   fix: write `public`, `optional`, `login` or `token`",
     );
 }
 

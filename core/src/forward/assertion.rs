@@ -16,8 +16,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Fact, HeaderPlan, plain, pseudonym};
 use crate::clock::Timestamp;
-use crate::identity::Person;
-use crate::key::{Hashing, KeyId};
+use crate::identity::{Person, VerifiedMachine};
+use crate::key::{Hashing, KeyId, MacKey, Ring};
 use crate::session::Session;
 use crate::token::{SigningError, SigningKey};
 
@@ -94,8 +94,11 @@ fn sign(
     now: Timestamp,
     jti: [u8; 16],
 ) -> Result<String, SigningError> {
-    let claims = claims(plan, session, keys, now, jti);
-    key.sign_jws(&[("kid", &kid.to_string()), ("typ", "JWT")], &claims)
+    signed(&claims(plan, session, keys, now, jti), (kid, key))
+}
+
+fn signed(claims: &Value, (kid, key): (KeyId, &SigningKey)) -> Result<String, SigningError> {
+    key.sign_jws(&[("kid", &kid.to_string()), ("typ", "JWT")], claims)
 }
 
 fn claims(
@@ -105,13 +108,8 @@ fn claims(
     now: Timestamp,
     jti: [u8; 16],
 ) -> Value {
-    let mut claims = Map::new();
+    let mut claims = beginning(plan, now, jti);
     let mut put = |name: &str, value: Value| claims.insert(name.to_owned(), value);
-    put("iss", plan.issuer.as_str().into());
-    put("aud", plan.audience.as_str().into());
-    put("iat", now.seconds().into());
-    put("exp", (now + LIFE).seconds().into());
-    put("jti", URL_SAFE_NO_PAD.encode_to_string(jti).into());
     let (mut eidas, mut authorizer) = (Map::new(), Map::new());
     for fact in &plan.facts {
         let Some(value) = value(*fact, plan, session, keys) else { continue };
@@ -162,7 +160,10 @@ fn member(fact: Fact) -> Member {
         | Fact::Fhnummer
         | Fact::MatchKey
         | Fact::Pseudonym
-        | Fact::OnBehalfOf => Member::Own(fact.key()),
+        | Fact::OnBehalfOf
+        | Fact::Consumer
+        | Fact::Supplier
+        | Fact::Scope => Member::Own(fact.key()),
     }
 }
 
@@ -207,7 +208,51 @@ fn value(fact: Fact, plan: &AssertionPlan, session: &Session, keys: Hashing<'_>)
         Fact::AuthorizerFnr => Some(headers.authorizer(who)?.pid.as_str().into()),
         Fact::AuthorizerName => text(&headers.authorizer(who)?.name),
         Fact::OnBehalfOf => Some(who.onbehalfof()?.into()),
+        Fact::Consumer | Fact::Supplier | Fact::Scope => None,
     }
+}
+
+/// What is said of a machine. `sub` is its client's id (RFC 9068, 2.2), and `session` stands for its token: the same
+/// in all requests with it, and different for each audience.
+fn claims_of_machine(
+    plan: &AssertionPlan,
+    machine: &VerifiedMachine,
+    handles: &Ring<MacKey>,
+    now: Timestamp,
+    jti: [u8; 16],
+) -> Value {
+    let mut claims = beginning(plan, now, jti);
+    let key = &handles.active(machine.issued()).key;
+    let handle: [u8; 16] = key.tag("machine-handle", &[plan.audience.as_bytes(), machine.token()]);
+    claims.insert("sub".to_owned(), machine.client_id().into());
+    claims.insert("session".to_owned(), URL_SAFE_NO_PAD.encode_to_string(handle).into());
+    for fact in &plan.facts {
+        let value = match fact {
+            Fact::Kind => machine.kind().as_str().into(),
+            Fact::Provider => machine.provider().into(),
+            Fact::Consumer => machine.consumer().to_string().into(),
+            Fact::Supplier => match machine.delegation() {
+                Some(delegation) => delegation.supplier.to_string().into(),
+                None => continue,
+            },
+            Fact::Scope => machine.scopes().join(" ").into(),
+            _ => continue,
+        };
+        claims.insert(fact.key().to_owned(), value);
+    }
+    claims.into()
+}
+
+/// For whom, by whom, and when.
+fn beginning(plan: &AssertionPlan, now: Timestamp, jti: [u8; 16]) -> Map<String, Value> {
+    let mut claims = Map::new();
+    let mut put = |name: &str, value: Value| claims.insert(name.to_owned(), value);
+    put("iss", plan.issuer.as_str().into());
+    put("aud", plan.audience.as_str().into());
+    put("iat", now.seconds().into());
+    put("exp", (now + LIFE).seconds().into());
+    put("jti", URL_SAFE_NO_PAD.encode_to_string(jti).into());
+    claims
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use http::HeaderValue;
 
 use super::{Encoding, Fact, HeaderPlan, PlannedHeader, pseudonym};
-use crate::identity::{Organisation, Person};
+use crate::identity::{Organisation, Person, VerifiedMachine};
 use crate::key::{Hashing, MacKey, Ring};
 use crate::session::Session;
 
@@ -17,6 +17,8 @@ use crate::session::Session;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the header {0:?} cannot be written")]
 pub struct Unwritable(pub Fact);
+
+type Written<'p> = Vec<(&'p Cow<'static, str>, HeaderValue)>;
 
 /// The headers that tell the app of a session, with their names as the plan spells them.
 ///
@@ -27,14 +29,48 @@ pub fn headers<'p>(
     plan: &'p HeaderPlan,
     session: &Session,
     keys: Hashing<'_>,
-) -> Result<Vec<(&'p Cow<'static, str>, HeaderValue)>, Unwritable> {
-    let mut written = Vec::with_capacity(plan.headers().len());
-    for header in plan.headers() {
+) -> Result<Written<'p>, Unwritable> {
+    write(plan, |header| {
         if header.fact.is_opt_in() && keys.lasting.is_none() {
             return Err(Unwritable(header.fact));
         }
         let value = value(header, plan, session, keys);
-        if let Some(value) = value.or_else(|| header.style.empty_when_missing.then(Vec::new)) {
+        Ok(value.or_else(|| header.style.empty_when_missing.then(Vec::new)))
+    })
+}
+
+/// The headers that tell the app of a machine. None of them is a person's.
+///
+/// # Errors
+///
+/// As [`headers`].
+pub fn headers_of_machine<'p>(
+    plan: &'p HeaderPlan,
+    machine: &VerifiedMachine,
+) -> Result<Written<'p>, Unwritable> {
+    write(plan, |header| {
+        let text = match header.fact {
+            Fact::Kind => machine.kind().as_str().to_owned(),
+            Fact::Provider => machine.provider().to_owned(),
+            Fact::Consumer => machine.consumer().to_string(),
+            Fact::Supplier => match machine.delegation() {
+                Some(delegation) => delegation.supplier.to_string(),
+                None => return Ok(None),
+            },
+            Fact::Scope => machine.scopes().join(" "),
+            _ => return Ok(None),
+        };
+        Ok(Some(encode(&text, header.encoding)))
+    })
+}
+
+fn write(
+    plan: &HeaderPlan,
+    value: impl Fn(&PlannedHeader) -> Result<Option<Vec<u8>>, Unwritable>,
+) -> Result<Written<'_>, Unwritable> {
+    let mut written = Vec::with_capacity(plan.headers().len());
+    for header in plan.headers() {
+        if let Some(value) = value(header)? {
             if value.len() > header.style.longest {
                 return Err(Unwritable(header.fact));
             }
@@ -86,6 +122,8 @@ fn value(header: &PlannedHeader, plan: &HeaderPlan, session: &Session, keys: Has
         Fact::AuthorizerFnr => plain(plan.authorizer(who)?.pid.as_str()),
         Fact::AuthorizerName => optional(&plan.authorizer(who)?.name),
         Fact::OnBehalfOf => coded(who.onbehalfof()?),
+        // A person has none of these.
+        Fact::Consumer | Fact::Supplier | Fact::Scope => None,
     }
 }
 
@@ -166,11 +204,13 @@ fn percent(text: &str, plain: impl Fn(u8) -> bool) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use http::HeaderName;
+    use serde_json::json;
 
     use super::*;
     use crate::clock::Timestamp;
     use crate::forward::HeaderChange;
     use crate::identity::VerifiedIdentity;
+    use crate::identity::machine::tests::machine_with;
     use crate::identity::resume::tests::{european, european_with_a_birthdate, identity};
     use crate::key::{KeyId, RingKey};
     use crate::revocation::Tagger;
@@ -274,6 +314,44 @@ mod tests {
         assert!(one.0 == other.0 && one.1 == other.1 && one.2 != other.2);
         assert!(one.0 != new.0 && one.1 != new.1 && one.2 == new.2);
         assert_eq!(told(2, None), Err(Unwritable(Fact::MatchKey)));
+    }
+
+    #[test]
+    fn fixture_5_8_is_told_as_a_machine_and_as_no_person() {
+        let told = |changes, plan: &HeaderPlan| {
+            let machine = machine_with(&changes).unwrap();
+            let headers = headers_of_machine(plan, &machine).unwrap().into_iter();
+            let text = |(name, value): (&Cow<'static, str>, HeaderValue)| {
+                format!("{name}: {}", value.to_str().unwrap())
+            };
+            headers.map(text).collect::<Vec<_>>()
+        };
+        let usual = HeaderPlan::new("app".to_owned(), &[]);
+        let own = [
+            "X-Identity-Kind: machine",
+            "X-Identity-Provider: maskinporten",
+            "X-Identity-Consumer: 310123455",
+            "X-Identity-Scope: agency:cases.read agency:cases.write",
+        ];
+        let alone = json!({"supplier": null, "delegation_source": null, "pid": "17838534171", "sub": "x"});
+        assert_eq!(told(alone, &usual), own);
+        let [kind, provider, consumer, scope] = own;
+        let delegated = [kind, provider, consumer, "X-Identity-Supplier: 213987658", scope];
+        assert_eq!(told(json!({}), &usual), delegated);
+        let renamed =
+            HeaderChange::Use { name: Some(HeaderName::from_static("x-org")), encoding: Encoding::Percent };
+        let changed = HeaderPlan::new(
+            String::new(),
+            &[
+                (Fact::Consumer, renamed),
+                (Fact::Scope, HeaderChange::Drop),
+                (Fact::Provider, HeaderChange::Drop),
+            ],
+        );
+        assert_eq!(
+            told(json!({"supplier": null, "delegation_source": null}), &changed),
+            [kind, "x-org: 310123455"]
+        );
     }
 
     #[test]

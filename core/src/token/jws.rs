@@ -88,6 +88,9 @@ pub enum TokenError {
     /// `at_hash` or `c_hash` does not fit what came with the token.
     #[error("the token's claim `{0}` does not fit")]
     WrongHash(&'static str),
+    /// An access token that is bound to a key, or whose `token_type` is not `Bearer` (RFC 6750; RFC 7800).
+    #[error("the token is no bearer token")]
+    NotABearerToken,
     /// A logout token without the event that makes it one.
     #[error("the token is not about a logout")]
     NoLogoutEvent,

@@ -52,7 +52,8 @@ pub(super) fn cross_site(raw: &RawRoute, cors: &Cors) -> CrossSite {
         // The app says itself what others may send.
         None if *cors == Cors::Pass => CrossSite::Allow,
         None => match raw.access.as_ref().map(|access| access.value) {
-            Some(RawAccess::Public) => CrossSite::Allow,
+            // A machine's token is nothing that a browser adds by itself.
+            Some(RawAccess::Public | RawAccess::Token) => CrossSite::Allow,
             _ => CrossSite::RefuseUnsafe,
         },
     }

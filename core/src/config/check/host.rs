@@ -9,7 +9,7 @@ use super::route::{Placed, route};
 use super::session::{HostSessions, Sessions};
 use super::upstream::Upstreams;
 use super::{Circumstances, Span};
-use crate::config::raw::{RawAccess, RawFile, RawHost, RawRoute};
+use crate::config::raw::{RawFile, RawHost, RawRoute};
 use crate::config::shape::{At, Desk};
 use crate::forward::Persistence;
 use crate::route::{Host, Hosts, Origin, Pattern, Route, Routes};
@@ -97,9 +97,7 @@ fn host(
     let logs_in_here = |route: &&At<RawRoute>| {
         let access = route.value.access.as_ref();
         let unread = route.value.unread.contains(&"session");
-        access.is_some_and(|access| access.value != RawAccess::Public)
-            && route.value.session.is_none()
-            && !unread
+        access.is_some_and(|access| access.value.logs_in()) && route.value.session.is_none() && !unread
     };
     let first_login = raw_routes.iter().find(logs_in_here).and_then(|route| route.value.access.as_ref());
     let unread = raw.unread.iter().any(|key| ["provider", "session"].contains(key));

@@ -69,6 +69,69 @@ impl Providers {
         known.settings.clone()
     }
 
+    /// The provider of machines of this name, or without a name the only one.
+    pub(super) fn find_of_machines(
+        &self,
+        name: Option<&At<String>>,
+        at: &Span,
+        desk: &mut Desk<'_>,
+    ) -> Option<String> {
+        let vouches = |known: &&Known| known.profile.is_none_or(|profile| !profile.capabilities.people);
+        let Some(name) = name else {
+            let mut of_machines = self.known.iter().filter(|known| known.profile.is_some()).filter(vouches);
+            match (of_machines.next(), of_machines.next()) {
+                (Some(only), None) => {
+                    only.used.set(true);
+                    return Some(only.name.value.clone());
+                }
+                (None, _) if !self.complete || self.known.iter().any(|known| known.profile.is_none()) => {}
+                (None, _) => desk.error(
+                    at,
+                    "no provider vouches for machines",
+                    "add a provider of profile `maskinporten`",
+                ),
+                (Some(_), Some(_)) => desk.error(
+                    at,
+                    "several providers vouch for machines",
+                    "add `provider:` with the name of one to `token`",
+                ),
+            }
+            return None;
+        };
+        let Some(known) = self.known.iter().find(|known| known.name.value == name.value) else {
+            if self.complete {
+                let names = self.known.iter().filter(vouches).map(|known| known.name.value.as_str());
+                unknown_name("provider", name, names, desk);
+            }
+            return None;
+        };
+        known.used.set(true);
+        if !vouches(&known) {
+            let message = format!("people log in at `{}`: its tokens are no machine's", name.value);
+            desk.error(&name.span, message, "name a provider of profile `maskinporten`");
+            return None;
+        }
+        Some(name.value.clone())
+    }
+
+    /// An issuer vouches for people or for machines: its tokens must not be taken for the other kind.
+    pub(super) fn check_issuers(&self, desk: &mut Desk<'_>) {
+        let sound = || self.known.iter().filter_map(|known| Some((known, known.settings.as_deref()?)));
+        for (known, machines) in sound().filter(|(_, settings)| !settings.profile.capabilities.people) {
+            let people = sound().find(|(_, other)| {
+                other.profile.capabilities.people && same_issuer(&other.issuer, &machines.issuer)
+            });
+            if let Some((people, _)) = people {
+                let line = desk.line(&people.name.span);
+                desk.error(
+                    &known.name.span,
+                    format!("people log in at the same issuer, by the provider on line {line}"),
+                    "give each its own `issuer`",
+                );
+            }
+        }
+    }
+
     /// Where the provider of this name stands, sound or not.
     pub(super) fn place_of(&self, name: &str) -> Option<&Span> {
         self.known.iter().find(|known| known.name.value == name).map(|known| &known.name.span)
@@ -99,7 +162,7 @@ impl Providers {
             desk.warn(
                 &known.name.span,
                 format!("no host uses the provider `{}`", known.name.value),
-                "remove it, or name it as a host's `provider`, or in `sessions`",
+                "remove it, or name it as a host's `provider`, in `sessions`, or in a route's `token`",
             );
         }
     }

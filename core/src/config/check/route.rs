@@ -11,7 +11,7 @@ use super::provider::level;
 use super::session::HostSessions;
 use super::{
     DAY, MINUTE, SECOND, Span, assertion, bounded, browser, count, distinct, header, path, policy, signature,
-    websocket,
+    token, websocket,
 };
 use crate::access::{Access, Requirement};
 use crate::app_session::AppSession;
@@ -19,6 +19,7 @@ use crate::clock::Timestamp;
 use crate::config::problem::nearest;
 use crate::config::raw::{
     RawAccess, RawActivity, RawCache, RawKind, RawMaintenance, RawRate, RawRequire, RawRoute, RawStaleness,
+    RawToken,
 };
 use crate::config::shape::{At, Desk};
 use crate::identity::{Kind, Kinds};
@@ -51,11 +52,11 @@ pub(super) fn route(
     desk: &mut Desk<'_>,
 ) -> Option<(Route, Placed)> {
     // Everything is checked before anything is missed.
-    let logs_in = raw.access.as_ref().is_some_and(|access| access.value != RawAccess::Public);
+    let logs_in = raw.access.as_ref().is_some_and(|access| access.value.logs_in());
     let session = if logs_in { sessions.of_route(raw, desk) } else { sessions.own() };
     let provider = session.as_deref().map(|session| &*session.provider);
     let pattern = raw.path.as_ref().and_then(|path| pattern(path, surroundings.prefix, desk));
-    let access = raw.access.as_ref().map(|given| access(given, raw, provider, surroundings, desk));
+    let access = raw.access.as_ref().and_then(|given| access(given, raw, provider, surroundings, desk));
     let upstream = raw.upstream.as_ref().and_then(|name| surroundings.upstreams.find(name, desk));
     let methods = raw.methods.as_ref().map(|methods| self::methods(&methods.value, desk));
     let upstream_host = raw.host.as_ref().map_or(UpstreamHost::Keep, |host| self::upstream_host(host, desk));
@@ -144,8 +145,9 @@ fn lines(raw: &RawRoute, desk: &Desk<'_>) -> Lines {
     fn span<T>(field: &Option<At<T>>) -> Option<&Span> {
         field.as_ref().map(|field| &field.span)
     }
-    let none = RawRequire::default();
+    let (none, no_token) = (RawRequire::default(), RawToken::default());
     let require = raw.require.as_ref().map_or(&none, |require| &require.value);
+    let token = raw.token.as_ref().map_or(&no_token, |token| &token.value);
     let places = [
         ("path", span(&raw.path)),
         ("access", span(&raw.access)),
@@ -162,6 +164,12 @@ fn lines(raw: &RawRoute, desk: &Desk<'_>) -> Lines {
         ("organisation", span(&require.organisation)),
         ("organisations", span(&require.organisations)),
         ("max_age", span(&require.max_age)),
+        ("token", span(&raw.token)),
+        ("scopes", span(&token.scopes)),
+        ("consumers", span(&token.consumers)),
+        ("delegation", span(&token.delegation)),
+        ("suppliers", span(&token.suppliers)),
+        ("token_audience", span(&token.audience)),
     ];
     let placed = places.into_iter().filter_map(|(key, span)| Some((key, desk.line(span?))));
     Lines::new(placed.collect())
@@ -226,24 +234,36 @@ fn access(
     provider: Option<&ProviderSettings>,
     surroundings: &Surroundings<'_>,
     desk: &mut Desk<'_>,
-) -> Access {
-    match given.value {
+) -> Option<Access> {
+    let token = token::rule(given, raw, surroundings, desk);
+    Some(match given.value {
         RawAccess::Public => {
-            refuse_on_public(given, raw, desk);
+            refuse_without_login(given, raw, "a public route", desk);
+            refuse_on_public(raw, desk);
             Access::Public
         }
+        RawAccess::Token => {
+            refuse_without_login(given, raw, "a route for machines", desk);
+            Access::Token(token?)
+        }
         RawAccess::Optional => Access::Optional(requirement(given, raw, provider, surroundings, desk)),
-        RawAccess::Login => Access::Login(requirement(given, raw, provider, surroundings, desk)),
-    }
+        RawAccess::Login => {
+            let requirement = requirement(given, raw, provider, surroundings, desk);
+            match (&raw.token, token) {
+                (None, _) => Access::Login(requirement),
+                (Some(_), token) => Access::LoginOrToken(requirement, token?),
+            }
+        }
+    })
 }
 
 /// Keys that speak of a login, where there is none.
-fn refuse_on_public(given: &At<RawAccess>, raw: &RawRoute, desk: &mut Desk<'_>) {
+fn refuse_without_login(given: &At<RawAccess>, raw: &RawRoute, place: &str, desk: &mut Desk<'_>) {
     if let Some(require) = &raw.require {
         let line = desk.line(&given.span);
         desk.error(
             &require.span,
-            "`require` has no effect on a public route",
+            format!("`require` has no effect on {place}"),
             format!("write `access: login` on line {line}, or remove `require`"),
         );
     }
@@ -251,12 +271,25 @@ fn refuse_on_public(given: &At<RawAccess>, raw: &RawRoute, desk: &mut Desk<'_>) 
         ("session", raw.session.as_ref().map(|field| &field.span)),
         ("activity", raw.activity.as_ref().map(|field| &field.span)),
         ("revocation", raw.revocation.as_ref().map(|field| &field.span)),
+        ("authorization_details", raw.authorization_details.as_ref().map(|field| &field.span)),
+        ("acr_values", raw.acr_values.as_ref().map(|field| &field.span)),
+    ];
+    for (key, span) in keys.into_iter().filter_map(|(key, span)| Some((key, span?))) {
+        desk.warn(
+            span,
+            format!("`{key}` has no effect on {place}: nobody logs in for it"),
+            "remove it, or write `access: login`",
+        );
+    }
+}
+
+/// Keys that speak of what the app is told, where it is told of nobody.
+fn refuse_on_public(raw: &RawRoute, desk: &mut Desk<'_>) {
+    let keys = [
         ("cache", raw.cache.as_ref().map(|field| &field.span)),
         ("audience", raw.audience.as_ref().map(|field| &field.span)),
         ("assertion", raw.assertion.as_ref().filter(|wanted| wanted.value).map(|field| &field.span)),
         ("headers", raw.headers.as_ref().map(|field| &field.span)),
-        ("authorization_details", raw.authorization_details.as_ref().map(|field| &field.span)),
-        ("acr_values", raw.acr_values.as_ref().map(|field| &field.span)),
     ];
     for (key, span) in keys.into_iter().filter_map(|(key, span)| Some((key, span?))) {
         desk.warn(

@@ -86,7 +86,7 @@ fn supposed(given: &At<String>, desk: &mut Desk<'_>) -> Option<crate::supposed::
     match given.value.parse() {
         Ok(supposed) => Some(supposed),
         Err(why) => {
-            let fix = "write `nobody`, or kind and level such as `national:substantial`, `eidas:high,country=SE` or `employee:high,org=974760673`";
+            let fix = "write `nobody`, or kind and level such as `national:substantial`, `eidas:high,country=SE`, `employee:high,org=974760673` or `machine,scope=NAME`";
             desk.error(&given.span, format!("{why}"), fix);
             None
         }
@@ -119,6 +119,7 @@ const fn outcome(raw: RawExpected) -> Outcome {
     match raw {
         RawExpected::Forward => Outcome::Forward,
         RawExpected::Login => Outcome::Login,
+        RawExpected::Token => Outcome::Token,
         RawExpected::StepUp => Outcome::StepUp,
         RawExpected::Forbidden => Outcome::Forbidden,
         RawExpected::Refused => Outcome::Refused,

@@ -32,7 +32,7 @@ fn what_is_no_expectation_is_named() {
         ("{request: 'GET /app', expect: login}", "is no request"),
         ("{request: 'get https://a.no/', expect: login}", "is no request"),
         ("{request: 'https://a.no/', expect: login}", "is no request"),
-        ("{request: 'GET https://a.no/', as: 'citizen', expect: login}", "there is no kind of person"),
+        ("{request: 'GET https://a.no/', as: 'citizen', expect: login}", "there is no kind of identity"),
         ("{request: 'GET https://a.no/', as: 'national:huge', expect: login}", "there is no level"),
         (
             "{request: 'GET https://a.no/', as: 'national:high,country=SE', expect: login}",

@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** all that is kept together weighs no more than its capacity.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -13,10 +14,11 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use super::{AssertionPlan, LIFE, PlanId};
 use crate::clock::Timestamp;
+use crate::identity::VerifiedMachine;
 use crate::key::{KeyId, Keys, RingKey};
 use crate::seal;
 use crate::session::{Session, SessionId};
-use crate::token::SigningError;
+use crate::token::{SigningError, SigningKey};
 
 /// What must be left of an assertion's life when it is sent.
 pub(super) const LEAST_LEFT: Duration = Duration::from_secs(30);
@@ -113,10 +115,7 @@ impl Assertions {
         generation: u64,
         now: Timestamp,
     ) -> Result<HeaderValue, Unmade> {
-        let active = keys.assertion.as_ref().ok_or(Unmade::NoKey)?.active(now);
-        if active.is_retired(now) {
-            return Err(Unmade::NoKey);
-        }
+        let active = key(keys, now)?;
         let place = Place { session: *session.id(), plan: plan.id, key: active.id, generation };
         if let Some(kept) = self.kept.get(&place)
             && now + LEAST_LEFT <= kept.expires
@@ -127,13 +126,27 @@ impl Assertions {
             return Err(Unmade::NoLastingKey);
         }
         let RingKey { id, key, .. } = active;
-        let assertion = super::sign(plan, session, (*id, key), keys.hashing(), now, seal::random())?;
-        let mut header = HeaderValue::try_from(assertion).map_err(|_| Unmade::Unwritable)?;
-        header.set_sensitive(true);
+        let header = as_header(super::sign(plan, session, (*id, key), keys.hashing(), now, seal::random())?)?;
         // `exp` is in whole seconds.
         let expires = Timestamp::from_seconds((now + LIFE).seconds());
         self.kept.insert(place, Kept { expires, header: header.clone() });
         Ok(header)
+    }
+
+    /// The same for a machine: made for each request, since its token is its session.
+    ///
+    /// # Errors
+    ///
+    /// [`Unmade`]: nothing may be sent then (`threats.md` ID-7).
+    pub fn of_machine(
+        plan: &AssertionPlan,
+        machine: &VerifiedMachine,
+        keys: &Keys,
+        now: Timestamp,
+    ) -> Result<HeaderValue, Unmade> {
+        let RingKey { id, key, .. } = key(keys, now)?;
+        let claims = super::claims_of_machine(plan, machine, &keys.pseudonym, now, seal::random());
+        as_header(super::signed(&claims, (*id, key))?)
     }
 
     /// Begins a new generation: keeps nothing of the one before, and at most `capacity` bytes.
@@ -158,4 +171,15 @@ impl Assertions {
     pub fn weight(&self) -> u64 {
         self.kept.weight()
     }
+}
+
+fn key(keys: &Keys, now: Timestamp) -> Result<&RingKey<Arc<SigningKey>>, Unmade> {
+    let active = keys.assertion.as_ref().ok_or(Unmade::NoKey)?.active(now);
+    if active.is_retired(now) { Err(Unmade::NoKey) } else { Ok(active) }
+}
+
+fn as_header(assertion: String) -> Result<HeaderValue, Unmade> {
+    let mut header = HeaderValue::try_from(assertion).map_err(|_| Unmade::Unwritable)?;
+    header.set_sensitive(true);
+    Ok(header)
 }

@@ -8,6 +8,7 @@ use http::HeaderValue;
 use super::kept::LEAST_LEFT;
 use super::*;
 use crate::forward::HeaderChange;
+use crate::identity::machine::tests::machine_with;
 use crate::identity::resume::tests::{email, european, identity};
 use crate::identity::{Person, VerifiedIdentity};
 use crate::key::{Keys, MacKey, Ring, RingKey};
@@ -313,4 +314,38 @@ fn what_an_assertion_costs() {
         )
         .unwrap();
     }
+}
+
+#[test]
+fn a_machine_is_told_as_itself_and_each_time_anew() {
+    let keys = one_key(Algorithm::Es256);
+    let machine = machine_with(&json!({"pid": "17838534171"})).unwrap();
+    let claims = |audience: &str| {
+        verified(&Assertions::of_machine(&plan(audience), &machine, &keys, NOW).unwrap(), &keys)
+    };
+    let (one, same, other) = (claims("app"), claims("app"), claims("other"));
+    assert_ne!(one["jti"], same["jti"]);
+    assert_eq!(one["session"], same["session"]);
+    assert_ne!(one["session"], other["session"]);
+    let mut one = one;
+    one.as_object_mut().unwrap().retain(|name, _| !["jti", "session"].contains(&name.as_str()));
+    let expected = json!({
+        "iss": "https://login.example",
+        "aud": "app",
+        "sub": "1a2b3c4d-0000-4000-8000-000000000002",
+        "iat": 1_790_000_000,
+        "exp": 1_790_000_060,
+        "kind": "machine",
+        "provider": "maskinporten",
+        "consumer": "310123455",
+        "supplier": "213987658",
+        "scope": "agency:cases.read agency:cases.write",
+    });
+    assert_eq!(one, expected);
+    let none = keys_of_nobody();
+    assert_eq!(Assertions::of_machine(&plan("app"), &machine, &none, NOW), Err(Unmade::NoKey));
+}
+
+fn keys_of_nobody() -> Keys {
+    keys(Vec::new())
 }
