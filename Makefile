@@ -68,3 +68,7 @@ fmt: ## formats the sources
 deny: setup-build ## licences, advisories and banned crates; installs cargo-deny the first time (minutes)
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	@cargo deny check
+
+.PHONY: model
+model: setup-build ## ten thousand histories of replicas and a store that breaks and lies (minutes); SEEDS=n
+	@PORTVAKT_MODEL_SEEDS=$${SEEDS:-10000} cargo test --release -p portvakt-core --lib revocation::stream::model

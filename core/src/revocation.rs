@@ -16,6 +16,8 @@ mod file;
 mod frame;
 pub mod log;
 pub mod record;
+mod shared;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -29,8 +31,10 @@ use std::time::Duration;
 pub use self::file::{FileLog, boot};
 pub use self::log::{Followed, Head, LogError, Position, RevocationLog};
 pub use self::record::{Kind, Proof, Source};
+pub use self::shared::{StreamStatus, Writing};
 
 use self::record::{Bytes, Heartbeat, Item, Record, RecordError};
+use self::shared::Shared;
 use self::view::{Entry, Taken, View};
 
 use crate::clock::Timestamp;
@@ -208,7 +212,9 @@ pub struct Revocations {
     /// The key that is needed to read the log, as [`LACKING`] and its id; 0 if none is missing.
     lacking: AtomicU64,
     counters: Counters,
-    // Locked in this order; the view last.
+    /// What is shared with other replicas.
+    shared: Option<Shared>,
+    // Locked in this order; what is shared before, the view last.
     reader: Mutex<Reader>,
     writer: Mutex<Writer>,
     pending: Mutex<HashSet<Tag>>,
@@ -232,6 +238,8 @@ struct Reader {
     pass: Option<Pass>,
     /// When somebody last listened, this process or another.
     listened: Timestamp,
+    /// Until when the log knew everything as it was found; `None` if it could not be believed to.
+    believed: Option<Timestamp>,
     /// Until when expired entries have been forgotten.
     forgotten: Timestamp,
     /// The latest time since which some writer of this log knows every end.
@@ -267,6 +275,8 @@ struct Pass {
     unread: bool,
     known_since: Option<Timestamp>,
     last_sign: Option<Timestamp>,
+    /// Until when a writer says that it knew everything, of others too.
+    last_beat: Option<Timestamp>,
     boot: Option<[u8; 16]>,
 }
 
@@ -287,6 +297,17 @@ impl Revocations {
         ring: &Ring<MacKey>,
         now: Timestamp,
     ) -> Self {
+        Self::open_as(crate::seal::random(), log, settings, boot, ring, now)
+    }
+
+    fn open_as(
+        id: [u8; 8],
+        log: Box<dyn RevocationLog>,
+        settings: Settings,
+        boot: [u8; 16],
+        ring: &Ring<MacKey>,
+        now: Timestamp,
+    ) -> Self {
         let this = Self {
             log,
             longest: settings.longest,
@@ -294,7 +315,7 @@ impl Revocations {
             max_gap: AtomicU64::new(millis(settings.max_gap)),
             max_lag: AtomicU64::new(millis(settings.max_lag)),
             boot,
-            id: crate::seal::random(),
+            id,
             view: RwLock::default(),
             count: AtomicUsize::new(0),
             known_since: AtomicU64::new(now.millis()),
@@ -303,11 +324,13 @@ impl Revocations {
             writable: AtomicBool::new(true),
             lacking: AtomicU64::new(0),
             counters: Counters::default(),
+            shared: None,
             reader: Mutex::new(Reader {
                 position: Position::default(),
                 sequences: HashMap::new(),
                 pass: None,
                 listened: now,
+                believed: None,
                 forgotten: now,
                 claimed: Timestamp::from_seconds(0),
                 broken: false,
@@ -332,7 +355,9 @@ impl Revocations {
         {
             let mut reader = locked(&self.reader);
             let pass = self.follow(&mut reader, ring, now).ok().flatten();
+            let last_beat = pass.as_ref().and_then(|pass| pass.last_beat);
             let claim = pass.and_then(|pass| pass.claim(self.max_gap(), self.boot, now));
+            reader.believed = claim.and(last_beat).map(|beat| beat.min(now));
             reader.broken = claim.is_none();
             reader.begun = true;
             self.known_since.store(claim.unwrap_or(now).millis(), Ordering::Release);
@@ -341,6 +366,7 @@ impl Revocations {
         // What could not be written just before the start may have been an end.
         if !self.is_writable() {
             self.known_since.store(now.millis(), Ordering::Release);
+            locked(&self.reader).believed = None;
         }
     }
 
@@ -363,6 +389,7 @@ impl Revocations {
             let entry = Entry { kind, proof, at: now, expires: now + self.life() };
             if self.take(tag, entry) == Taken::News {
                 pending.insert(tag);
+                self.announce(tag, false);
             }
         }
         if cfg!(planted_fault = "unwritten") {
@@ -430,7 +457,7 @@ impl Revocations {
     pub fn tend(&self, ring: &Ring<MacKey>, now: Timestamp) {
         let mut reader = locked(&self.reader);
         self.notice_step_back(&mut reader, now);
-        if self.lacking_key().is_some_and(|id| ring.by_id(id, now).is_some()) {
+        if self.lacking_in_log().is_some_and(|id| ring.by_id(id, now).is_some()) {
             // The key has come: what could not be read is read.
             reader.position = Position::default();
         }
@@ -474,6 +501,10 @@ impl Revocations {
         self.max_lag.store(millis(max_lag), Ordering::Relaxed);
     }
 
+    fn max_lag(&self) -> Duration {
+        Duration::from_millis(self.max_lag.load(Ordering::Relaxed))
+    }
+
     fn max_gap(&self) -> Duration {
         Duration::from_millis(self.max_gap.load(Ordering::Relaxed))
     }
@@ -484,16 +515,17 @@ impl Revocations {
         Timestamp::from_millis(self.known_since.load(Ordering::Acquire))
     }
 
-    /// How old the view is: how long ago the log was last read to its end.
+    /// How old the view is: how long ago the log was last read to its end, and the stream, if there is one.
     #[must_use]
     pub fn staleness(&self, now: Timestamp) -> Duration {
-        now.since(Timestamp::from_millis(self.followed.load(Ordering::Relaxed)))
+        let followed = self.followed.load(Ordering::Relaxed).min(self.stream_fresh());
+        now.since(Timestamp::from_millis(followed))
     }
 
     /// Whether the view is so old that `strict` routes must not rely on it.
     #[must_use]
     pub fn is_stale(&self, now: Timestamp) -> bool {
-        self.staleness(now) > Duration::from_millis(self.max_lag.load(Ordering::Relaxed))
+        self.staleness(now) > self.max_lag()
     }
 
     /// Whether every end is in the log. If not, this process is not ready.
@@ -505,13 +537,20 @@ impl Revocations {
     /// Whether an end may be unknown here, or may be forgotten by a restart: `strict` routes wait.
     #[must_use]
     pub fn is_uncertain(&self, now: Timestamp) -> bool {
-        self.is_stale(now) || !self.is_writable() || self.lacking.load(Ordering::Acquire) != 0
+        self.is_stale(now)
+            || !self.is_writable()
+            || self.lacking.load(Ordering::Acquire) != 0
+            || self.stream_doubts()
     }
 
     /// The key with which another process writes ends, and which we do not have: they are unknown here
     /// (`design.md` D15).
     #[must_use]
     pub fn lacking_key(&self) -> Option<KeyId> {
+        self.lacking_in_log().or_else(|| self.stream_lacking())
+    }
+
+    fn lacking_in_log(&self) -> Option<KeyId> {
         let id = self.lacking.load(Ordering::Acquire).checked_sub(LACKING)?;
         let id = u32::try_from(id).expect("it was made from an id");
         Some(KeyId(id.to_be_bytes()))
@@ -642,7 +681,7 @@ impl Revocations {
     /// The log was read from its start, and everything in it could be. If that is because what we could not read is
     /// gone, it stays unknown.
     fn lack_nothing(&self, ring: &Ring<MacKey>, now: Timestamp) {
-        let Some(id) = self.lacking_key() else { return };
+        let Some(id) = self.lacking_in_log() else { return };
         if ring.by_id(id, now).is_none() {
             self.know_nothing_before(now);
         }
@@ -651,10 +690,24 @@ impl Revocations {
 
     /// Takes a record into the view, whoever wrote it. A clock that was ahead ends nothing of the future.
     fn apply(&self, end: &Record, now: Timestamp) {
-        let (at, expires) = (end.at.min(now + AHEAD), end.expires.min(now + AHEAD + self.life()));
-        if expires > now {
-            self.take(end.tag, Entry { kind: end.kind, proof: end.proof, at, expires });
+        let entry = self.entry(end, now);
+        if entry.expires > now && self.take(end.tag, entry) == Taken::News {
+            self.announce(end.tag, true);
         }
+    }
+
+    /// The same for a record from the stream: the log does not have it yet.
+    fn apply_shared(&self, end: &Record, now: Timestamp) {
+        let entry = self.entry(end, now);
+        let mut pending = locked(&self.pending);
+        if entry.expires > now && self.take(end.tag, entry) == Taken::News {
+            pending.insert(end.tag);
+        }
+    }
+
+    fn entry(&self, end: &Record, now: Timestamp) -> Entry {
+        let (at, expires) = (end.at.min(now + AHEAD), end.expires.min(now + AHEAD + self.life()));
+        Entry { kind: end.kind, proof: end.proof, at, expires }
     }
 
     fn take(&self, tag: Tag, entry: Entry) -> Taken {
@@ -714,6 +767,8 @@ impl Revocations {
         if !self.is_writable() && !is_due(writer.retry_after, RETRY, now) {
             return;
         }
+        // Before it is looked what there is to write.
+        let listened = self.listened_until(now);
         for batch in self.waiting().chunks(BATCH) {
             if self.write(writer, batch, key, now).is_err() {
                 return;
@@ -721,7 +776,7 @@ impl Revocations {
         }
         let every = self.max_gap() / 4;
         if is_due(writer.beat_after, every, now) || !self.is_writable() {
-            let beat = self.heartbeat(self.id, writer.sequence, self.known_since(), now);
+            let beat = self.heartbeat(self.id, writer.sequence, self.known_since(), listened);
             if self.append(writer, &[beat.encode(key.0, key.1)], now).is_ok() {
                 writer.beat_after = now + every;
             }
@@ -794,7 +849,7 @@ impl Revocations {
         let long = (SLACK + 2 * self.len() * frame::FRAME) as u64;
         // What we cannot read would be lost.
         let wanted =
-            (beheaded || reader.broken || reader.position.offset > long) && self.lacking_key().is_none();
+            (beheaded || reader.broken || reader.position.offset > long) && self.lacking_in_log().is_none();
         if !wanted || !is_due(reader.rewrite_after, RETRY, now) || self.unwritten() > 0 {
             return;
         }
@@ -814,6 +869,10 @@ impl Revocations {
             Ok(()) => {
                 reader.broken = false;
                 let mut writer = locked(&self.writer);
+                if self.shared.is_some() {
+                    // It says as whom we write, which is not in it any more.
+                    writer.beat_after = now;
+                }
                 // If an attempt to write has failed meanwhile, it is done once more.
                 if beheaded && self.unwritten() == 0 {
                     writer.beheaded = false;
@@ -834,7 +893,8 @@ impl Revocations {
         key: (KeyId, &MacKey),
         now: Timestamp,
     ) -> Vec<Bytes> {
-        let heartbeat = |sequence| self.heartbeat(id, sequence, known_since, now).encode(key.0, key.1);
+        let listened = self.listened_until(now);
+        let heartbeat = |sequence| self.heartbeat(id, sequence, known_since, listened).encode(key.0, key.1);
         let entries: Vec<_> = {
             let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
             view.iter().filter(|(_, entry)| entry.expires + KEEP > now).collect()
@@ -843,6 +903,11 @@ impl Revocations {
         records.extend(encode(entries.iter().copied(), id, 0, key));
         records.push(heartbeat(entries.len() as u64));
         records
+    }
+
+    /// Until when every end is known that anybody wrote.
+    fn listened_until(&self, now: Timestamp) -> Timestamp {
+        now.min(Timestamp::from_millis(self.stream_sure_until()))
     }
 
     fn heartbeat(&self, writer: [u8; 8], sequence: u64, known_since: Timestamp, at: Timestamp) -> Item {
@@ -900,6 +965,7 @@ impl Pass {
             }
             Ok(Item::Heartbeat(beat)) => {
                 self.known_since = self.known_since.max(Some(beat.known_since));
+                self.last_beat = self.last_beat.max(Some(beat.at));
                 self.boot = Some(beat.boot);
             }
             Err(_) => {}

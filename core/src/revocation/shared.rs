@@ -1,0 +1,365 @@
+//! What this process knows, shared with other replicas through a stream: the side of [`Revocations`].
+//!
+//! A driver connects, reads, and writes; it says here what it read, and asks what is to be written. See
+//! [`stream`](super::stream) for what follows from it.
+
+use std::collections::HashSet;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::record::{Bytes, Item, RecordError};
+use super::stream::{Beat, Due, Moved, Replica, Start};
+use super::{LACKING, Revocations, Tag, locked};
+use crate::clock::Timestamp;
+use crate::key::{KeyId, MacKey, Ring};
+
+/// The part of a process in a stream.
+pub(super) struct Shared {
+    replica: Mutex<Replica>,
+    /// Until when everything that was in the stream is known.
+    fresh: AtomicU64,
+    /// Until when nothing was lacking.
+    sure_until: AtomicU64,
+    /// Something is lacking, or may be.
+    doubt: AtomicBool,
+    /// As [`Revocations::lacking`].
+    lacking: AtomicU64,
+    outbox: Mutex<Outbox>,
+    /// Called when there is something to write.
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    foreign: AtomicU64,
+    rewound: AtomicU64,
+    republished: AtomicU64,
+}
+
+impl Shared {
+    /// The key that is lacking to read the stream.
+    fn lacks(&self) -> Option<KeyId> {
+        let id = self.lacking.load(Ordering::Acquire).checked_sub(LACKING)?;
+        Some(KeyId(u32::try_from(id).expect("it was made from an id").to_be_bytes()))
+    }
+}
+
+#[derive(Default)]
+struct Outbox {
+    /// What is to be written to the stream.
+    fresh: Vec<Tag>,
+    /// The same, if it is not there already: the file had it.
+    filed: Vec<Tag>,
+    /// What has not come back.
+    undelivered: HashSet<Tag>,
+}
+
+/// What is to be written to the stream: the ends first. What the store has taken is said to
+/// [`Revocations::stream_written`].
+#[derive(Debug, Default)]
+pub struct Writing {
+    /// Records.
+    pub ends: Vec<Bytes>,
+    /// A sign of life.
+    pub beat: Option<Vec<u8>>,
+    due: Due,
+}
+
+impl Writing {
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty() && self.beat.is_none()
+    }
+}
+
+/// What an operator is told of the stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamStatus {
+    /// Other replicas that are heard.
+    pub replicas: usize,
+    /// Those that fell silent without saying goodbye, in the last 20 minutes.
+    pub silent: usize,
+    /// Ends that are in force here and have not come back from the stream.
+    pub undelivered: usize,
+    /// Whether nothing is known to be lacking.
+    pub sure: bool,
+    /// Entries that were altered, or made with a key that is not ours, since the start.
+    pub foreign: u64,
+    /// Records that were found missing.
+    pub missing: u64,
+    /// How often the store did not have what it had.
+    pub rewound: u64,
+    /// Records that were written again because others lacked them.
+    pub republished: u64,
+}
+
+impl Revocations {
+    /// Shares with others from now on. Until the first look at the stream is over, nothing is certain.
+    pub fn share(&mut self, now: Timestamp) {
+        let reader = self.reader.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let start = Start {
+            id: self.id,
+            believed: reader.believed,
+            former: reader.sequences.keys().copied().collect(),
+            max_lag: self.max_lag(),
+            max_gap: self.max_gap(),
+        };
+        let filed: Vec<_> = {
+            let view = self.view.get_mut().unwrap_or_else(PoisonError::into_inner);
+            view.iter().map(|(tag, _)| tag).collect()
+        };
+        self.shared = Some(Shared {
+            replica: Mutex::new(Replica::new(start, now)),
+            fresh: AtomicU64::new(0),
+            sure_until: AtomicU64::new(0),
+            doubt: AtomicBool::new(true),
+            lacking: AtomicU64::new(0),
+            outbox: Mutex::new(Outbox {
+                fresh: Vec::new(),
+                undelivered: filed.iter().copied().collect(),
+                filed,
+            }),
+            wake: OnceLock::new(),
+            foreign: AtomicU64::new(0),
+            rewound: AtomicU64::new(0),
+            republished: AtomicU64::new(0),
+        });
+    }
+
+    /// Whether ends are shared through a stream.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// What is called, by whatever thread, when there is something to write to the stream. The first one counts.
+    pub fn when_there_is_news(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        if let Some(shared) = &self.shared {
+            let _ = shared.wake.set(wake);
+        }
+    }
+
+    /// The store answers, for the first time or again. `continuous`: it still has what was read of it last.
+    pub fn stream_connected(&self, continuous: bool, now: Timestamp) {
+        self.with_replica(now, |_, replica| replica.connected(continuous, now));
+    }
+
+    /// The store does not have what it had: it was emptied, set back, or is another.
+    pub fn stream_rewound(&self, now: Timestamp) {
+        self.with_replica(now, |shared, replica| {
+            shared.rewound.fetch_add(1, Ordering::Relaxed);
+            replica.rewound(now);
+        });
+    }
+
+    /// Whether the stream is to be read from its start; [`stream_read_whole`](Self::stream_read_whole) says when it is.
+    #[must_use]
+    pub fn stream_wants_all(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| locked(&shared.replica).wants_all())
+    }
+
+    /// Everything that was there when the reading from the start began is read. Beats count only then.
+    pub fn stream_read_whole(&self, now: Timestamp) {
+        self.with_replica(now, |_, replica| replica.all_read(now));
+    }
+
+    /// This was read, in the order of the stream; the ends before the beats.
+    pub fn stream_read<'a>(
+        &self,
+        ends: impl IntoIterator<Item = &'a [u8]>,
+        beats: impl IntoIterator<Item = &'a [u8]>,
+        ring: &Ring<MacKey>,
+        now: Timestamp,
+    ) {
+        self.with_replica(now, |shared, replica| {
+            if shared.lacks().is_some_and(|id| ring.by_id(id, now).is_some()) {
+                shared.lacking.store(0, Ordering::Release);
+                replica.read_again(now);
+            }
+            for bytes in ends {
+                self.take_end(shared, replica, Item::decode(bytes, ring, now), now);
+            }
+            for bytes in beats {
+                match Beat::decode(bytes, ring, now) {
+                    Ok(beat) => replica.take_beat(beat, now),
+                    Err(error) => self.refuse(shared, replica, &error, now),
+                }
+            }
+        });
+    }
+
+    fn take_end(
+        &self,
+        shared: &Shared,
+        replica: &mut Replica,
+        item: Result<Item, RecordError>,
+        now: Timestamp,
+    ) {
+        let (writer, sequence, tag) = match item {
+            Ok(Item::End(end)) => {
+                if end.writer != self.id {
+                    self.apply_shared(&end, now);
+                }
+                (end.writer, end.sequence, Some(end.tag).filter(|_| end.expires > now))
+            }
+            // Whoever copied it here from a file has changed nothing.
+            Ok(Item::Heartbeat(_)) => return,
+            Err(RecordError::RetiredKey { writer, sequence, heartbeat: false }) => (writer, sequence, None),
+            Err(error) => return self.refuse(shared, replica, &error, now),
+        };
+        let ours = replica.take_record(writer, sequence, tag);
+        let mut outbox = locked(&shared.outbox);
+        for tag in [ours, tag].into_iter().flatten() {
+            outbox.undelivered.remove(&tag);
+        }
+    }
+
+    fn refuse(&self, shared: &Shared, replica: &mut Replica, error: &RecordError, now: Timestamp) {
+        shared.foreign.fetch_add(1, Ordering::Relaxed);
+        if let RecordError::UnknownKey(id) = error {
+            replica.take_unreadable(now);
+            shared.lacking.store(LACKING + u64::from(u32::from_be_bytes(id.0)), Ordering::Release);
+        }
+    }
+
+    /// What is to be written now.
+    #[must_use]
+    pub fn stream_writing(&self, ring: &Ring<MacKey>, now: Timestamp) -> Writing {
+        let mut writing = Writing::default();
+        self.with_replica(now, |shared, replica| {
+            self.empty_outbox(shared, replica);
+            let due = {
+                let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+                replica.due(self.known_since(), now, |tag| view.find(tag))
+            };
+            let key = ring.active(now);
+            let encode = |record| Item::End(record).encode(key.id, &key.key);
+            writing.ends = due.records.iter().copied().map(encode).collect();
+            writing.beat = due.beat.as_ref().map(|beat| beat.encode(key.id, &key.key));
+            writing.due = due;
+        });
+        writing
+    }
+
+    fn empty_outbox(&self, shared: &Shared, replica: &mut Replica) {
+        let mut outbox = locked(&shared.outbox);
+        if !outbox.filed.is_empty() && !replica.wants_all() {
+            let known: HashSet<Tag> = replica.tags().collect();
+            for tag in std::mem::take(&mut outbox.filed) {
+                if known.contains(&tag) {
+                    outbox.undelivered.remove(&tag);
+                } else {
+                    replica.push(tag);
+                }
+            }
+        }
+        outbox.fresh.drain(..).for_each(|tag| replica.push(tag));
+    }
+
+    /// The store has taken all of it.
+    pub fn stream_written(&self, writing: &Writing, now: Timestamp) {
+        self.with_replica(now, |shared, replica| {
+            shared.republished.fetch_add(writing.due.repeated() as u64, Ordering::Relaxed);
+            replica.written(&writing.due, now);
+        });
+    }
+
+    /// This process stops: the others need not wait for it.
+    pub fn stream_leave(&self, now: Timestamp) {
+        self.with_replica(now, |_, replica| replica.leave(now));
+    }
+
+    /// Whether others can know an end: it has come back through the stream.
+    #[must_use]
+    pub fn is_delivered(&self, tag: &Tag) -> bool {
+        self.shared.as_ref().is_none_or(|shared| !locked(&shared.outbox).undelivered.contains(tag))
+    }
+
+    /// What an operator is told; `None` if nothing is shared.
+    #[must_use]
+    pub fn stream_status(&self, now: Timestamp) -> Option<StreamStatus> {
+        let shared = self.shared.as_ref()?;
+        let undelivered = locked(&shared.outbox).undelivered.len();
+        let replica = locked(&shared.replica);
+        Some(StreamStatus {
+            replicas: replica.company(now),
+            silent: replica.silent(now),
+            undelivered,
+            sure: replica.is_sure(),
+            foreign: shared.foreign.load(Ordering::Relaxed),
+            missing: replica.missing,
+            rewound: shared.rewound.load(Ordering::Relaxed),
+            republished: shared.republished.load(Ordering::Relaxed),
+        })
+    }
+
+    /// News of our own, or of our file, that the stream may not have.
+    pub(super) fn announce(&self, tag: Tag, filed: bool) {
+        let Some(shared) = &self.shared else { return };
+        {
+            let mut outbox = locked(&shared.outbox);
+            outbox.undelivered.insert(tag);
+            if filed { &mut outbox.filed } else { &mut outbox.fresh }.push(tag);
+        }
+        if let Some(wake) = shared.wake.get() {
+            wake();
+        }
+    }
+
+    /// Until when everything in the stream is known; without a stream nothing limits it.
+    pub(super) fn stream_fresh(&self) -> u64 {
+        self.shared.as_ref().map_or(u64::MAX, |shared| shared.fresh.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn stream_sure_until(&self) -> u64 {
+        self.shared.as_ref().map_or(u64::MAX, |shared| shared.sure_until.load(Ordering::Acquire))
+    }
+
+    pub(super) fn stream_doubts(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.doubt.load(Ordering::Acquire))
+    }
+
+    pub(super) fn stream_lacking(&self) -> Option<KeyId> {
+        self.shared.as_ref().and_then(Shared::lacks)
+    }
+
+    /// Does something to the replica, and takes up what follows.
+    fn with_replica(&self, now: Timestamp, act: impl FnOnce(&Shared, &mut Replica)) {
+        let Some(shared) = &self.shared else { return };
+        let mut replica = locked(&shared.replica);
+        replica.adjust(self.max_gap(), self.max_lag());
+        act(shared, &mut replica);
+        let known_since = self.known_since();
+        let moved = replica.settle(known_since, now);
+        #[cfg(test)]
+        let moved = moved.filter(|_| replica.moves_known_since());
+        match moved {
+            Some(Moved::Lost(since)) => self.know_nothing_before(since),
+            Some(Moved::Vouched(since)) if since > known_since => self.know_nothing_before(since),
+            // Whatever has moved it meanwhile has its reasons.
+            Some(Moved::Vouched(since)) => {
+                let (known_since, since) = (known_since.millis(), since.millis());
+                let order = (Ordering::AcqRel, Ordering::Acquire);
+                let _ = self.known_since.compare_exchange(known_since, since, order.0, order.1);
+            }
+            None => {}
+        }
+        if !replica.is_unread() {
+            shared.lacking.store(0, Ordering::Release);
+        }
+        shared.sure_until.store(replica.sure_until().millis(), Ordering::Release);
+        shared.fresh.store(replica.fresh().millis(), Ordering::Relaxed);
+        let doubts = !replica.is_sure();
+        if shared.doubt.swap(doubts, Ordering::AcqRel) != doubts {
+            self.changes.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+#[cfg(test)]
+impl Revocations {
+    /// Takes a mechanism out, to show that it is needed.
+    pub(super) fn go_without(&self, mechanism: Option<super::stream::model::Mechanism>) {
+        if let Some(shared) = &self.shared {
+            locked(&shared.replica).without = mechanism;
+        }
+    }
+}

@@ -1,0 +1,588 @@
+//! A world of replicas and a store that breaks and lies, beside a list that forgets nothing. Each seed is one history;
+//! the same seed is the same history.
+//!
+//! `PORTVAKT_MODEL_SEEDS=n` says how many, `PORTVAKT_MODEL_SEED=n` picks one; `make model` runs ten thousand.
+
+use std::sync::Arc;
+
+use super::super::log::{Followed, Head, LogError, Position, RevocationLog};
+use super::super::record::Bytes;
+use super::super::{Kind, Proof, Revocations, Settings, Tag, Tagger, locked};
+use super::*;
+use crate::clock::Timestamp;
+use crate::identity::resume::tests::identity;
+use crate::key::{KeyId, MacKey, Ring};
+use crate::session::{Session, SessionId};
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// What can be taken out, to show that it is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::revocation) enum Mechanism {
+    KnownSince,
+    Gaps,
+    Republishing,
+}
+
+const BEGAN: Timestamp = Timestamp::from_seconds(1_000_000);
+const BOOT: [u8; 16] = [1; 16];
+const MAX_LAG: Duration = Duration::from_secs(5);
+const SETTINGS: Settings = Settings {
+    longest: Duration::from_secs(7200),
+    max_gap: Duration::from_secs(60),
+    max_lag: MAX_LAG,
+    unproven: 1000,
+};
+
+/// How long an answered end may be unknown elsewhere: a view may be so old, and an end that is left out is missed with
+/// the next beat.
+const ALLOWED: Duration = Duration::from_millis(5_500);
+
+/// A clock may differ so much from the others'.
+const SKEW: u64 = 15_000;
+
+/// When a session began that ends: before it by more than clocks differ.
+const EARLIER: Duration = Duration::from_secs(20);
+
+/// Random numbers that a seed determines (xorshift64*).
+struct Chance(u64);
+
+impl Chance {
+    fn of(seed: u64) -> Self {
+        let mut chance = Self((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        for _ in 0..8 {
+            chance.next();
+        }
+        chance
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        (self.next() >> 33) % bound
+    }
+
+    fn one_in(&mut self, bound: u64) -> bool {
+        self.below(bound) == 0
+    }
+
+    fn id(&mut self) -> Writer {
+        self.next().to_be_bytes()
+    }
+}
+
+/// A file, without its bytes.
+#[derive(Default)]
+struct Memory {
+    records: Vec<Bytes>,
+    generation: u64,
+    headed: bool,
+    taken_by: Option<Writer>,
+}
+
+struct MemoryLog(Arc<Mutex<Memory>>);
+
+impl RevocationLog for MemoryLog {
+    fn append(&self, records: &[Bytes]) -> Result<(), LogError> {
+        locked(&self.0).records.extend_from_slice(records);
+        Ok(())
+    }
+
+    fn follow(&self, from: Position) -> Result<Followed, LogError> {
+        let memory = locked(&self.0);
+        let generation = memory.generation + 1;
+        let start = if from.generation == generation { from.offset } else { 0 };
+        Ok(Followed {
+            records: memory.records[usize::try_from(start).unwrap()..].to_vec(),
+            position: Position { generation, offset: memory.records.len() as u64 },
+            from_start: from.generation != generation,
+            headed: memory.headed,
+            ..Followed::default()
+        })
+    }
+
+    fn replace(&self, from: Position, whole: &[Bytes]) -> Result<(), LogError> {
+        let mut memory = locked(&self.0);
+        let tail = memory.records.split_off(usize::try_from(from.offset).unwrap());
+        memory.records = [whole, &tail].concat();
+        (memory.headed, memory.taken_by) = (true, None);
+        memory.generation += 1;
+        Ok(())
+    }
+
+    fn behead(&self, by: Writer) -> Result<(), LogError> {
+        let mut memory = locked(&self.0);
+        (memory.headed, memory.taken_by) = (false, Some(by));
+        Ok(())
+    }
+
+    fn head(&self) -> Result<Head, LogError> {
+        let memory = locked(&self.0);
+        Ok(match memory.taken_by {
+            _ if memory.headed => Head::Whole,
+            Some(by) => Head::TakenBy(by),
+            None => Head::Missing,
+        })
+    }
+}
+
+/// What the store holds, by ids that grow.
+#[derive(Clone, Default)]
+struct Store {
+    ends: Vec<(u64, Vec<u8>)>,
+    beats: Vec<(u64, Vec<u8>)>,
+}
+
+impl Store {
+    fn last(&self) -> u64 {
+        self.ends.last().max(self.beats.last()).map_or(0, |(id, _)| *id)
+    }
+}
+
+struct Node {
+    revocations: Option<Revocations>,
+    file: Arc<Mutex<Memory>>,
+    cut_off: bool,
+    connected: bool,
+    ends: u64,
+    beats: u64,
+    /// The last beat that the store has taken.
+    anchor: u64,
+    /// How much its clock is ahead.
+    ahead: u64,
+    starts_at: Timestamp,
+}
+
+/// An end, and who was told that it is done.
+struct End {
+    node: usize,
+    tag: Tag,
+    session: Session,
+    asked_at: Timestamp,
+    answered_at: Option<Timestamp>,
+    /// Nobody who knew of it is left.
+    forgotten: bool,
+}
+
+/// What goes wrong in a history.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    None,
+    /// Crashes, partitions, old dumps, clocks.
+    Breaks,
+    /// The store leaves out, repeats, mixes up and invents.
+    Lies,
+}
+
+struct World {
+    chance: Chance,
+    trouble: Trouble,
+    without: Option<Mechanism>,
+    ring: Ring<MacKey>,
+    now: Timestamp,
+    store: Store,
+    dumps: Vec<Store>,
+    nodes: Vec<Node>,
+    ended: Vec<End>,
+    alive: Vec<Session>,
+    /// Whom the next end is not shown.
+    hides: Option<usize>,
+    /// Entries that one node is not shown.
+    hidden: Vec<(usize, u64)>,
+    looks: usize,
+    accepted: usize,
+    moved: usize,
+}
+
+impl World {
+    fn new(seed: u64, without: Option<Mechanism>) -> Self {
+        let mut chance = Chance::of(seed);
+        let trouble = match seed % 5 {
+            0 => Trouble::None,
+            1..=2 => Trouble::Lies,
+            _ => Trouble::Breaks,
+        };
+        let size = if trouble == Trouble::Lies { 3 } else { 1 + chance.below(4) as usize };
+        let nodes = (0..size).map(|_| Node {
+            revocations: None,
+            file: Arc::default(),
+            cut_off: false,
+            connected: false,
+            ends: 0,
+            beats: 0,
+            anchor: 0,
+            ahead: 0,
+            starts_at: BEGAN,
+        });
+        let nodes = nodes.collect();
+        let ring = Ring::single(KeyId([1; 4]), Timestamp::from_seconds(0), MacKey::new(&[3; 32]));
+        let mut world = Self {
+            chance,
+            trouble,
+            without,
+            ring,
+            now: BEGAN,
+            store: Store::default(),
+            dumps: Vec::new(),
+            nodes,
+            ended: Vec::new(),
+            alive: Vec::new(),
+            hides: None,
+            hidden: Vec::new(),
+            looks: 0,
+            accepted: 0,
+            moved: 0,
+        };
+        world.alive = (0..5).map(|sid| world.session(sid, BEGAN + EARLIER)).collect();
+        world
+    }
+
+    fn session(&self, sid: u64, began: Timestamp) -> Session {
+        let id = SessionId::random();
+        let tags = Tagger::active(&self.ring, began).tags(&id, "op", "https://op", None, &sid.to_string());
+        Session::begin(id, tags, identity(began.seconds()), began)
+    }
+
+    fn clock(&self, node: usize) -> Timestamp {
+        self.now + Duration::from_millis(self.nodes[node].ahead)
+    }
+
+    fn start(&mut self, at: usize) {
+        let now = self.clock(at);
+        let (id, node) = (self.chance.id(), &mut self.nodes[at]);
+        let log = Box::new(MemoryLog(Arc::clone(&node.file)));
+        let mut revocations = Revocations::open_as(id, log, SETTINGS, BOOT, &self.ring, now);
+        revocations.share(now);
+        revocations.go_without(self.without);
+        node.revocations = Some(revocations);
+        (node.connected, node.anchor, node.ends, node.beats) = (false, 0, 0, 0);
+    }
+
+    /// One round: time passes, something happens, everybody does what is due.
+    fn step(&mut self, calm: bool) {
+        self.now = self.now + Duration::from_millis(20 + self.chance.below(180));
+        if !calm {
+            self.happen();
+        }
+        for at in 0..self.nodes.len() {
+            if self.nodes[at].revocations.is_none() && self.now >= self.nodes[at].starts_at {
+                self.start(at);
+            }
+            self.drive(at, calm);
+        }
+        self.answer();
+        self.look();
+    }
+
+    fn happen(&mut self) {
+        let at = self.chance.below(self.nodes.len() as u64) as usize;
+        if self.chance.one_in(12) {
+            self.end(at);
+        }
+        match self.trouble {
+            Trouble::None => {}
+            Trouble::Breaks => self.break_something(at),
+            Trouble::Lies => self.lie(),
+        }
+    }
+
+    fn end(&mut self, at: usize) {
+        let now = self.clock(at);
+        // Whoever began much earlier: clocks differ.
+        let session = self.session(100 + self.ended.len() as u64, self.now - EARLIER);
+        let Some(revocations) = &self.nodes[at].revocations else { return };
+        let key = self.ring.active(now);
+        let tag = session.tags().session;
+        let written = revocations.end(Kind::Session, tag, Proof::Proven, (key.id, &key.key), now);
+        written.unwrap();
+        self.ended.push(End {
+            node: at,
+            tag,
+            session,
+            asked_at: self.now,
+            answered_at: None,
+            forgotten: false,
+        });
+    }
+
+    fn break_something(&mut self, at: usize) {
+        match self.chance.below(400) {
+            0..3 => self.nodes[at].cut_off = true,
+            3..9 => self.nodes[at].cut_off = false,
+            9..12 => self.kill(at),
+            12 => self.leave(at),
+            13..16 => self.dumps.push(self.store.clone()),
+            16 => self.rewind(),
+            17 => self.store = Store::default(),
+            18 => self.nodes[at].ahead = self.chance.below(SKEW),
+            // The connection breaks, and nothing else.
+            19..22 => self.nodes[at].connected = false,
+            _ => {}
+        }
+    }
+
+    fn rewind(&mut self) {
+        if !self.dumps.is_empty() {
+            let which = self.chance.below(self.dumps.len() as u64) as usize;
+            self.store = self.dumps[which].clone();
+        }
+    }
+
+    /// The process ends; its file may go with it.
+    fn kill(&mut self, at: usize) {
+        let pause = Duration::from_millis(self.chance.below(20_000));
+        let loses_file = self.chance.one_in(3);
+        let now = self.now;
+        let node = &mut self.nodes[at];
+        node.revocations = None;
+        node.starts_at = now + pause;
+        if loses_file {
+            node.file = Arc::default();
+            for end in self.ended.iter_mut().filter(|end| end.node == at && end.answered_at.is_none()) {
+                end.forgotten = true;
+            }
+        }
+    }
+
+    /// The process ends in good order.
+    fn leave(&mut self, at: usize) {
+        let now = self.clock(at);
+        let Some(revocations) = &self.nodes[at].revocations else { return };
+        revocations.stream_leave(now);
+        self.drive(at, true);
+        self.kill(at);
+    }
+
+    fn lie(&mut self) {
+        let ends = self.store.ends.len() as u64;
+        match self.chance.below(120) {
+            // Forgets what it has.
+            0 if ends > 0 => drop(self.store.ends.remove(self.chance.below(ends) as usize)),
+            1 if ends > 0 => {
+                self.hides = Some(self.chance.below(self.nodes.len() as u64) as usize);
+            }
+            // Repeats.
+            2 if ends > 0 => {
+                let again = self.store.ends[self.chance.below(ends) as usize].1.clone();
+                self.store.ends.push((self.store.last() + 1, again));
+            }
+            3 if !self.store.beats.is_empty() => {
+                let which = self.chance.below(self.store.beats.len() as u64) as usize;
+                let again = self.store.beats[which].1.clone();
+                self.store.beats.push((self.store.last() + 1, again));
+            }
+            // Alters, but not what says which key it is of.
+            4 if ends > 0 => {
+                let mut forged = self.store.ends[self.chance.below(ends) as usize].1.clone();
+                let place = 5 + self.chance.below(forged.len() as u64 - 5) as usize;
+                forged[place] ^= 1;
+                self.store.ends.push((self.store.last() + 1, forged));
+            }
+            // A process ends while all that is well.
+            _ => {}
+        }
+    }
+
+    /// What the driver of one node does.
+    fn drive(&mut self, at: usize, calm: bool) {
+        let now = self.clock(at);
+        let Self { chance, store, nodes, ring, hides, hidden, trouble, .. } = self;
+        let node = &mut nodes[at];
+        let Some(revocations) = &node.revocations else { return };
+        revocations.tend(ring, now);
+        if node.cut_off {
+            node.connected = false;
+            return;
+        }
+        let has = |list: &[(u64, Vec<u8>)], id: u64| list.iter().any(|(other, _)| *other == id);
+        let continuous = (node.anchor == 0 || has(&store.beats, node.anchor))
+            && (node.ends == 0 || has(&store.ends, node.ends));
+        if !node.connected {
+            node.connected = true;
+            revocations.stream_connected(continuous && node.anchor > 0, now);
+        } else if !continuous && !revocations.stream_wants_all() {
+            revocations.stream_rewound(now);
+        }
+        let is_shown = |id: u64| !hidden.contains(&(at, id));
+        if revocations.stream_wants_all() {
+            (node.ends, node.beats, node.anchor) = (0, 0, 0);
+            let ends = store.ends.iter().filter(|(id, _)| is_shown(*id));
+            revocations.stream_read(ends.map(|(_, bytes)| &bytes[..]), [], ring, now);
+            node.ends = store.ends.last().map_or(0, |(id, _)| *id);
+            revocations.stream_read_whole(now);
+        }
+        let mut ends: Vec<_> = store.ends.iter().filter(|(id, _)| *id > node.ends).collect();
+        let behind = !calm && chance.one_in(5);
+        if behind {
+            ends.truncate(chance.below(1 + ends.len() as u64) as usize);
+        }
+        node.ends = ends.last().map_or(node.ends, |(id, _)| *id);
+        if *trouble == Trouble::Lies && ends.len() > 1 && chance.one_in(3) {
+            ends.reverse();
+        }
+        let ends = ends.into_iter().filter(|(id, _)| is_shown(*id)).map(|(_, bytes)| &bytes[..]);
+        let beats = store.beats.iter().filter(|(id, _)| !behind && *id > node.beats);
+        revocations.stream_read(ends, beats.map(|(_, bytes)| &bytes[..]), ring, now);
+        if !behind {
+            node.beats = store.beats.last().map_or(node.beats, |(id, _)| *id);
+        }
+        for _ in 0..3 {
+            let writing = revocations.stream_writing(ring, now);
+            if writing.is_empty() {
+                break;
+            }
+            let is_lost = |chance: &mut Chance| !calm && *trouble == Trouble::Lies && chance.one_in(40);
+            for end in &writing.ends {
+                if !is_lost(chance) {
+                    store.ends.push((store.last() + 1, end.to_vec()));
+                    hidden.extend(hides.take().map(|node| (node, store.last())));
+                }
+            }
+            if let Some(beat) = &writing.beat {
+                store.beats.push((store.last() + 1, beat.clone()));
+                node.anchor = store.last();
+            }
+            if !calm && *trouble == Trouble::Breaks && chance.one_in(60) {
+                // It was written, and the answer did not come.
+                node.connected = false;
+                break;
+            }
+            revocations.stream_written(&writing, now);
+        }
+        let old = store.beats.len().saturating_sub(1000);
+        store.beats.drain(..old);
+    }
+
+    /// Whoever asked for an end is told that it is done, or, after 200 ms, that it is not yet.
+    fn answer(&mut self) {
+        for end in self.ended.iter_mut().filter(|end| end.answered_at.is_none()) {
+            let waited = self.now.since(end.asked_at);
+            let there = self.nodes[end.node].revocations.as_ref();
+            if waited < Duration::from_millis(600) && there.is_some_and(|there| there.is_delivered(&end.tag))
+            {
+                end.answered_at = Some(self.now);
+            }
+        }
+    }
+
+    /// Nobody who is certain accepts what has ended.
+    fn look(&mut self) {
+        for at in 0..self.nodes.len() {
+            let now = self.clock(at);
+            let Some(revocations) = &self.nodes[at].revocations else { continue };
+            if revocations.is_uncertain(now) {
+                continue;
+            }
+            for end in &self.ended {
+                if end.answered_at.is_some_and(|answered| self.now.since(answered) > ALLOWED) {
+                    self.looks += 1;
+                    let known_since = revocations.known_since();
+                    assert!(
+                        revocations.check(&end.session).is_err(),
+                        "node {at} accepts what node {} ended {:?} ago; it knows everything of the last {:?}",
+                        end.node,
+                        self.now.since(end.asked_at),
+                        now.since(known_since),
+                    );
+                }
+            }
+            self.accepted += self.alive.iter().filter(|alive| revocations.check(alive).is_ok()).count();
+        }
+    }
+
+    /// Everything works again: everybody is certain and knows the same.
+    fn heal(&mut self) {
+        self.hidden.clear();
+        for node in &mut self.nodes {
+            node.cut_off = false;
+            node.starts_at = self.now;
+        }
+        for _ in 0..150 {
+            self.step(true);
+        }
+        for at in 0..self.nodes.len() {
+            let now = self.clock(at);
+            let revocations = self.nodes[at].revocations.as_ref().unwrap();
+            let status = revocations.stream_status(now).unwrap();
+            assert!(!revocations.is_uncertain(now), "node {at} is not certain: {status:?}");
+            assert_eq!((status.undelivered, status.sure), (0, true));
+            for end in self.ended.iter().filter(|end| !end.forgotten) {
+                assert!(
+                    revocations.check(&end.session).is_err(),
+                    "node {at} does not know what {} ended",
+                    end.node
+                );
+            }
+            self.moved += usize::from(revocations.known_since() > BEGAN + Duration::from_secs(10));
+        }
+    }
+
+    fn run(mut self, rounds: usize) -> Self {
+        // They begin together.
+        for _ in 0..40 {
+            self.step(true);
+        }
+        for _ in 0..10 {
+            self.now = self.now + Duration::from_secs(3);
+            self.step(true);
+        }
+        for _ in 0..rounds {
+            self.step(false);
+        }
+        self.heal();
+        self
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+fn seeds() -> u64 {
+    number("PORTVAKT_MODEL_SEEDS").unwrap_or(100)
+}
+
+/// Runs histories, and gives those that failed, and why.
+fn failures(seeds: std::ops::Range<u64>, without: Option<Mechanism>) -> impl Iterator<Item = (u64, String)> {
+    let only = number("PORTVAKT_MODEL_SEED");
+    let run = move |seed: u64| {
+        let history = std::panic::catch_unwind(|| World::new(seed, without).run(400));
+        history.err().map(|panic| (seed, panic.downcast_ref::<String>().cloned().unwrap_or_default()))
+    };
+    seeds.filter(move |seed| only.is_none_or(|only| only == *seed)).filter_map(run)
+}
+
+#[test]
+fn whatever_breaks_or_lies_nobody_who_is_certain_accepts_what_has_ended() {
+    let failed: Vec<_> = failures(0..seeds(), None).collect();
+    assert!(failed.is_empty(), "{} of {}: {:#?}", failed.len(), seeds(), &failed[..failed.len().min(5)]);
+}
+
+#[test]
+fn where_nothing_goes_wrong_nobody_has_to_log_in_again() {
+    for seed in (0..seeds()).step_by(5).take(200) {
+        let world = World::new(seed, None).run(200);
+        assert_eq!(world.moved, 0, "{seed}");
+        assert!(world.looks > 0 && world.accepted > 100, "{seed}: {} {}", world.looks, world.accepted);
+        for node in &world.nodes {
+            let status = node.revocations.as_ref().unwrap().stream_status(world.now).unwrap();
+            assert_eq!(
+                (status.foreign, status.missing, status.rewound, status.republished),
+                (0, 0, 0, 0),
+                "{seed}"
+            );
+        }
+    }
+}
+
+#[test]
+fn each_mechanism_is_needed() {
+    for mechanism in [Mechanism::KnownSince, Mechanism::Gaps, Mechanism::Republishing] {
+        assert!(failures(0..2000, Some(mechanism)).next().is_some(), "nothing fails without {mechanism:?}");
+    }
+}
