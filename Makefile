@@ -58,6 +58,7 @@ upgrade: setup-build ## 200 reloads and 20 hand-overs under load, and what clien
 
 .PHONY: bench
 bench: setup-build ## CPU for each request, beside bare Pingora (docs/performance.md)
+	@cargo build --quiet --release --package portvakt-simulator --bin portvakt-simulator
 	@cargo bench --bench gateway
 
 .PHONY: fmt

@@ -1,4 +1,4 @@
-//! CPU time, as the kernel's scheduler counts it: nanoseconds in user and kernel mode.
+//! CPU time, as the kernel's scheduler counts it: nanoseconds in user and kernel mode. And memory.
 //!
 //! `/proc/<pid>/stat` counts in hundredths of a second, too coarse for one round; `schedstat` of each thread does not.
 
@@ -13,6 +13,13 @@ pub(crate) fn of_process(pid: u32) -> Result<u64> {
         nanos += spent(&thread?.path().join("schedstat").to_string_lossy())?;
     }
     Ok(nanos)
+}
+
+/// What a process holds in memory: bytes.
+pub(crate) fn memory_of_process(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("a status without VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
 }
 
 /// CPU nanoseconds of this thread.

@@ -9,7 +9,9 @@
 mod bare;
 mod cpu;
 mod load;
+mod person;
 mod process;
+mod protocol;
 mod report;
 mod rows;
 mod sessions;
@@ -20,6 +22,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use protocol::Protocol;
 use report::{Measured, Report};
 use rows::Measure;
 use world::World;
@@ -81,32 +84,41 @@ impl Role {
 
 fn measure() -> Result<()> {
     let mut world = World::start()?;
+    let unused = world.memory()?;
     let mut measured: Vec<Measured> = rows::ALL.iter().map(Measured::of).collect();
-    for row in rows::ALL {
-        world.take(row, REQUESTS)?; // Connections are made and caches filled before anything counts.
+    let (mut held, mut timed): (Vec<_>, Vec<_>) = measured.iter_mut().partition(|row| row.is_memory());
+    for row in &mut held {
+        row.values.push(world.take(row.row, REQUESTS)?);
+    }
+    for row in &timed {
+        world.take(row.row, REQUESTS)?; // Connections are made and caches filled before anything counts.
     }
     let began = Instant::now();
     for round in 0..ROUNDS {
         if round >= FEWEST_ROUNDS && began.elapsed() > TIME {
             break;
         }
-        for row in &mut measured {
+        for row in &mut timed {
             let nanos = world.take(row.row, REQUESTS)?;
-            row.nanos.push(nanos);
+            row.values.push(nanos);
         }
     }
     let lost = world.lost_log_lines()?;
-    let report = Report { measured, lost, requests: REQUESTS };
+    let report = Report { measured, lost, requests: REQUESTS, unused, used: world.memory()? };
     report.write(&world.results)?;
     report.print(&world.results)
 }
 
 impl World {
-    /// CPU nanoseconds for each request, or each operation, of a row.
+    /// CPU nanoseconds for each request, or each operation, of a row; or bytes.
     fn take(&mut self, row: &rows::Row, requests: usize) -> Result<f64> {
         match row.measure {
+            // A handshake costs as much as dozens of requests.
+            Measure::Requests(to) if to.over == Protocol::Handshake => self.request(to, requests / 20),
             Measure::Requests(to) => self.request(to, requests),
             Measure::Operation(operation) => operation(self),
+            Measure::Gateway(operation) => operation(self),
+            Measure::Memory(to, number) => self.hold(to, number),
         }
     }
 }

@@ -13,8 +13,8 @@ use crate::{Result, load};
 /// A row with what it cost in each round.
 pub(crate) struct Measured {
     pub(crate) row: &'static Row,
-    /// CPU nanoseconds for one request or operation, by round.
-    pub(crate) nanos: Vec<f64>,
+    /// CPU nanoseconds for one request or operation, by round; or bytes, once.
+    pub(crate) values: Vec<f64>,
 }
 
 /// What a run found.
@@ -24,15 +24,23 @@ pub(crate) struct Report {
     pub(crate) lost: u64,
     /// Requests of one row in one round.
     pub(crate) requests: usize,
+    /// The gateway's memory before the first request and after the last one, in bytes.
+    pub(crate) unused: u64,
+    pub(crate) used: u64,
 }
 
 impl Measured {
     pub(crate) fn of(row: &'static Row) -> Self {
-        Self { row, nanos: Vec::new() }
+        Self { row, values: Vec::new() }
     }
 
-    fn is_operation(&self) -> bool {
-        matches!(self.row.measure, Measure::Operation(_))
+    pub(crate) fn is_memory(&self) -> bool {
+        matches!(self.row.measure, Measure::Memory(..))
+    }
+
+    /// Whether bare Pingora does the like.
+    fn has_likeness(&self) -> bool {
+        matches!(self.row.measure, Measure::Requests(_))
     }
 }
 
@@ -50,7 +58,7 @@ impl Report {
     }
 
     fn beside(&self, row: &Measured, other: &Measured) -> Beside {
-        let pairs = || row.nanos.iter().zip(&other.nanos);
+        let pairs = || row.values.iter().zip(&other.values);
         Beside {
             more: median(pairs().map(|(one, other)| (one - other) / 1_000.0)),
             throughput: 100.0 * median(pairs().map(|(one, other)| other / one)),
@@ -64,12 +72,17 @@ impl Report {
             .measured
             .iter()
             .map(|measured| {
+                if measured.is_memory() {
+                    return json!({
+                        "name": measured.row.name, "what": measured.row.what, "bytes": median(measured.values.iter().copied()),
+                    });
+                }
                 let mut row = json!({
                     "name": measured.row.name, "what": measured.row.what,
-                    "cpu_ns": { "median": median(measured.nanos.iter().copied()), "spread": spread(&measured.nanos),
-                                "rounds": measured.nanos },
+                    "cpu_ns": { "median": median(measured.values.iter().copied()), "spread": spread(&measured.values),
+                                "rounds": measured.values },
                 });
-                if !measured.is_operation() {
+                if measured.has_likeness() {
                     let beside = self.beside(measured, bare);
                     row["more_than_bare_us"] = json!(beside.more);
                     row["throughput_of_bare_percent"] = json!(beside.throughput);
@@ -79,7 +92,7 @@ impl Report {
             .collect();
         let all = json!({
             "rows": rows, "requests_per_round": self.requests, "connections": load::CONNECTIONS,
-            "access_log_lines_lost": self.lost, "summary": self.summary()?,
+            "access_log_lines_lost": self.lost, "gateway_bytes": { "unused": self.unused, "used": self.used }, "summary": self.summary()?,
         });
         fs::write(folder.join("gateway.json"), format!("{all:#}\n"))?;
         Ok(())
@@ -94,22 +107,38 @@ impl Report {
             "\n{:<48} {:>10} {:>8} {:>12} {:>10}",
             "CPU for one", "median", "spread", "over bare", "throughput"
         )?;
-        for measured in &self.measured {
-            let nanos = median(measured.nanos.iter().copied());
+        let (held, timed): (Vec<_>, Vec<_>) = self.measured.iter().partition(|measured| measured.is_memory());
+        for measured in timed {
+            let nanos = median(measured.values.iter().copied());
             write!(
                 out,
                 "{:<48} {:>7.2} µs {:>7.1}%",
                 measured.row.what,
                 nanos / 1_000.0,
-                100.0 * spread(&measured.nanos)
+                100.0 * spread(&measured.values)
             )?;
-            if !measured.is_operation() {
+            if measured.has_likeness() {
                 let beside = self.beside(measured, bare);
                 write!(out, " {:>+9.2} µs {:>9.1}%", beside.more, beside.throughput)?;
             }
             writeln!(out)?;
         }
-        let rounds = bare.nanos.len();
+        writeln!(out, "\n{:<48} {:>10}", "Memory for one", "")?;
+        for measured in held {
+            writeln!(
+                out,
+                "{:<48} {:>7.1} KiB",
+                measured.row.what,
+                median(measured.values.iter().copied()) / 1024.0
+            )?;
+        }
+        let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let (unused, used) = (mebibytes(self.unused), mebibytes(self.used));
+        writeln!(
+            out,
+            "The gateway's memory: {unused:.1} MiB before the first request, {used:.1} MiB after the last."
+        )?;
+        let rounds = bare.values.len();
         writeln!(
             out,
             "\nMedians of {rounds} rounds of {} requests each over {} connections. Spread: half the distance between the \

@@ -3,12 +3,18 @@
 mod authenticated;
 mod bare;
 mod bare_with_cookie;
+mod events;
+mod http2;
 mod identity_headers;
+mod idle;
+mod login;
 mod optional;
 mod public;
 mod ticket;
+mod tls;
 
 use crate::Result;
+use crate::protocol::Protocol;
 use crate::world::World;
 
 /// One thing that is measured.
@@ -28,6 +34,11 @@ pub(crate) enum Measure {
     Requests(Requests),
     /// An operation in this process: CPU nanoseconds for one.
     Operation(fn(&World) -> Result<f64>),
+    /// Something else that costs the gateway CPU: nanoseconds for one.
+    Gateway(fn(&mut World) -> Result<f64>),
+    /// What so many connections hold while nothing comes on them: bytes of the gateway's for one. Taken once, before
+    /// anything else: memory that was used before would be used again.
+    Memory(Requests, usize),
 }
 
 /// Requests of one sort.
@@ -35,6 +46,8 @@ pub(crate) enum Measure {
 pub(crate) struct Requests {
     /// Through which proxy.
     pub(crate) through: Proxy,
+    /// Over what.
+    pub(crate) over: Protocol,
     /// For which path.
     pub(crate) path: &'static str,
     /// Whether each carries the cookie of a session.
@@ -57,6 +70,22 @@ pub(crate) const ALL: &[Row] = &[
     optional::ROW,
     ticket::ROW,
     identity_headers::ROW,
+    http2::BARE,
+    http2::PUBLIC,
+    http2::AUTHENTICATED,
+    tls::BARE,
+    tls::PUBLIC,
+    tls::BARE_HTTP2,
+    tls::PUBLIC_HTTP2,
+    tls::BARE_HANDSHAKE,
+    tls::HANDSHAKE,
+    events::ROW,
+    login::ES256,
+    login::RS256,
+    idle::HTTP1,
+    idle::TLS,
+    idle::HTTP2,
+    idle::EVENTS,
 ];
 
 /// The rows that the summary compares.

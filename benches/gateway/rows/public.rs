@@ -1,9 +1,14 @@
 //! A plain proxied request: a public route of the gateway, access log on.
 
-use super::{Measure, Proxy, Requests, Row};
+use super::{Measure, Protocol, Proxy, Requests, Row};
 
 pub(super) const ROW: Row = Row {
     name: "public",
     what: "gateway, public route",
-    measure: Measure::Requests(Requests { through: Proxy::Gateway, path: "/public/item", session: false }),
+    measure: Measure::Requests(Requests {
+        through: Proxy::Gateway,
+        over: Protocol::Http1,
+        path: "/public/item",
+        session: false,
+    }),
 };
