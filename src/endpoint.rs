@@ -23,6 +23,7 @@ use portvakt_core::endpoint::OwnEndpoint;
 use portvakt_core::identity::VerifiedIdentity;
 use portvakt_core::key::{KeyId, MacKey, Ring};
 use portvakt_core::level::Level;
+use portvakt_core::login::relay;
 use portvakt_core::redirect::Target;
 use portvakt_core::request::NormalRequest;
 use portvakt_core::revocation::{Ended, Kind, Proof, Tag, Tagger};
@@ -32,7 +33,7 @@ use portvakt_core::session::plan::SessionPlan;
 use portvakt_core::session::{Limits, Session, cookies};
 use url::form_urlencoded;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Location};
 use crate::gateway::Arrival;
 use crate::provider::Provider;
 use crate::respond::{Asker, PageSeal, Refusal};
@@ -76,7 +77,7 @@ pub(crate) async fn serve(
         OwnEndpoint::Login => login::serve(query, visit).await,
         OwnEndpoint::Callback => callback::serve(request.path(), query, visit).await,
         OwnEndpoint::Logout => logout::serve(query, visit).await,
-        OwnEndpoint::LogoutCallback => logout_callback::serve(query, visit).await,
+        OwnEndpoint::LogoutCallback => logout_callback::serve(request.path(), query, visit).await,
         OwnEndpoint::FrontChannelLogout => frontchannel_logout::serve(query, visit).await,
         OwnEndpoint::BackChannelLogout => backchannel_logout::serve(visit.body, visit).await,
         OwnEndpoint::Session => session::serve(query, visit),
@@ -228,9 +229,32 @@ impl Visit<'_> {
         }
     }
 
-    /// An absolute URL of ours, from the configuration alone (RT-6).
-    pub(crate) fn own_url(&self, path: &str) -> String {
-        format!("{}{}{path}", self.host.origin, self.prefix())
+    /// A URL of ours to which a provider sends people back, from the configuration alone (RT-6): this host's, or its
+    /// auth host's.
+    pub(crate) fn return_url(&self, path: &str) -> String {
+        format!("{}{}{path}", self.host.answered_at(), self.prefix())
+    }
+
+    /// `state` as a provider is given it: an auth host must know whom it answers for.
+    pub(crate) fn sent_state(&self, state: String) -> String {
+        match &self.host.auth_host {
+            None => state,
+            Some(auth_host) => {
+                let (asking, auth_host) = (self.host.origin.to_string(), auth_host.to_string());
+                relay::mark(&state, &asking, &auth_host, self.ring(), self.now)
+            }
+        }
+    }
+
+    /// Sends the browser on with an answer that another host asked for by way of this one; `None` if none did.
+    /// `origin` is what `state` named.
+    pub(crate) fn relayed(&self, origin: &str, path: &str, query: &str) -> Option<Answer> {
+        let asked = |host: &&Arc<Host>| {
+            host.origin.to_string() == origin && host.auth_host.as_ref() == Some(&self.host.origin)
+        };
+        // A host that the file has no more, or that is answered elsewhere now, asked for nothing.
+        self.snapshot.configuration.hosts.iter().find(asked)?;
+        Some(Answer::redirect(&Location::Own(format!("{origin}{path}?{query}")), "relayed"))
     }
 
     /// A target that the request names; `None` if it names none or none that we may send a browser to.

@@ -7,5 +7,6 @@
 pub mod answer;
 pub mod attempt;
 pub mod form;
+pub mod relay;
 pub mod usual;
 pub mod wish;

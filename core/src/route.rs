@@ -331,6 +331,8 @@ impl Route {
 pub struct Host {
     /// `scheme://host[:port]`, as browsers write it: the base of every URL that we make.
     pub origin: Origin,
+    /// The host where a provider's answers for this one come (`design.md` D13); `None`: here.
+    pub auth_host: Option<Origin>,
     /// `Strict-Transport-Security` for the apps' replies (RFC 6797); `None` for plain http, or by choice.
     pub hsts: Option<HeaderValue>,
     /// The sessions that its routes ask for, the host's own first; empty if no route needs one.
@@ -339,6 +341,14 @@ pub struct Host {
     pub onbehalfof: Option<String>,
     /// The rules.
     pub routes: Routes,
+}
+
+impl Host {
+    /// Where a provider's answers come to: what is registered there (`design.md` D13).
+    #[must_use]
+    pub fn answered_at(&self) -> &Origin {
+        self.auth_host.as_ref().unwrap_or(&self.origin)
+    }
 }
 
 /// An origin as RFC 6454 has it, from the configuration.
@@ -841,6 +851,7 @@ mod tests {
         let origin = |secure, name: &str, port| Origin { secure, name: name.into(), port };
         let host = |origin| Host {
             origin,
+            auth_host: None,
             hsts: None,
             sessions: Vec::new(),
             onbehalfof: None,

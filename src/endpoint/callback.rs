@@ -95,10 +95,15 @@ pub(super) async fn serve(path: &str, query: &str, visit: &Visit<'_>) -> Result<
     // Whose answer it is if no attempt says so.
     let here = visit.host.sessions.iter().find(|plan| comes_here(plan)).ok_or(Refusal::NoRoute)?;
     let unasked = |error| refuse(visit, here, CallbackError::Answer(error), None);
+    let whole = query;
     let query = match CallbackQuery::parse(query) {
         Ok(query) => query,
         Err(error) => return unasked(error),
     };
+    let asking = query.asking_host(&visit.host.origin.to_string(), visit.ring(), visit.now);
+    if let Some(answer) = asking.and_then(|origin| visit.relayed(&origin, path, whole)) {
+        return Ok(answer);
+    }
     let (slot, attempt) = match query.attempt(visit.headers(), visit.scope(), visit.ring(), visit.now) {
         Ok(found) => found,
         Err(error) => return unasked(error),
@@ -165,7 +170,7 @@ async fn log_in(
     if !visit.live.answers.is_new(&(&settings.name, &attempt.state(slot)), visit.now) {
         return Err(CallbackError::Answer(AnswerError::NoAttempt));
     }
-    let redirect_uri = visit.own_url(&settings.callback());
+    let redirect_uri = visit.return_url(&settings.callback());
     let tokens = provider
         .redeem(answer.code(), &redirect_uri, &attempt.verifier(), visit.live.clock.now())
         .await

@@ -149,8 +149,8 @@ pub(super) async fn start(
     .filter_map(|(name, value)| Some((name, value?)))
     .collect();
     let request = AuthorizationRequest {
-        redirect_uri: &visit.own_url(&plan.provider.callback()),
-        state: &attempt.state(slot),
+        redirect_uri: &visit.return_url(&plan.provider.callback()),
+        state: &visit.sent_state(attempt.state(slot)),
         nonce: &attempt.nonce(),
         code_challenge: &attempt.challenge(),
         acr_values: &acr_values.as_deref().into_iter().collect::<Vec<_>>(),

@@ -129,8 +129,8 @@ async fn request(
     let metadata = provider.metadata(visit.now).await.ok()?;
     let logout = EndSession {
         id_token_hint: hint,
-        post_logout_redirect_uri: &visit.own_url("/logout/callback"),
-        state,
+        post_logout_redirect_uri: &visit.return_url("/logout/callback"),
+        state: &visit.sent_state(state.to_owned()),
     };
     provider.end_session(&metadata, &logout)
 }

@@ -2,14 +2,20 @@
 //! logout leaves, or shows that the person is signed out, or goes where the logout was asked to lead; starts no
 //! login.
 
+use portvakt_core::login::relay;
 use portvakt_core::session::cookies::{self, LogoutReturn};
 
 use super::{Visit, Written, logout, parameters};
 use crate::answer::{Answer, Location};
 use crate::respond::{self, Refusal};
 
-pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
+pub(super) async fn serve(path: &str, query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let [state] = parameters(query, ["state"])?;
+    let (here, state) = (visit.host.origin.to_string(), state.unwrap_or_default());
+    let asking = relay::asking(&state, &here, visit.ring(), visit.now);
+    if let Some(answer) = asking.and_then(|origin| visit.relayed(&origin, path, query)) {
+        return Ok(answer);
+    }
     let mut spent = Vec::new();
     let mut right = None;
     for plan in &visit.host.sessions {
@@ -17,7 +23,7 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
         let Some(back) = back else { continue };
         spent.push(cookies::logout_jar(plan, visit.prefix(), 0).delete());
         // A logout that somebody else began leads nowhere but to the page.
-        if state.as_deref() == Some(&back.state) {
+        if relay::own(&state) == back.state {
             right = Some(back);
         }
     }

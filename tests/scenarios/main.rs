@@ -6,6 +6,7 @@
 mod ambiguities;
 mod app_cookies;
 mod assertion;
+mod auth_host;
 mod certified;
 mod cross_site;
 mod digdir;

@@ -349,6 +349,8 @@ record! {
         optional hsts: RawHsts,
         /// the registered customer of yours on whose behalf people log in here (ID-porten)
         optional onbehalfof: String,
+        /// the origin of another host of this file to which the provider's answers for this one come, so that only its addresses are registered at the provider
+        optional auth_host: String,
         /// the rules; the most specific one governs, whatever the order
         required routes: List<RawRoute>,
     }

@@ -466,6 +466,29 @@ fn a_provider_is_one_that_may_be_believed() {
                 "15:13: people log in on line 21, and this host has no `provider`",
             ],
         ),
+        (
+            "    provider: idporten\n",
+            "    provider: idporten\n    auth_host: http://localhost:8080\n",
+            &["17:16: this is the host itself"],
+        ),
+        (
+            "    provider: idporten\n",
+            "    provider: idporten\n    auth_host: http://127.0.0.1:9\n",
+            &["17:16: no host of this file has this origin"],
+        ),
+        (
+            "    provider: idporten\n",
+            "    provider: idporten\n    auth_host: http://127.0.0.1:9/login\n",
+            &["17:16: this is no origin: it has more than scheme, host and port"],
+        ),
+        (
+            "hosts:\n",
+            "hosts:\n  - {origin: 'http://127.0.0.1:9', auth_host: 'http://localhost:8080', routes: [{path: /, access: public, upstream: app}]}\n  - {origin: 'http://127.0.0.1:8', auth_host: 'http://127.0.0.1:9', provider: idporten, routes: [{path: /, access: public, upstream: app}]}\n",
+            &[
+                "16:47: this host has an `auth_host` itself",
+                "16:47: `http://127.0.0.1:9` does not log in at `idporten`, and this host does",
+            ],
+        ),
     ]);
 }
 

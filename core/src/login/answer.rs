@@ -7,6 +7,7 @@ use http::HeaderMap;
 use url::form_urlencoded;
 
 use super::attempt::{self, Attempt, Slot};
+use super::relay;
 use crate::clock::Timestamp;
 use crate::key::Ring;
 use crate::seal::SealKey;
@@ -157,6 +158,12 @@ impl CallbackQuery {
     #[must_use]
     pub fn slot(&self) -> Option<u8> {
         attempt::slot_of(&self.state)
+    }
+
+    /// The origin that asked for this answer by way of an auth host, which is the one that it came to.
+    #[must_use]
+    pub fn asking_host(&self, auth_host: &str, ring: &Ring<SealKey>, now: Timestamp) -> Option<String> {
+        relay::asking(&self.state, auth_host, ring, now)
     }
 
     /// The attempt of this browser that the answer is for.

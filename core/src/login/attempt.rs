@@ -10,6 +10,7 @@ use openidconnect::{PkceCodeChallenge, PkceCodeVerifier};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
+use super::relay;
 use super::wish::Wish;
 use crate::clock::Timestamp;
 use crate::cookie::{self, Jar};
@@ -134,10 +135,10 @@ impl Attempt {
         PkceCodeChallenge::from_code_verifier_sha256(&verifier).as_str().to_owned()
     }
 
-    /// Whether a `state` is this attempt's.
+    /// Whether a `state` is this attempt's, by whatever way it came.
     #[must_use]
     pub fn has_state(&self, slot: u8, state: &str) -> bool {
-        self.state(slot).as_bytes().ct_eq(state.as_bytes()).into()
+        self.state(slot).as_bytes().ct_eq(relay::own(state).as_bytes()).into()
     }
 
     /// Whether it may still be answered.

@@ -73,7 +73,7 @@ const FROM_OUTSIDE: &str = "try the same address from outside; if it works there
 
 /// The URIs of a host, byte for byte as they are registered.
 fn registered(host: &Host, prefix: &str) -> String {
-    let origin = &host.origin;
+    let origin = host.answered_at();
     let mut uris: Vec<String> = Vec::new();
     for session in &host.sessions {
         let callback = format!("{origin}{prefix}{}", session.provider.callback());

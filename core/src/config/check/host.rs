@@ -56,7 +56,47 @@ pub(super) fn hosts(raw: &RawFile, surroundings: &Surroundings<'_>, desk: &mut D
         }
         hosts.extend(host(&raw.value, &raw.span, place, surroundings, desk));
     }
+    for raw in raw.hosts.iter().flat_map(|hosts| &hosts.value) {
+        check_auth_host(&raw.value, &hosts, desk);
+    }
     Hosts::new(hosts)
+}
+
+/// What answers for another host is a host of its own, which the same providers know.
+fn check_auth_host(raw: &RawHost, hosts: &[Host], desk: &mut Desk<'_>) {
+    let find = |given: &At<String>| {
+        let place = origin(&given.value).ok()?;
+        let (name, port, secure) = (&place.host.name, place.port(), place.secure);
+        let is = |origin: &Origin| (&origin.name, origin.port, origin.secure) == (name, port, secure);
+        Some(hosts.iter().find(|host| is(&host.origin)))
+    };
+    let Some(given) = &raw.auth_host else { return };
+    // A host that is wrong itself has been told of.
+    let Some(Some(asking)) = raw.origin.as_ref().and_then(find) else { return };
+    let Some(auth_host) = find(given) else { return };
+    let Some(auth_host) = auth_host else {
+        desk.error(
+            &given.span,
+            "no host of this file has this origin",
+            "add it to `hosts`, with the same `provider`; it needs no routes of its own that log in",
+        );
+        return;
+    };
+    if auth_host.auth_host.is_some() {
+        let fix = "name the one to which answers come in the end";
+        desk.error(&given.span, "this host has an `auth_host` itself", fix);
+    }
+    let knows = |plan: &&Arc<SessionPlan>| {
+        auth_host.sessions.iter().any(|known| known.provider.name == plan.provider.name)
+    };
+    if let Some(unknown) = asking.sessions.iter().find(|plan| !knows(plan)) {
+        let name = &unknown.provider.name;
+        desk.error(
+            &given.span,
+            format!("`{}` does not log in at `{name}`, and this host does", auth_host.origin),
+            format!("give that host `provider: {name}`, or a route with a session of it"),
+        );
+    }
 }
 
 fn public_origin(given: &At<String>, circumstances: Circumstances, desk: &mut Desk<'_>) -> Option<Place> {
@@ -130,7 +170,24 @@ fn host(
     let origin = origin?;
     let hsts = browser::hsts(raw, &origin, desk);
     let onbehalfof = onbehalfof(raw.onbehalfof.as_ref(), &sessions, desk);
-    Some(Host { origin, hsts, sessions, onbehalfof, routes })
+    let auth_host = auth_host(raw.auth_host.as_ref(), &origin, surroundings.circumstances, desk);
+    Some(Host { origin, auth_host, hsts, sessions, onbehalfof, routes })
+}
+
+fn auth_host(
+    given: Option<&At<String>>,
+    own: &Origin,
+    circumstances: Circumstances,
+    desk: &mut Desk<'_>,
+) -> Option<Origin> {
+    let given = given?;
+    let place = public_origin(given, circumstances, desk)?;
+    let auth_host = Origin { secure: place.secure, port: place.port(), name: place.host.name };
+    if auth_host == *own {
+        desk.error(&given.span, "this is the host itself", "remove it: a host is its own by default");
+        return None;
+    }
+    Some(auth_host)
 }
 
 /// A registered id (dossier 2.10). Somebody on this host must know what it is.
