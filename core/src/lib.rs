@@ -45,6 +45,8 @@ pub mod cookie;
 pub mod cors;
 pub mod cross_site;
 pub mod endpoint;
+#[cfg(test)]
+mod formats;
 pub mod forward;
 pub mod identity;
 pub mod key;

@@ -289,6 +289,17 @@ mod tests {
         }
     }
 
+    /// Processes of two versions follow one log. Another layout is another `VERSION`, and this one is read on.
+    #[test]
+    fn a_record_stands_as_version_0_1_wrote_it() {
+        let hex = |item: &Item| encoded(item).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!(hex(&end(42, 1_790_000_000_000, 7, [5; 16])), END_0_1);
+        assert_eq!(hex(&heartbeat(43, 1_790_000_000_000, [6; 16])), HEARTBEAT_0_1);
+    }
+
+    const END_0_1: &str = "01010203040200070505050505050505000000000000002a000001a0c4506c00000001a0c4506c01050505050505050505050505050505054b479fc6cda10b88bda4cf3a2990e286";
+    const HEARTBEAT_0_1: &str = "01010203040400000606060606060606000000000000002b000001a0c4506c00000000d06228360006060606060606060606060606060606b5db64ab2b2c428bf401575ed02390ce";
+
     #[test]
     fn a_torn_record_is_none() {
         let bytes = encoded(&end(1, 2, 3, [3; 16]));

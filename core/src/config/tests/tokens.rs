@@ -97,7 +97,9 @@ fn what_would_let_anybody_in_or_nobody_does_not_load() {
             "this is no audience",
         ),
         (
-            api("        access: token\n        headers: {preset: siteminder}\n        token: {scopes: [a]}\n"),
+            api(
+                "        access: token\n        headers: {preset: siteminder}\n        token: {scopes: [a]}\n",
+            ),
             "no product before this one",
         ),
         (
