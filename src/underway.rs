@@ -26,8 +26,8 @@ const POLL: Duration = Duration::from_millis(25);
 /// How often everything is looked through although nothing has changed.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// How long the view of ended sessions must have been stale, while this process ran, before streams of strict routes end:
-/// a process that was stopped for a while reads the log first.
+/// How long it must not have been known which sessions have ended, while this process ran, before streams of strict routes
+/// end: a process that was stopped for a while reads the log first.
 const UNCERTAIN_FOR: Duration = Duration::from_secs(1);
 
 /// Requests of different threads seldom meet.
@@ -152,17 +152,19 @@ pub(crate) fn tend(live: Arc<Live>) -> Sender<()> {
     let (sender, stopped) = mpsc::channel();
     let tend = move || {
         let (mut changes, mut swept) = (0, Instant::now());
-        let mut stale_since: Option<Instant> = None;
+        let mut unknown_since: Option<Instant> = None;
         while stopped.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
             let now = live.clock.now();
-            let since = live.revocations.is_stale(now).then(|| stale_since.unwrap_or_else(Instant::now));
-            stale_since = since;
+            // Ends that cannot be read, or that another process wrote with a key that we do not have. That ours cannot be
+            // written leaves them in force here.
+            let unknown = live.revocations.is_stale(now) || live.revocations.lacking_key().is_some();
+            unknown_since = unknown.then(|| unknown_since.unwrap_or_else(Instant::now));
             let found = live.revocations.changes();
             if found == changes && swept.elapsed() < EVERY {
                 continue;
             }
             (changes, swept) = (found, Instant::now());
-            let uncertain = stale_since.is_some_and(|since| since.elapsed() >= UNCERTAIN_FOR);
+            let uncertain = unknown_since.is_some_and(|since| since.elapsed() >= UNCERTAIN_FOR);
             let count = &mut |reason: Reason| live.telemetry.metrics.request_ended(reason.code());
             live.underway.sweep(&live.revocations, now, uncertain, count);
         }

@@ -183,13 +183,17 @@ impl Lasting {
 
     /// Waits for the end: how long after `known` it came. A WebSocket has been told why.
     fn end(self, known: Instant) -> Duration {
+        self.end_with(1008, known)
+    }
+
+    fn end_with(self, code: u16, known: Instant) -> Duration {
         let ended = self.ended.recv_timeout(crate::harness::http::PATIENCE);
         let ended = ended.unwrap_or_else(|_| panic!("the {} goes on", self.kind));
         let rest = self.watch.join().unwrap();
         if self.kind == "websocket" {
             let frames = socket::frames(&rest);
             assert_eq!(frames.len(), 1, "{rest:?}");
-            assert_eq!((frames[0].opcode, frames[0].code()), (8, Some(1008)));
+            assert_eq!((frames[0].opcode, frames[0].code()), (8, Some(code)));
         }
         ended.saturating_duration_since(known)
     }

@@ -124,6 +124,41 @@ fn the_absolute_limit_ends_what_lasts_and_the_idle_limit_does_not() {
     world.finish();
 }
 
+/// `threats.md` LO-8: what a strict route has begun does not go on for lack of knowledge.
+#[test]
+fn what_lasts_ends_on_strict_routes_when_nobody_knows_which_sessions_have_ended_and_on_others_goes_on() {
+    let settings = Settings::default()
+        .top("revocation: {max_lag: 1s}")
+        .route("{path: '/lenient/**', access: login, revocation: available, upstream: app, websocket: true}");
+    let world = world_with(settings);
+    world.app.stream("/lenient/echo", |stream, received| echo(accept(stream, received)));
+    let browser = logged_in(&world, "bankid-high");
+    let strict = Lasting::every_kind(&world, &browser);
+    let lenient = Lasting::new("socket", Socket::open(&world, &browser, "/lenient/echo").into_stream());
+    let stranger = world.browser();
+    let public = Lasting::new("socket", Socket::open(&world, &stranger, "/open/echo").into_stream());
+    let file = world.configuration().with_file_name(".portvakt").join("revocations.log");
+    // A folder in its place can be neither read nor replaced. The gateway may be quicker with a new file.
+    await_that("a folder stands there", || {
+        let _ = std::fs::remove_file(&file);
+        std::fs::create_dir(&file).ok()
+    });
+    std::fs::create_dir(file.join("occupied")).unwrap();
+    let unknown = Instant::now();
+    for stream in strict {
+        let kind = stream.kind;
+        let took = stream.end_with(1013, unknown);
+        assert!(took < Duration::from_secs(5), "{kind}: {took:?}");
+    }
+    let metrics = world.admin("/metrics").text();
+    assert!(metrics.contains("portvakt_requests_ended_total{reason=\"sessions_uncertain\"} 5"), "{metrics}");
+    assert!(lenient.lives() && public.lives());
+    std::fs::remove_dir_all(&file).unwrap();
+    await_that("it has recovered", || (world.admin("/readyz").status == 200).then_some(()));
+    drop((lenient, public));
+    world.finish();
+}
+
 /// Every kind, many at once, session after session: not one is missed.
 #[test]
 #[expect(clippy::print_stdout, reason = "the figures are what `make streams` is for")]
