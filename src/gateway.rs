@@ -10,6 +10,7 @@ mod body;
 mod browser;
 pub(crate) mod explain;
 mod forward;
+mod grpc;
 mod reply;
 mod rewrite;
 mod websocket;
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::EXPECT;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use pingora::connectors::TransportConnector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
@@ -36,6 +37,7 @@ use portvakt_core::request::{NormalRequest, RawHead, is_navigation};
 use portvakt_core::revocation::Standing;
 use portvakt_core::route::{Host, Route, Staleness};
 use portvakt_core::session::{Session as OpenSession, SessionId, cookies};
+use portvakt_core::upstream::Protocol;
 use portvakt_core::websocket::Handshake;
 
 use crate::answer::Answer;
@@ -477,6 +479,11 @@ impl ProxyHttp for Gateway {
                 Ok(digest) => {
                     passage.told_to_go_on = digest.is_some();
                     passage.digest = digest;
+                    if permit.route().upstream.protocol == Protocol::Http2
+                        && grpc::is_call(session.req_header())
+                    {
+                        guard::body_lasts(session);
+                    }
                     passage.permit = Some(permit);
                     let Some(handshake) = passage.handshake.take() else { return Ok(false) };
                     self.serve_websocket(session, &handshake, passage).await?;
@@ -494,6 +501,9 @@ impl ProxyHttp for Gateway {
             }
         };
         browser::mark_answer(&mut answer, passage.route.as_ref(), session.req_header());
+        if grpc::is_call(session.req_header()) {
+            answer = grpc::answer(answer);
+        }
         passage.rule = answer.rule;
         respond::send(session, answer).await?;
         Ok(true)
@@ -580,7 +590,8 @@ impl ProxyHttp for Gateway {
         self.see_off(session);
         passage.upstream = passage.sent_upstream.map(|sent| sent.elapsed());
         passage.answered.0 = response.status.as_u16();
-        if let Some(stay) = passage.stay.as_mut().filter(|_| reply::is_event_stream(response)) {
+        let streams = reply::is_event_stream(response) || grpc::is_reply(response);
+        if let Some(stay) = passage.stay.as_mut().filter(|_| streams) {
             stay.streams();
         }
         let Some(permit) = &passage.permit else { return Ok(()) };
@@ -611,6 +622,16 @@ impl ProxyHttp for Gateway {
     ) -> Result<Option<Duration>> {
         passage.check_deadline()?;
         passage.answered.1 += body.as_ref().map_or(0, Bytes::len) as u64;
+        Ok(None)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        passage: &mut Passage,
+    ) -> Result<Option<Bytes>> {
+        grpc::clean_trailers(trailers, &passage.snapshot);
         Ok(None)
     }
 
@@ -668,8 +689,11 @@ impl ProxyHttp for Gateway {
         let mut code = 0;
         if session.response_written().is_none_or(|written| written.status.is_informational()) {
             session.set_keepalive(None);
-            let answer = respond::refuse(&refusal, &passage.asker(session));
+            let mut answer = respond::refuse(&refusal, &passage.asker(session));
             code = answer.status.as_u16();
+            if grpc::is_call(session.req_header()) {
+                answer = grpc::answer(answer);
+            }
             if respond::send(session, answer).await.is_err() {
                 code = 0;
             }

@@ -48,6 +48,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 pub use certificates::{CertificateError, Certificates, FreshCertificate, tls_settings};
 pub use end::{Reason, RequestEnd};
+pub(crate) use framer::is_forbidden_trailer;
 pub use framer::{Framer, FramingLimits, Phase};
 pub use http2::Http2Limits;
 pub use listen::{Listen, ProxyProtocol};
@@ -159,6 +160,14 @@ pub fn reached_filters(session: &Session) {
 pub fn body_read(session: &Session, bytes: usize, complete: bool) {
     if session.is_http2() {
         http2::body_read(bytes, complete);
+    }
+}
+
+/// To be called for a request whose body has no end that anybody waits for, as a call of gRPC has: it may pause for long. Whole
+/// requests have their deadline all the same.
+pub fn body_lasts(session: &Session) {
+    if session.is_http2() {
+        http2::body_lasts();
     }
 }
 

@@ -13,6 +13,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::prelude::{Error, ErrorType, Result};
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use portvakt_core::access::{Shortfall, TokenShortfall};
 use portvakt_core::clock::Timestamp;
@@ -655,6 +656,10 @@ pub(crate) async fn send(session: &mut Session, answer: Answer) -> Result<()> {
     response.insert_header(CONTENT_LENGTH, answer.body.len())?;
     let head = session.req_header().method == Method::HEAD;
     let empty = head || answer.body.is_empty();
+    if let (true, ServerSession::H2(stream)) = (empty, session.as_downstream_mut()) {
+        // In one frame with its end: the proxy's own way leaves the end open, and gRPC reads the status of such a frame alone.
+        return stream.write_response_header(Box::new(response), true);
+    }
     session.write_response_header(Box::new(response), empty).await?;
     if !empty {
         session.write_response_body(Some(Bytes::from(answer.body)), true).await?;

@@ -19,6 +19,8 @@ pub struct Upstream {
     pub places: Vec<Place>,
     /// How its TLS identity is verified; `None`: plain http.
     pub tls: Option<Trust>,
+    /// What is spoken with it.
+    pub protocol: Protocol,
     /// Who gets the next request.
     pub balance: Balance,
     /// Whether a session's requests stay together.
@@ -77,6 +79,16 @@ pub struct ClientCertificate {
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
+}
+
+/// What is spoken with an app. Which of them it is does not depend on what the client speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 (RFC 9113): as negotiated over TLS and nothing else, or with prior knowledge without TLS.
+    Http2,
 }
 
 /// Which address gets the next request.
@@ -150,6 +162,7 @@ pub(crate) mod tests_support {
             name: "app".into(),
             places: vec![Place { host: "127.0.0.1".into(), port: 1 }],
             tls: None,
+            protocol: Protocol::Http1,
             balance: Balance::default(),
             affinity: Affinity::default(),
             health: None,

@@ -426,7 +426,7 @@ pub(super) fn is_look_alike(name: &[u8]) -> bool {
 }
 
 /// Fields that frame, route, authenticate or describe the message (RFC 9110, 6.5.1).
-fn is_forbidden_trailer(name: &[u8]) -> bool {
+pub(crate) fn is_forbidden_trailer(name: &[u8]) -> bool {
     const FORBIDDEN: [&str; 26] = [
         "authorization",
         "cache-control",

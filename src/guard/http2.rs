@@ -88,6 +88,8 @@ tokio::task_local! {
 struct StreamState {
     reached_filters: AtomicBool,
     body_complete: AtomicBool,
+    /// Its body may pause.
+    body_lasts: AtomicBool,
     body_bytes: AtomicU64,
 }
 
@@ -104,6 +106,11 @@ pub(super) fn body_read(bytes: usize, complete: bool) {
             stream.body_complete.store(true, Ordering::Relaxed);
         }
     });
+}
+
+/// The body of this task's request may pause for long.
+pub(super) fn body_lasts() {
+    let _ = STREAM.try_with(|stream| stream.body_lasts.store(true, Ordering::Relaxed));
 }
 
 /// What every stream of a connection is served with.
@@ -189,6 +196,7 @@ where
         let state = Arc::new(StreamState {
             reached_filters: AtomicBool::new(false),
             body_complete: AtomicBool::new(session.is_body_done()),
+            body_lasts: AtomicBool::new(false),
             body_bytes: AtomicU64::new(0),
         });
         let session = ServerSession::new_http2(session);
@@ -248,7 +256,7 @@ async fn late_body(stream: &StreamState, limits: &Limits) -> Refused {
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         let Some(wait) = window.into_iter().chain(left).min() else { break };
         sleep(wait).await;
-        if stream.body_complete.load(Ordering::Relaxed) {
+        if stream.body_complete.load(Ordering::Relaxed) || stream.body_lasts.load(Ordering::Relaxed) {
             break;
         }
         if end.is_some_and(|end| end <= Instant::now()) {
@@ -302,5 +310,28 @@ impl Drop for Place {
             // Stores the word for a waiter that is not there yet.
             self.0.ended.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::Progress;
+
+    #[tokio::test]
+    async fn a_body_that_brings_nothing_is_late_unless_it_lasts() {
+        let window = Duration::from_millis(20);
+        let limits = Limits { body_progress: Some(Progress { bytes: 1, window }), ..Limits::default() };
+        let stream = StreamState {
+            reached_filters: AtomicBool::new(true),
+            body_complete: AtomicBool::new(false),
+            body_lasts: AtomicBool::new(false),
+            body_bytes: AtomicU64::new(0),
+        };
+        assert_eq!(late(&stream, &limits).await, Refused::BodyTooSlow);
+        stream.body_lasts.store(true, Ordering::Relaxed);
+        assert!(timeout(window * 10, late(&stream, &limits)).await.is_err(), "it is waited for");
+        let limits = Limits { request_deadline: Some(window), ..limits };
+        assert_eq!(late(&stream, &limits).await, Refused::RequestDeadline);
     }
 }

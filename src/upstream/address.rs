@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use pingora::protocols::ALPN;
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
-use portvakt_core::upstream::{HealthCheck, Place, Upstream};
+use portvakt_core::upstream::{HealthCheck, Place, Protocol, Upstream};
 
 use super::trust::Credentials;
 
@@ -21,6 +21,12 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long an idle connection to an upstream is kept.
 const IDLE: Duration = Duration::from_secs(50);
+
+/// How many requests one HTTP/2 connection to an upstream carries at a time; the upstream may allow fewer.
+const STREAMS: usize = 100;
+
+/// How often an HTTP/2 upstream is asked whether it is still there: its connections carry what is silent for long.
+const PING: Duration = Duration::from_secs(30);
 
 /// One address.
 #[derive(Debug)]
@@ -55,7 +61,14 @@ impl Address {
         peer.group_key = credentials.group;
         peer.client_cert_key.clone_from(&credentials.client);
         peer.options.ca.clone_from(&credentials.ca);
-        peer.options.alpn = ALPN::H1;
+        match settings.protocol {
+            Protocol::Http1 => peer.options.alpn = ALPN::H1,
+            Protocol::Http2 => {
+                peer.options.alpn = ALPN::H2;
+                peer.options.max_h2_streams = STREAMS;
+                peer.options.h2_ping_interval = Some(PING);
+            }
+        }
         peer.options.connection_timeout = Some(settings.connect_timeout);
         peer.options.total_connection_timeout = Some(settings.connect_timeout);
         peer.options.read_timeout = Some(settings.read_timeout);
@@ -162,6 +175,7 @@ pub(super) mod tests {
             name: "app".into(),
             places: vec![],
             tls: None,
+            protocol: Protocol::Http1,
             balance,
             affinity,
             health: None,

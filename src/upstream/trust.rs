@@ -54,6 +54,8 @@ impl Credentials {
     pub(super) fn load(settings: &Upstream) -> Result<Self, UpstreamError> {
         let mut group = Group::new();
         group.add(settings.name.as_bytes());
+        // A reload may change it: no connection of the other kind is taken then.
+        group.add(format!("{:?}", settings.protocol).as_bytes());
         let Some(trust) = &settings.tls else {
             return Ok(Self { group: group.finish(), ca: None, client: None });
         };

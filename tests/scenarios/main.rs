@@ -15,6 +15,7 @@ mod expect;
 mod explain;
 mod flood;
 mod front;
+mod grpc;
 mod handover;
 #[allow(dead_code, reason = "offers more than today's scenarios use")]
 mod harness;

@@ -287,6 +287,8 @@ record! {
         optional client_key: PathBuf,
         /// the name that the app's certificate is for, if not the host in `url`
         optional server_name: String,
+        /// what is spoken with the app: `http1` (default), `h2` (HTTP/2 over https) or `h2c` (HTTP/2 over plain http); gRPC needs one of the latter
+        optional protocol: RawProtocol,
         /// which address gets the next request: `round_robin` (default) or `least_loaded`
         optional balance: RawBalance,
         /// whether a session's requests stay at one address: `none` (default) or `session`
@@ -589,6 +591,10 @@ choice! {
 choice! {
     /// What happens while the view of ended sessions is stale.
     RawStaleness { "strict" => Strict, "available" => Available, }
+}
+choice! {
+    /// What is spoken with an app.
+    RawProtocol { "http1" => Http1, "h2" => H2, "h2c" => H2c, }
 }
 choice! {
     /// Which address gets the next request.

@@ -19,6 +19,7 @@ use crate::token::SignatureAlgorithm;
 
 mod expectations;
 mod paths;
+mod protocol;
 mod replies;
 mod tokens;
 mod websocket;

@@ -75,7 +75,8 @@ pub(super) fn route(
         AppSession::new(upstream.app_cookies.clone(), upstream.app_logout.clone(), headers.audience(), within)
     });
     let (rewrite, limits) = (path::rewrite(raw, pattern.as_ref(), desk), path::limits(raw, desk));
-    let websocket = websocket::websockets(raw, methods.as_deref(), surroundings.circumstances, desk);
+    let websocket =
+        websocket::websockets(raw, methods.as_deref(), upstream.as_deref(), surroundings.circumstances, desk);
     let (path, given, pattern) = (raw.path.as_ref()?, raw.access.as_ref()?, pattern?);
     let placed = Placed {
         pattern: pattern.clone(),

@@ -7,12 +7,12 @@ use super::place::origin;
 use super::{DAY, MINUTE, SECOND, bounded, check_name, count, file, unknown_name};
 use crate::app_session::{AppLogout, CookieName};
 use crate::config::raw::{
-    RawAffinity, RawAppLogout, RawAppLogoutMethod, RawBalance, RawFile, RawHealth, RawUpstream,
+    RawAffinity, RawAppLogout, RawAppLogoutMethod, RawBalance, RawFile, RawHealth, RawProtocol, RawUpstream,
 };
 use crate::config::shape::{At, Desk};
 use crate::request::{HostName, normal_path};
 use crate::upstream::{
-    Affinity, Balance, ClientCertificate, HealthCheck, MAX_REQUESTS, Place, Trust, Upstream,
+    Affinity, Balance, ClientCertificate, HealthCheck, MAX_REQUESTS, Place, Protocol, Trust, Upstream,
 };
 
 /// The apps of a file, sound or not.
@@ -76,6 +76,7 @@ fn upstream(name: &At<String>, raw: &RawUpstream, desk: &mut Desk<'_>) -> Option
     let health = raw.health.as_ref().map(|health| self::health(&health.value, desk));
     let (places, secure) = places(name, raw, desk)?;
     let trust = trust(raw, secure, desk);
+    let protocol = protocol(raw, secure, desk);
     let affinity = match raw.affinity.as_ref().map(|given| given.value) {
         Some(RawAffinity::Session) => Affinity::Session,
         Some(RawAffinity::None) | None => Affinity::None,
@@ -88,6 +89,7 @@ fn upstream(name: &At<String>, raw: &RawUpstream, desk: &mut Desk<'_>) -> Option
         name: name.value.clone(),
         places,
         tls: secure.then_some(trust),
+        protocol,
         balance,
         affinity,
         health,
@@ -98,6 +100,30 @@ fn upstream(name: &At<String>, raw: &RawUpstream, desk: &mut Desk<'_>) -> Option
         app_cookies,
         app_logout,
     })
+}
+
+/// What is spoken; what the gateway asks an app by itself it asks in HTTP/1.1 alone.
+fn protocol(raw: &RawUpstream, secure: bool, desk: &mut Desk<'_>) -> Protocol {
+    let Some(given) = &raw.protocol else { return Protocol::Http1 };
+    let (word, other, scheme) = match given.value {
+        RawProtocol::Http1 => return Protocol::Http1,
+        RawProtocol::H2 => ("h2", "h2c", "http"),
+        RawProtocol::H2c => ("h2c", "h2", "https"),
+    };
+    if secure != (word == "h2") {
+        let fix = format!("write `protocol: {other}`, or change the scheme of its address");
+        desk.error(&given.span, format!("`{word}` is not for an app at `{scheme}://`"), fix);
+    }
+    let path = raw.health.as_ref().and_then(|health| health.value.path.as_ref());
+    if let Some(path) = path {
+        let fix = "remove `path`: connecting is enough then";
+        desk.error(&path.span, format!("no path is asked for at an app that speaks `{word}`"), fix);
+    }
+    if let Some(logout) = &raw.app_logout {
+        let fix = "remove `app_logout`, or name another upstream of the same app that speaks HTTP/1.1";
+        desk.error(&logout.span, format!("an app that speaks `{word}` cannot be asked for a logout"), fix);
+    }
+    Protocol::Http2
 }
 
 /// The places of `url` or `urls`, and whether they are https; all are, or none.

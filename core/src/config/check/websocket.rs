@@ -6,6 +6,7 @@ use super::{Circumstances, DAY, MINUTE, SECOND, bounded, place};
 use crate::config::raw::RawRoute;
 use crate::config::shape::{At, Desk};
 use crate::route::{Origin, WebSockets};
+use crate::upstream::{Protocol, Upstream};
 
 /// How long a WebSocket may be silent.
 const IDLE: std::time::Duration = MINUTE.saturating_mul(10);
@@ -14,6 +15,7 @@ const IDLE: std::time::Duration = MINUTE.saturating_mul(10);
 pub(super) fn websockets(
     raw: &RawRoute,
     methods: Option<&[Method]>,
+    upstream: Option<&Upstream>,
     circumstances: Circumstances,
     desk: &mut Desk<'_>,
 ) -> Option<WebSockets> {
@@ -42,6 +44,13 @@ pub(super) fn websockets(
             &given.span,
             "a WebSocket is opened by GET, which this route does not govern",
             "add `GET` to `methods`, or remove `websocket`",
+        );
+    }
+    if let Some(upstream) = upstream.filter(|upstream| upstream.protocol == Protocol::Http2) {
+        desk.error(
+            &given.span,
+            format!("the app `{}` speaks HTTP/2, and WebSockets are opened in HTTP/1.1", upstream.name),
+            "remove `websocket`, or name another upstream of the same app with `protocol: http1`",
         );
     }
     Some(WebSockets { idle, origins })
