@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::expiring::Expiring;
+use crate::issuer::maskinporten;
 use crate::params::Params;
 use crate::random::from_base64url;
 
@@ -29,6 +30,7 @@ pub(crate) struct Client {
     pub(crate) client_secret: Option<String>,
     #[serde(default)]
     pub(crate) jwks: KeySet,
+    #[serde(default)]
     pub(crate) redirect_uris: Vec<String>,
     #[serde(default)]
     pub(crate) post_logout_redirect_uris: Vec<String>,
@@ -44,6 +46,15 @@ pub(crate) struct Client {
     /// Without this, plain parameters at `/authorize` are accepted too (RFC 9126, 6).
     #[serde(default = "yes")]
     pub(crate) require_pushed_authorization_requests: bool,
+    /// Whose machine it is, at Maskinporten.
+    #[serde(default = "organisation")]
+    pub(crate) organisation: String,
+    /// The scopes that the organisation was given there.
+    #[serde(default)]
+    pub(crate) scopes: Vec<String>,
+    /// The organisations that let it act for them there.
+    #[serde(default)]
+    pub(crate) delegations: Vec<String>,
 }
 
 /// How a client authenticates.
@@ -78,6 +89,34 @@ impl Client {
         self.backchannel_logout_uri.is_some()
             || (self.frontchannel_logout_uri.is_some() && self.frontchannel_logout_session_required)
     }
+}
+
+impl Client {
+    /// A machine that may have this scope, and act for this consumer.
+    pub(crate) fn of_demo_machine(scopes: &str, consumer: Option<&str>) -> Self {
+        Self {
+            issuer: maskinporten::NAME.into(),
+            client_id: "portvakt-demo-machine".into(),
+            token_endpoint_auth_method: AuthMethod::PrivateKeyJwt,
+            client_secret: None,
+            jwks: KeySet::default(),
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
+            frontchannel_logout_uri: None,
+            frontchannel_logout_session_required: false,
+            backchannel_logout_uri: None,
+            code_challenge_method: ChallengeMethod::S256,
+            require_pushed_authorization_requests: false,
+            // Who acts for somebody else is somebody else.
+            organisation: if consumer.is_some() { "213987658".into() } else { organisation() },
+            scopes: scopes.split(' ').map(str::to_owned).collect(),
+            delegations: consumer.map(str::to_owned).into_iter().collect(),
+        }
+    }
+}
+
+fn organisation() -> String {
+    "310123455".into()
 }
 
 fn idporten() -> String {
@@ -188,7 +227,7 @@ fn check_assertion(
     used: &mut Expiring<()>,
     now: u64,
 ) -> Result<(), &'static str> {
-    let claims = verify(assertion, &client.jwks)?;
+    let (_, claims) = verify(assertion, &client.jwks)?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     let time = |name: &str| claims.get(name).and_then(Value::as_u64);
     if text("iss") != Some(&client.client_id) || text("sub") != Some(&client.client_id) {
@@ -213,8 +252,13 @@ fn check_assertion(
     Ok(())
 }
 
-/// The claims, if the registered key of this `kid` signed them.
-fn verify(assertion: &str, keys: &KeySet) -> Result<Map<String, Value>, &'static str> {
+/// What an assertion says, before any proof.
+pub(crate) fn unverified(assertion: &str) -> Option<Map<String, Value>> {
+    serde_json::from_slice(&from_base64url(assertion.split('.').nth(1)?)?).ok()
+}
+
+/// `alg` and the claims, if the registered key of this `kid` signed them.
+pub(crate) fn verify(assertion: &str, keys: &KeySet) -> Result<(String, Map<String, Value>), &'static str> {
     let unreadable = "the assertion is not a JWT";
     let (signed, signature) = assertion.rsplit_once('.').ok_or(unreadable)?;
     let (header, payload) = signed.split_once('.').ok_or(unreadable)?;
@@ -232,7 +276,7 @@ fn verify(assertion: &str, keys: &KeySet) -> Result<Map<String, Value>, &'static
     if !signed_by(key, alg, signed.as_bytes(), &signature) {
         return Err("the assertion's signature is wrong");
     }
-    object(payload)
+    Ok((alg.to_owned(), object(payload)?))
 }
 
 fn signed_by(key: &Map<String, Value>, alg: &str, message: &[u8], signature: &[u8]) -> bool {

@@ -44,6 +44,9 @@ pub(crate) struct Orders {
     eidas_claim_names: Option<EidasClaimNames>,
     /// Claims of every ID token from now on, in the place of the true ones; null takes one away, `{}` ends it.
     id_token_claims: Option<Map<String, Value>>,
+    /// The same for machines' tokens, and for their header.
+    access_token_claims: Option<Map<String, Value>>,
+    access_token_header: Option<Map<String, Value>>,
     /// Logs a person out as if at another service.
     end_session: Option<EndSession>,
 }
@@ -103,6 +106,12 @@ async fn carry_out(simulator: &Simulator, orders: Orders) -> Value {
         settings.delays.retain(|_, milliseconds| *milliseconds > 0);
         settings.slow_milliseconds = orders.slow_milliseconds.unwrap_or(settings.slow_milliseconds);
         settings.eidas_claim_names = orders.eidas_claim_names.unwrap_or(settings.eidas_claim_names);
+        if let Some(claims) = orders.access_token_claims {
+            settings.access_token_claims = claims;
+        }
+        if let Some(header) = orders.access_token_header {
+            settings.access_token_header = header;
+        }
         if let Some(claims) = orders.id_token_claims {
             settings.id_token_claims = claims;
         }
@@ -115,6 +124,8 @@ async fn carry_out(simulator: &Simulator, orders: Orders) -> Value {
             let fresh = Keys::generate();
             op.keys.write().unwrap_or_else(PoisonError::into_inner).rotate(rotation, fresh);
         }
+        let machines = simulator.machines.keys().write();
+        machines.unwrap_or_else(PoisonError::into_inner).rotate(rotation, Keys::generate());
     }
     orders.clock_offset_seconds.into_iter().for_each(|seconds| world.clock.set_offset(seconds));
     orders.sso_offset_seconds.into_iter().for_each(|seconds| world.clock.set_sso_offset(seconds));
@@ -173,6 +184,8 @@ fn state(simulator: &Simulator) -> Value {
         "id_token_typ": settings.id_token_typ,
         "eidas_claim_names": settings.eidas_claim_names,
         "id_token_claims": settings.id_token_claims,
+        "access_token_claims": settings.access_token_claims,
+        "access_token_header": settings.access_token_header,
         "clock_offset_seconds": clock_offset,
         "sso_offset_seconds": sso_offset,
     })

@@ -1,11 +1,12 @@
 //! An OpenID provider: the machinery that all issuers share. What is special to one is its [`Profile`].
 //!
-//! Reading order: `metadata`, `par`, `authorize`, `redeem` (token endpoint), `logout`.
+//! Reading order: `metadata`, `par`, `authorize`, `redeem` (token endpoint), `logout`; `maskinporten` is for machines.
 
 pub(crate) mod ansattporten;
 mod authorize;
 pub(crate) mod idporten;
 pub(crate) mod logout;
+pub(crate) mod maskinporten;
 mod metadata;
 mod par;
 mod redeem;

@@ -84,6 +84,16 @@ lies! {
     CallbackIssDoubleEncoded = "callback_iss_double_encoded", "iss is URL-encoded twice";
     CallbackServerError = "callback_server_error", "the callback is error=server_error";
     SsoAnyFramework = "sso_any_framework", "whoever is logged in at all is let through, whatever level is asked for";
+    AccessTokenWrongIss = "access_token_wrong_iss", "a machine's token of another issuer";
+    AccessTokenNoSlash = "access_token_iss_without_slash", "iss of a machine's token lacks its slash";
+    AccessTokenAlgNone = "access_token_alg_none", "a machine's token with alg none, empty signature";
+    AccessTokenHs256 = "access_token_hs256_public_key", "a machine's token with alg HS256, keyed with the public key's PEM";
+    AccessTokenExpired = "access_token_expired", "a machine's token that expired ten minutes ago";
+    AccessTokenFutureIat = "access_token_future_iat", "a machine's token issued in ten minutes";
+    AccessTokenWithPid = "access_token_with_pid", "a machine's token that names a person";
+    AccessTokenUnknownKid = "access_token_unknown_kid", "kid of a machine's token is not in the key set";
+    AccessTokenBadSignature = "access_token_bad_signature", "one bit of the signature of a machine's token differs";
+    AccessTokenDuplicateMember = "access_token_duplicate_member", "consumer occurs twice in a machine's token";
     LogoutTokenWrongIss = "logout_token_wrong_iss", "logout token of another issuer";
     LogoutTokenWrongAud = "logout_token_wrong_aud", "logout token for another client";
     LogoutTokenWithNonce = "logout_token_with_nonce", "logout token with nonce";

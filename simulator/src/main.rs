@@ -38,6 +38,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::client::Client;
+use crate::issuer::maskinporten::Maskinporten;
 use crate::issuer::{Op, Profile, ansattporten, idporten, signicat, utland};
 use crate::person::Person;
 use crate::world::World;
@@ -75,7 +76,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let profiles = [idporten::profile(), ansattporten::profile(), utland::profile(), signicat::profile()];
     register(&world, &arguments, &profiles)?;
     let issuers = profiles.map(|profile| Arc::new(Op::new(profile, Arc::clone(&world)))).into();
-    let simulator = Arc::new(Simulator { world, issuers });
+    let machines = Arc::new(Maskinporten::new(Arc::clone(&world)));
+    let simulator = Arc::new(Simulator { world, issuers, machines });
     let service = simulator.router().into_make_service_with_connect_info::<SocketAddr>();
     writeln!(std::io::stdout(), "simulator ready http://{address}")?;
     axum::serve(listener, service).await?;
@@ -86,6 +88,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 struct Simulator {
     world: Arc<World>,
     issuers: Vec<Arc<Op>>,
+    machines: Arc<Maskinporten>,
 }
 
 impl Simulator {
@@ -95,12 +98,14 @@ impl Simulator {
             .route("/persons.json", get(persons))
             .route("/control", get(control::show).post(control::order))
             .with_state(Arc::clone(self));
-        self.issuers.iter().fold(shared, |router, op| router.merge(op.router()))
+        let people = self.issuers.iter().fold(shared, |router, op| router.merge(op.router()));
+        people.merge(self.machines.router())
     }
 }
 
 async fn start(State(simulator): State<Arc<Simulator>>) -> Html<String> {
-    let issuers: Vec<_> = simulator.issuers.iter().map(|op| op.issuer.as_str()).collect();
+    let people = simulator.issuers.iter().map(|op| op.issuer.as_str());
+    let issuers: Vec<_> = people.chain([simulator.machines.issuer.as_str()]).collect();
     Html(page::start(&issuers))
 }
 

@@ -1,4 +1,5 @@
-//! What the provider signs: ID tokens (dossier 2.6) and logout tokens (3.4), honest or as ordered.
+//! What the provider signs: ID tokens (dossier 2.6), logout tokens (3.4) and machines' access tokens (1.6), honest or
+//! as ordered.
 
 use serde_json::{Map, Value, json};
 
@@ -61,12 +62,7 @@ pub(crate) fn sign_id_token(
     let key = keys.active();
     let mut header = key.header(typ);
     bend_claims(world, &mut claims);
-    for (name, value) in &locked(&world.settings).id_token_claims {
-        match value {
-            Value::Null => claims.remove(name),
-            value => claims.insert(name.clone(), value.clone()),
-        };
-    }
+    replace(&mut claims, &locked(&world.settings).id_token_claims);
     if world.lies(Lie::IdTokenUnknownKid) {
         header.insert("kid".into(), json!(random::token()));
     }
@@ -120,6 +116,67 @@ fn bend_claims(world: &World, claims: &mut Map<String, Value>) {
             let iat = issued.saturating_add_signed(seconds);
             claims.insert("iat".into(), json!(iat));
             claims.insert("exp".into(), json!(iat + 120));
+        }
+    }
+}
+
+/// Signs a machine's access token, with the lies and the claims ordered.
+pub(crate) fn sign_access_token(world: &World, keys: &Keys, mut claims: Map<String, Value>) -> String {
+    let key = keys.active();
+    // Maskinporten's header has neither `typ` nor `x5c`.
+    let mut header = key.header(None);
+    header.remove("x5c");
+    let issuer = claims["iss"].as_str().unwrap_or_default().trim_end_matches('/').to_owned();
+    let bent = [
+        (Lie::AccessTokenWrongIss, "iss", json!("https://maskinporten.example/")),
+        (Lie::AccessTokenNoSlash, "iss", json!(issuer)),
+        (Lie::AccessTokenWithPid, "pid", json!("24929935140")),
+    ];
+    for (lie, name, value) in bent {
+        if world.lies(lie) {
+            claims.insert(name.into(), value);
+        }
+    }
+    let issued = claims["iat"].as_u64().unwrap_or_default();
+    for (lie, seconds) in [(Lie::AccessTokenExpired, -720), (Lie::AccessTokenFutureIat, 600)] {
+        if world.lies(lie) {
+            let iat = issued.saturating_add_signed(seconds);
+            claims.insert("iat".into(), json!(iat));
+            claims.insert("exp".into(), json!(iat + 120));
+        }
+    }
+    if world.lies(Lie::AccessTokenUnknownKid) {
+        header.insert("kid".into(), json!(random::token()));
+    }
+    {
+        let settings = locked(&world.settings);
+        replace(&mut claims, &settings.access_token_claims);
+        replace(&mut header, &settings.access_token_header);
+    }
+    let mut payload = Value::Object(claims).to_string();
+    if world.lies(Lie::AccessTokenDuplicateMember) {
+        let other = r#""consumer":{"authority":"iso6523-actorid-upis","ID":"0192:991825827"},"#;
+        payload.insert_str(1, other);
+    }
+    if world.lies(Lie::AccessTokenAlgNone) {
+        header.insert("alg".into(), json!("none"));
+        return format!("{}.", signing_input(&header, payload.as_bytes()));
+    }
+    if world.lies(Lie::AccessTokenHs256) {
+        header.insert("alg".into(), json!("HS256"));
+        return key.forge_hs256(&header, payload.as_bytes());
+    }
+    let token = key.sign(&header, payload.as_bytes());
+    if world.lies(Lie::AccessTokenBadSignature) { spoil(&token) } else { token }
+}
+
+/// Null takes a member away.
+fn replace(members: &mut Map<String, Value>, ordered: &Map<String, Value>) {
+    for (name, value) in ordered {
+        if value.is_null() {
+            members.remove(name);
+        } else {
+            members.insert(name.clone(), value.clone());
         }
     }
 }

@@ -39,6 +39,9 @@ pub(crate) struct Settings {
     pub(crate) eidas_claim_names: EidasClaimNames,
     /// Put into every ID token, in the place of what is there; null takes a claim away.
     pub(crate) id_token_claims: Map<String, Value>,
+    /// The same for the claims and the header of machines' tokens.
+    pub(crate) access_token_claims: Map<String, Value>,
+    pub(crate) access_token_header: Map<String, Value>,
 }
 
 impl Default for Settings {
@@ -49,6 +52,8 @@ impl Default for Settings {
             id_token_typ: None,
             eidas_claim_names: EidasClaimNames::New,
             id_token_claims: Map::new(),
+            access_token_claims: Map::new(),
+            access_token_header: Map::new(),
         }
     }
 }

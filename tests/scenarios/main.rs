@@ -27,6 +27,7 @@ mod limits;
 mod login;
 mod logout;
 mod lying_provider;
+mod machines;
 mod named_sessions;
 mod operation;
 mod pages;

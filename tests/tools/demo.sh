@@ -121,6 +121,9 @@ cat <<TEXT
     employee            represents an organisation, at Ansattporten
     all of them: $simulator/persons.json
 
+  A machine asks with a token of Maskinporten's (the simulator's short cut stands for the JWT grant):
+    curl -H "Authorization: Bearer \$(curl -s $simulator/maskinporten/demo-token)" $gateway/api/echo
+
   See     $admin/status    $admin/metrics
   Logs    ${demo/#$PWD\//}/gateway.log, simulator.log, app.log, audit.log
 

@@ -1,6 +1,6 @@
 //! Discovery and key set (OIDC Discovery 1.0; RFC 7517).
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Op;
 use crate::jws::Keys;
 use crate::lie::Lie;
-use crate::world::{Endpoint, Trouble};
+use crate::world::{Endpoint, Trouble, World};
 
 /// `/.well-known/openid-configuration`
 pub(super) async fn discovery(State(op): State<Arc<Op>>) -> Response {
@@ -33,18 +33,23 @@ pub(super) async fn discovery(State(op): State<Arc<Op>>) -> Response {
 
 /// `/jwks.json`
 pub(super) async fn jwks(State(op): State<Arc<Op>>) -> Response {
-    op.world.arrive(Endpoint::Jwks).await;
-    if let Some(trouble) = op.world.trouble(JWKS_TROUBLES, StatusCode::OK).await {
+    key_set(&op.world, &op.keys).await
+}
+
+/// The published keys, or what passes for them.
+pub(super) async fn key_set(world: &World, keys: &RwLock<Keys>) -> Response {
+    world.arrive(Endpoint::Jwks).await;
+    if let Some(trouble) = world.trouble(JWKS_TROUBLES, StatusCode::OK).await {
         return trouble;
     }
-    let mut keys = op.keys.read().unwrap_or_else(PoisonError::into_inner).published();
-    if op.world.lies(Lie::JwksEmpty) {
+    let mut keys = keys.read().unwrap_or_else(PoisonError::into_inner).published();
+    if world.lies(Lie::JwksEmpty) {
         keys.clear();
     }
-    if op.world.lies(Lie::JwksAlgNone) {
+    if world.lies(Lie::JwksAlgNone) {
         keys.insert(0, json!({"kty": "oct", "alg": "none", "kid": "none", "use": "sig", "k": ""}));
     }
-    if op.world.lies(Lie::JwksDuplicateKids) {
+    if world.lies(Lie::JwksDuplicateKids) {
         keys.insert(0, foreign_key(&keys));
     }
     Json(json!({"keys": keys})).into_response()
@@ -63,7 +68,7 @@ fn foreign_key(keys: &[Value]) -> Value {
     foreign
 }
 
-const DISCOVERY_TROUBLES: &[(Lie, Trouble)] = &[
+pub(super) const DISCOVERY_TROUBLES: &[(Lie, Trouble)] = &[
     (Lie::DiscoverySlow, Trouble::Slow),
     (Lie::Discovery500, Trouble::Error(StatusCode::INTERNAL_SERVER_ERROR, "server_error")),
     (Lie::DiscoveryHuge, Trouble::Huge),

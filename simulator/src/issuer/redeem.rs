@@ -180,7 +180,7 @@ pub(super) async fn revoke(State(op): State<Arc<Op>>, headers: HeaderMap, body: 
     StatusCode::OK.into_response()
 }
 
-const TROUBLES: &[(Lie, Trouble)] = &[
+pub(super) const TROUBLES: &[(Lie, Trouble)] = &[
     (Lie::TokenSlow, Trouble::Slow),
     (Lie::Token401, Trouble::Error(StatusCode::UNAUTHORIZED, "invalid_client")),
     (Lie::TokenInvalidGrant, Trouble::Error(StatusCode::BAD_REQUEST, "invalid_grant")),

@@ -324,6 +324,7 @@ impl World {
             port: self.port,
             admin: self.admin,
             app: self.app.address().port(),
+            simulator: self.simulator(),
             issuer: format!("{}/{}", self.simulator(), self.settings.issuer_path),
         };
         fs::write(self.configuration(), self.settings.yaml(&places)).unwrap();
@@ -426,7 +427,7 @@ fn broken_off(log: &[Value]) -> usize {
 pub(crate) fn forwarded(access_log: &[Value]) -> usize {
     let forwarded = |line: &&Value| {
         let rule = line["rule"].as_str().unwrap_or_default();
-        line["route"].is_string() && ["public", "optional", "login"].contains(&rule)
+        line["route"].is_string() && ["public", "optional", "login", "token"].contains(&rule)
     };
     access_log.iter().filter(forwarded).count()
 }
@@ -537,7 +538,8 @@ fn make_keys() -> Vec<(String, Vec<u8>)> {
 }
 
 fn any_configuration() -> String {
-    let places = Places { port: 1, admin: 2, app: 3, issuer: "http://127.0.0.1:4/idporten".to_owned() };
+    let simulator = "http://127.0.0.1:4".to_owned();
+    let places = Places { port: 1, admin: 2, app: 3, issuer: format!("{simulator}/idporten"), simulator };
     Settings::default().yaml(&places)
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct Settings {
     pub(crate) drain_delay: String,
     /// Further keys of the provider, one for each line, without indentation.
     pub(crate) provider: Vec<String>,
-    /// Further providers: lines of the mapping, indented by two.
+    /// Further providers: lines of the mapping, indented by two. `{simulator}` stands for its origin.
     pub(crate) providers: String,
     /// The routes, one for each line, in flow style. Others may be added in front or behind.
     pub(crate) routes: Vec<String>,
@@ -76,6 +76,7 @@ pub(super) struct Places {
     pub(super) admin: u16,
     pub(super) app: u16,
     pub(super) issuer: String,
+    pub(super) simulator: String,
 }
 
 impl Settings {
@@ -144,7 +145,7 @@ impl Settings {
     }
 
     pub(super) fn yaml(&self, places: &Places) -> String {
-        let Places { port, admin, app, issuer } = places;
+        let Places { port, admin, app, issuer, simulator } = places;
         let Self {
             listener,
             session,
@@ -158,6 +159,7 @@ impl Settings {
             ..
         } = self;
         let issuer = self.issuer.as_ref().unwrap_or(issuer);
+        let providers = providers.replace("{simulator}", simulator);
         let provider: String = self.provider.iter().map(|line| format!("    {line}\n")).collect();
         let upstreams: String = self.upstreams.iter().map(|line| format!("  {line}\n")).collect();
         let routes: String = self.routes.iter().map(|line| format!("      - {line}\n")).collect();
