@@ -53,7 +53,8 @@ fn what_it_lacks(settings: &ProviderSettings, metadata: &Metadata, subject: &str
             "ask the provider; only if it never takes pushed requests, write `par: when_offered`",
         ));
     }
-    if !metadata.backchannel_logout() && !metadata.frontchannel_logout() {
+    let logs_in = settings.profile.capabilities.people;
+    if logs_in && !metadata.backchannel_logout() && !metadata.frontchannel_logout() {
         findings.push(Finding::warn(
             subject,
             "the provider offers neither back-channel nor front-channel logout",
