@@ -524,10 +524,10 @@ impl ProxyHttp for Gateway {
         _reused: bool,
         _peer: &HttpPeer,
         _fd: std::os::unix::io::RawFd,
-        _digest: Option<&Digest>,
+        digest: Option<&Digest>,
         passage: &mut Passage,
     ) -> Result<()> {
-        passage.stay.iter().for_each(Stay::connected);
+        passage.stay.iter_mut().for_each(|stay| stay.connected(digest));
         Ok(())
     }
 
@@ -585,7 +585,7 @@ impl ProxyHttp for Gateway {
             }
             return Ok(());
         }
-        passage.check_deadline()?;
+        passage.stay.as_mut().map_or(Ok(()), Stay::answered)?;
         // It may have begun to leave after the request had come.
         self.see_off(session);
         passage.upstream = passage.sent_upstream.map(|sent| sent.elapsed());
@@ -674,7 +674,12 @@ impl ProxyHttp for Gateway {
         passage: &mut Passage,
     ) -> FailToProxy {
         let refused = guard::connection(session).and_then(guard::Connection::refused);
-        let Some(refusal) = Refusal::of_proxy_error(error).filter(|_| refused.is_none()) else {
+        let refusal = Refusal::of_proxy_error(error).map(|refusal| match refusal {
+            // Its connection was cut for that, or it left by itself when it was too late.
+            Refusal::AppUnreachable if passage.check_deadline().is_err() => Refusal::AppTooSlow,
+            refusal => refusal,
+        });
+        let Some(refusal) = refusal.filter(|_| refused.is_none()) else {
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
         passage.rule = refusal.rule();

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `pool` | one app: its addresses, its cap, the choice among them |
 //! | `address` | one address: whether it is in, and how busy it is |
+//! | `cut` | the end of a wait for an app that says a little now and then |
 //! | `stay` | what one request holds at its app, from its first try to its end |
 //! | `trust` | CAs, client certificates, and what keeps connections of other trust apart |
 //! | `probe` | active health checks |
@@ -17,6 +18,7 @@
 //! slow holds no more requests than its cap (LI-4).
 
 mod address;
+mod cut;
 mod errand;
 mod pool;
 mod probe;

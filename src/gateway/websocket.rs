@@ -98,7 +98,11 @@ impl Gateway {
         request.insert_header(CONNECTION, "Upgrade")?;
         request.insert_header(UPGRADE, websocket::PROTOCOL)?;
         app.write_request_header(Box::new(request)).await.map_err(Error::into_up)?;
-        let response = answer(&mut app).await.map_err(Error::into_up)?;
+        let patience = passage.stay.as_ref().map_or(Duration::ZERO, Stay::time_left);
+        let response = timeout(patience, answer(&mut app)).await;
+        let response = response
+            .unwrap_or_else(|_| Err(Error::explain(ErrorType::ReadTimedout, "no answer to a handshake")))
+            .map_err(Error::into_up)?;
         if response.status != StatusCode::SWITCHING_PROTOCOLS {
             return self.refused_by_app(session, &mut app, response, passage).await;
         }
@@ -125,7 +129,7 @@ impl Gateway {
             let connector = self.tunnels.get_or_init(|| TransportConnector::new(None));
             match connector.new_stream(&*peer).await {
                 Ok(stream) => {
-                    passage.stay.iter().for_each(Stay::connected);
+                    passage.stay.iter_mut().for_each(|stay| stay.connected(None));
                     let mut app = HttpSession::new(stream);
                     app.read_timeout = peer.options.read_timeout;
                     app.write_timeout = peer.options.write_timeout;

@@ -4,6 +4,7 @@
 //! before another; it then sends a request to an address that has just failed, which costs one try.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use pingora::protocols::ALPN;
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use portvakt_core::upstream::{HealthCheck, Place, Protocol, Upstream};
 
+use super::cut::Connector;
 use super::trust::Credentials;
 
 /// How long an address is out after a connection to it failed.
@@ -62,7 +64,11 @@ impl Address {
         peer.client_cert_key.clone_from(&credentials.client);
         peer.options.ca.clone_from(&credentials.ca);
         match settings.protocol {
-            Protocol::Http1 => peer.options.alpn = ALPN::H1,
+            Protocol::Http1 => {
+                peer.options.alpn = ALPN::H1;
+                peer.options.custom_l4 = Some(Arc::new(Connector));
+            }
+            // Carries many requests, and the header of a reply comes at once or not at all.
             Protocol::Http2 => {
                 peer.options.alpn = ALPN::H2;
                 peer.options.max_h2_streams = STREAMS;

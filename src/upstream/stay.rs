@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
+use pingora::protocols::Digest;
 use portvakt_core::route::Limits;
 use portvakt_core::session::Session;
 
 use super::address::Address;
+use super::cut::Cut;
 use super::pool::Pool;
 
 /// How many addresses a request tries.
@@ -29,6 +31,8 @@ pub(crate) struct Stay {
     /// Whether the deadline is the route's own.
     is_of_route: bool,
     read_timeout: Duration,
+    /// Of its connection, until the header of the reply has come.
+    cut: Option<Arc<Cut>>,
 }
 
 impl Stay {
@@ -49,6 +53,7 @@ impl Stay {
             deadline: Some(Instant::now() + limits.timeout.unwrap_or(settings.total_timeout)),
             is_of_route: limits.timeout.is_some(),
             read_timeout: limits.read_timeout.unwrap_or(settings.read_timeout),
+            cut: None,
         })
     }
 
@@ -74,10 +79,26 @@ impl Stay {
         Ok(peer)
     }
 
-    /// There is a connection.
-    pub(crate) fn connected(&self) {
+    /// There is a connection. No wait for the header of a reply goes on after the deadline.
+    pub(crate) fn connected(&mut self, digest: Option<&Digest>) {
         if let Some(address) = &self.address {
             address.connected();
+        }
+        self.cut = digest.and_then(Cut::of);
+        if let (Some(cut), Some(deadline)) = (&self.cut, self.deadline) {
+            cut.wait_until(deadline);
+        }
+    }
+
+    /// The header of a reply is there: from here on each part of it is looked at.
+    ///
+    /// # Errors
+    ///
+    /// 504 after the deadline.
+    pub(crate) fn answered(&mut self) -> Result<()> {
+        match self.cut.take() {
+            Some(cut) if !cut.has_come() => Err(too_late()),
+            Some(_) | None => self.check_deadline(),
         }
     }
 
@@ -93,6 +114,11 @@ impl Stay {
     /// `host:port` of where the request goes, as the file has it.
     pub(crate) fn authority(&self) -> Option<&str> {
         self.address.as_ref().map(|address| address.authority.as_str())
+    }
+
+    /// How long a wait may take.
+    pub(crate) fn time_left(&self) -> Duration {
+        self.left().unwrap_or(Duration::ZERO)
     }
 
     /// Whether there is time left.
@@ -118,6 +144,7 @@ impl Stay {
     }
 
     fn release(&mut self) {
+        self.cut = None;
         if let Some(address) = self.address.take() {
             address.leave();
         }

@@ -75,3 +75,48 @@ fn silence_ends_a_reply_where_and_when_its_route_says_so() {
     drop((patient, patient_poll));
     world.finish();
 }
+
+/// An app that is never silent for long, and never comes to the end of its header, is too slow all the same.
+#[test]
+fn a_header_that_drips_ends_with_its_time_and_others_on_kept_connections_do_not() {
+    let settings = Settings::default()
+        .listener("h2c: true")
+        .route("{path: '/brief/**', access: public, upstream: app, timeout: 1s, websocket: true}");
+    let world = World::with(settings);
+    world.app.stream("/brief/drips", |mut stream, _| {
+        let head = b"HTTP/1.1 200 OK\r\nX-Long: ";
+        let drops = head.iter().copied().chain(std::iter::repeat(b'x'));
+        for drop in drops {
+            if stream.write_all(&[drop]).is_err() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let stranger = world.browser();
+    // A connection that is kept, and whose first request's time passes meanwhile.
+    assert_eq!(world.curl("/brief/quick", "").status, 200);
+    let began = Instant::now();
+    for head in
+        ["GET /brief/drips HTTP/1.1\r\n\r\n", "POST /brief/drips HTTP/1.1\r\nContent-Length: 0\r\n\r\n"]
+    {
+        let asked = Instant::now();
+        let answer = read_response(&mut send(&world, &stranger, head), false);
+        assert_eq!((answer.status, answer.json()["error"].as_str()), (504, Some("app_too_slow")), "{head}");
+        let took = asked.elapsed();
+        assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(5), "{took:?}");
+    }
+    let mut socket = socket::handshake(
+        &world,
+        &stranger,
+        "/brief/drips",
+        &format!("Origin: {}\r\n{}", world.origin(), socket::FIELDS),
+    );
+    assert_eq!(read_response(&mut socket, false).status, 504);
+    assert!(began.elapsed() > Duration::from_secs(2));
+    assert_eq!(world.curl("/brief/quick", "").status, 200);
+    let mut reply = world.app.received();
+    reply.retain(|received| received.target() == "/brief/quick");
+    assert_eq!(reply.len(), 2, "asked once each");
+    world.finish();
+}
