@@ -156,7 +156,7 @@ impl Simulator {
         (header, claims)
     }
 
-    /// A whole login and logout that takes every answer as it comes.
+    /// A whole login and logout that takes every answer as it comes, and a machine's token.
     pub(crate) async fn touch_everything(&self) {
         for path in [".well-known/openid-configuration", "jwks.json"] {
             self.browser
@@ -191,6 +191,9 @@ impl Simulator {
             let request = self.browser.post(format!("{}/token", self.issuer())).form(&form);
             request.send().await.unwrap().bytes().await.unwrap();
         }
+        // Somebody who has a session comes for a level of another framework.
+        let other = Login::push(self, "eidas-loa-substantial").await.open(self).await;
+        other.bytes().await.unwrap();
         let query = [
             ("client_id", "gateway"),
             ("post_logout_redirect_uri", "http://localhost:9/out"),
@@ -198,6 +201,8 @@ impl Simulator {
         ];
         let request = self.browser.get(format!("{}/logout", self.issuer())).query(&query);
         request.send().await.unwrap().bytes().await.unwrap();
+        let machine = self.browser.get(format!("{}/maskinporten/demo-token", self.origin));
+        machine.send().await.unwrap().bytes().await.unwrap();
     }
 
     /// Where an endpoint that was told to redirect points.
