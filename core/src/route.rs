@@ -288,6 +288,8 @@ pub struct Route {
     pub assertion: Option<Arc<AssertionPlan>>,
     /// How its requests are signed, if they are.
     pub signature: Option<Arc<SignaturePlan>>,
+    /// Whether the signatures that a client brings itself reach the app.
+    pub client_signatures: bool,
     /// Whether its app is said to refuse what carries no proof of ours.
     pub verified: bool,
     /// The session that the app keeps itself, if it keeps one.
@@ -646,6 +648,7 @@ pub(crate) mod tests_support {
             headers: Arc::new(HeaderPlan::default()),
             assertion: None,
             signature: None,
+            client_signatures: false,
             verified: false,
             app_session: None,
             rate: None,

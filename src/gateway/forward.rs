@@ -31,8 +31,13 @@ pub(super) fn write(
     snapshot: &Snapshot,
     live: &Live,
 ) -> Result<()> {
+    let client = permit.route().client_signatures.then(|| signature::of_client(&request.headers)).flatten();
     take_away(request, snapshot);
     take_token(request, permit);
+    if let Some(Signature { input, signature }) = client {
+        request.insert_header("Signature-Input", input)?;
+        request.insert_header("Signature", signature)?;
+    }
     write_cookies(request, permit, own_session)?;
     write_target(request, permit)?;
     write_origin(request, permit, upstream, arrival)?;

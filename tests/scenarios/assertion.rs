@@ -69,6 +69,27 @@ fn an_app_verifies_assertions_that_are_for_it_alone() {
 }
 
 #[test]
+fn where_the_route_says_so_each_request_has_an_assertion_of_its_own() {
+    let mut world = world_with_assertions();
+    world.settings = world
+        .settings
+        .clone()
+        .route("{path: '/once/**', access: login, upstream: app, assertion: true, assertion_once: true}");
+    world.write_configuration();
+    world.restart_gateway();
+    let mut browser = world.browser();
+    assert_eq!(browser.log_in("/once/a", "bankid-high").status(), 200);
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        browser.fetch("/once/b");
+        let jti = verified(&world, &assertion(&world), "ES256")["jti"].clone();
+        assert!(!seen.contains(&jti), "{jti} came twice");
+        seen.push(jti);
+    }
+    world.finish();
+}
+
+#[test]
 fn a_client_neither_brings_nor_takes_away_an_assertion() {
     let world = world_with_assertions();
     let mut browser = world.browser();

@@ -94,6 +94,40 @@ fn a_client_brings_no_signature_and_no_audience() {
 }
 
 #[test]
+fn a_clients_own_signature_passes_where_the_route_says_so_and_never_as_ours() {
+    let passing = "{path: '/passing/**', access: optional, upstream: app, client_signatures: pass}";
+    let world = World::with(crate::harness::Settings::default().route(passing));
+    let theirs = "sig1=(\"@method\" \"@path\");created=1790000000;keyid=\"shop\"";
+    let fields =
+        |input: &str, signature: &str| format!("Signature-Input: {input}\r\nSignature: {signature}\r\n");
+    let got = |path: &str, fields: &str| {
+        assert_eq!(world.curl(path, fields).status, 200, "{fields}");
+        let received = world.app.last();
+        let all = |name| received.head.all(name).into_iter().map(str::to_owned).collect::<Vec<_>>();
+        (all("signature-input"), all("signature"))
+    };
+    let own = fields(theirs, "sig1=:AAAA:");
+    let passed = (vec![theirs.to_owned()], vec!["sig1=:AAAA:".to_owned()]);
+    assert_eq!(got("/passing/a", &own), passed);
+    assert_eq!(got("/public/a", &own), (vec![], vec![]), "elsewhere it is removed");
+    let ours = format!("portvakt=();created=1;tag=\"portvakt\", {theirs}");
+    assert_eq!(got("/passing/a", &fields(&ours, "portvakt=:BBBB:, sig1=:AAAA:")), passed);
+    for (input, signature) in [
+        ("portvakt=()", "portvakt=:AAAA:"),
+        ("sig1=();tag=\"portvakt\"", "sig1=:AAAA:"),
+        ("sig1=()", "portvakt=:AAAA:"),
+        ("sig1=(", "sig1=:AAAA:"),
+        ("Portvakt=()", "Portvakt=:AAAA:"),
+    ] {
+        assert_eq!(got("/passing/a", &fields(input, signature)), (vec![], vec![]), "{input}");
+    }
+    // Lines of one field are one; other spellings are nobody's.
+    let lines = format!("{own}{}signature_input: portvakt=()\r\n", fields("portvakt=()", "portvakt=:BBBB:"));
+    assert_eq!(got("/passing/a", &lines), passed);
+    world.finish();
+}
+
+#[test]
 fn a_body_under_its_digest_arrives_whole_or_not_at_all() {
     let world = signed_world();
     let mut chunked = "POST /digest/a HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\

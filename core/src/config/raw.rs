@@ -419,6 +419,10 @@ record! {
         optional security_headers: RawSecurityHeaders,
         /// whether the app also gets a signed assertion, in `X-Identity-Assertion`; false by default
         optional assertion: bool,
+        /// whether each request gets an assertion of its own, so that an app can refuse a `jti` that comes twice; a signature for each request; false by default
+        optional assertion_once: bool,
+        /// what becomes of a client's own `Signature` and `Signature-Input` (RFC 9421): `remove` (default), or `pass` under their own labels; not where the gateway signs
+        optional client_signatures: RawClientSignatures,
         /// how each request is signed for the app (RFC 9421): `ed25519`, `ecdsa-p256-sha256` or `hmac-sha256`; not signed by default
         optional signature: RawSignature,
         /// whether the signature covers the body, by `Content-Digest`; bodies above 64 KiB are refused then; false by default
@@ -607,6 +611,10 @@ choice! {
 choice! {
     /// Who decides about caching.
     RawCache { "private" => Private, "app" => App, }
+}
+choice! {
+    /// What becomes of a client's own signatures.
+    RawClientSignatures { "remove" => Remove, "pass" => Pass, }
 }
 choice! {
     /// How requests are signed.

@@ -1656,3 +1656,19 @@ fn the_file_knows_every_preset() {
         assert!(schema.contains(&format!("{:?}", preset.name)), "{}", preset.name);
     }
 }
+
+#[test]
+fn an_app_can_have_an_assertion_for_each_request_or_its_clients_own_signatures() {
+    let login = |keys: &str| format!("access: login{}", keys.replace('|', "\n        "));
+    expect(&[
+        ("access: login", &login("|assertion: true|assertion_once: true"), &[]),
+        ("access: login", &login("|assertion: true|client_signatures: pass"), &[]),
+        ("access: login", &login("|signature: ed25519|client_signatures: remove"), &[]),
+        ("access: login", &login("|assertion_once: true"), &["23:25: there is no assertion on this route"]),
+        (
+            "access: login",
+            &login("|client_signatures: pass|signature: ed25519"),
+            &["23:28: the gateway signs here"],
+        ),
+    ]);
+}

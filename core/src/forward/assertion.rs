@@ -39,6 +39,8 @@ pub struct AssertionPlan {
     audience: String,
     facts: Vec<Fact>,
     headers: HeaderPlan,
+    /// Whether each request gets one of its own.
+    once: bool,
     id: PlanId,
 }
 
@@ -57,7 +59,13 @@ impl AssertionPlan {
         let id = PlanId::of(
             [issuer.as_str(), &audience, &beyond].into_iter().chain(facts.iter().map(|fact| fact.key())),
         );
-        Self { issuer, audience, facts, headers: headers.clone(), id }
+        Self { issuer, audience, facts, headers: headers.clone(), once: false, id }
+    }
+
+    /// The same, made anew for each request: an app can remember its `jti`, and refuse what comes twice.
+    #[must_use]
+    pub fn once(self, once: bool) -> Self {
+        Self { once, ..self }
     }
 
     /// `iss`.

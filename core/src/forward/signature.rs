@@ -8,6 +8,8 @@
 //! **Invariant:** a signature lives [`LIFE`] and is made for one request; without an accepted key there is
 //! none, and the request fails (`threats.md` ID-7).
 
+mod client;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ use base64_simd::{STANDARD, URL_SAFE_NO_PAD};
 use crate::clock::Timestamp;
 use crate::key::{KeyId, Keys, MacKey};
 use crate::token::{SignatureAlgorithm, SigningKey};
+
+pub use self::client::of_client;
 
 /// `expires` − `created`.
 pub const LIFE: Duration = Duration::from_secs(30);

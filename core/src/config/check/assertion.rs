@@ -47,7 +47,17 @@ pub(super) fn plan(
     surroundings: &Surroundings<'_>,
     desk: &mut Desk<'_>,
 ) -> Option<AssertionPlan> {
-    raw.assertion.as_ref().filter(|wanted| wanted.value)?;
+    let once = raw.assertion_once.as_ref().filter(|wanted| wanted.value);
+    if raw.assertion.as_ref().is_none_or(|wanted| !wanted.value) {
+        if let Some(once) = once.filter(|_| !raw.unread.contains(&"assertion")) {
+            desk.error(
+                &once.span,
+                "there is no assertion on this route",
+                "write `assertion: true` too, or remove this",
+            );
+        }
+        return None;
+    }
     if raw.access.as_ref().is_some_and(|access| access.value == RawAccess::Public) {
         return None;
     }
@@ -61,7 +71,8 @@ pub(super) fn plan(
             );
         }
     }
-    Some(AssertionPlan::new(surroundings.issuer.unwrap_or(origin).to_owned(), headers))
+    let plan = AssertionPlan::new(surroundings.issuer.unwrap_or(origin).to_owned(), headers);
+    Some(plan.once(once.is_some()))
 }
 
 fn is_wanted(file: &RawFile) -> bool {

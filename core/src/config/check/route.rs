@@ -67,6 +67,7 @@ pub(super) fn route(
     let origin = host.map(Origin::to_string).unwrap_or_default();
     let assertion = assertion::plan(raw, &headers, &origin, surroundings, desk);
     let signature = signature::plan(raw, &headers, desk);
+    let client_signatures = signature::client_signatures(raw, desk);
     let verified = verified(raw, desk);
     let cors = browser::cors(raw, desk);
     let app_session = upstream.as_ref().filter(|upstream| !upstream.app_cookies.is_empty()).map(|upstream| {
@@ -99,6 +100,7 @@ pub(super) fn route(
         headers: Arc::new(headers),
         assertion: assertion.map(Arc::new),
         signature: signature.map(Arc::new),
+        client_signatures,
         verified,
         app_session: app_session.map(Arc::new),
         rate: raw.rate.as_ref().and_then(|rate| self::rate(&rate.value, desk)),

@@ -3,10 +3,23 @@
 //! **Invariant:** what a signed route sends can be signed: its values are ASCII (RFC 9421, 2.1).
 
 use super::Desk;
-use crate::config::raw::{RawRoute, RawSignature};
+use crate::config::raw::{RawClientSignatures, RawRoute, RawSignature};
 use crate::forward::signature::SignaturePlan;
 use crate::forward::{Encoding, HeaderPlan};
 use crate::token::SignatureAlgorithm;
+
+/// Whether a client's own signatures reach the app.
+pub(super) fn client_signatures(raw: &RawRoute, desk: &mut Desk<'_>) -> bool {
+    let passed = raw.client_signatures.as_ref().filter(|given| given.value == RawClientSignatures::Pass);
+    if let Some(passed) = passed.filter(|_| raw.signature.is_some()) {
+        desk.error(
+            &passed.span,
+            "the gateway signs here: an app that checks one signature could take another for it",
+            "remove this, or `signature`; with `assertion: true` the app can check both the person and its client",
+        );
+    }
+    passed.is_some()
+}
 
 /// How the requests of a route are signed, if it asks for that.
 pub(super) fn plan(raw: &RawRoute, headers: &HeaderPlan, desk: &mut Desk<'_>) -> Option<SignaturePlan> {

@@ -102,7 +102,7 @@ impl Assertions {
     }
 
     /// The value of [`HEADER`](super::HEADER) for a session: a kept assertion of which half a minute is left,
-    /// or a new one.
+    /// or a new one; always a new one where the plan says so.
     ///
     /// # Errors
     ///
@@ -117,7 +117,8 @@ impl Assertions {
     ) -> Result<HeaderValue, Unmade> {
         let active = key(keys, now)?;
         let place = Place { session: *session.id(), plan: plan.id, key: active.id, generation };
-        if let Some(kept) = self.kept.get(&place)
+        if !plan.once
+            && let Some(kept) = self.kept.get(&place)
             && now + LEAST_LEFT <= kept.expires
         {
             return Ok(kept.header);
@@ -127,6 +128,9 @@ impl Assertions {
         }
         let RingKey { id, key, .. } = active;
         let header = as_header(super::sign(plan, session, (*id, key), keys.hashing(), now, seal::random())?)?;
+        if plan.once {
+            return Ok(header);
+        }
         // `exp` is in whole seconds.
         let expires = Timestamp::from_seconds((now + LIFE).seconds());
         self.kept.insert(place, Kept { expires, header: header.clone() });

@@ -349,3 +349,16 @@ fn a_machine_is_told_as_itself_and_each_time_anew() {
 fn keys_of_nobody() -> Keys {
     keys(Vec::new())
 }
+
+#[test]
+fn a_plan_that_says_so_gives_each_request_an_assertion_of_its_own() {
+    let (assertions, keys, session) =
+        (Assertions::new(1 << 20), one_key(Algorithm::EdDsa), session(identity(0)));
+    let once = plan("app").once(true);
+    let made: Vec<_> = (0..3).map(|_| assertions.header(&once, &session, &keys, 1, NOW).unwrap()).collect();
+    assert!(made[0] != made[1] && made[1] != made[2] && made[0] != made[2]);
+    assert_eq!(assertions.count(), 0);
+    // One that is kept for another route with the same plan is not taken either.
+    let kept = assertions.header(&plan("app"), &session, &keys, 1, NOW).unwrap();
+    assert_ne!(assertions.header(&once, &session, &keys, 1, NOW).unwrap(), kept);
+}
