@@ -11,7 +11,7 @@ use super::words::Labels;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
     /// Nobody is logged in well enough, and what was sent can neither be repeated by a redirect nor kept: a
-    /// large form after a long pause. What can be kept gets [`render_kept_form`].
+    /// large form after a long pause. What can be kept gets [`super::render_kept_form`].
     LoginRequired,
     /// A kept form came back too late, or it is none of ours.
     FormGone,
