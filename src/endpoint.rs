@@ -9,6 +9,7 @@ mod language;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod logout_callback;
+pub(crate) mod organisation;
 pub(crate) mod resume;
 pub(crate) mod session;
 
@@ -81,6 +82,7 @@ pub(crate) async fn serve(
         OwnEndpoint::FrontChannelLogout => frontchannel_logout::serve(query, visit).await,
         OwnEndpoint::BackChannelLogout => backchannel_logout::serve(visit.body, visit).await,
         OwnEndpoint::Session => session::serve(query, visit),
+        OwnEndpoint::Organisation => organisation::serve(query, visit),
         OwnEndpoint::Resume => resume::serve(visit.body, visit),
         OwnEndpoint::Language => language::serve(query, visit),
         OwnEndpoint::Jwks => jwks::serve(visit),

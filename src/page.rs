@@ -5,7 +5,8 @@
 //! the [`security_headers`].
 //!
 //! **Invariant:** a page shows words of ours, links of ours and a reference, and while a route is closed a sentence
-//! of its operators. No text of a provider, an app or a request has a way in; what varies is escaped all the same.
+//! of its operators. No text of a provider, an app or a request has a way in, but for the names of
+//! organisations where one is chosen; what varies is escaped all the same.
 //! **Invariant:** each refusal that somebody who is logged in at the provider can meet offers a way out,
 //! so that logging out works for those who may not come in, too.
 
@@ -125,6 +126,41 @@ pub fn render_kept_form(links: KeptFormLinks<'_>, sealed: &str, setting: &Settin
     rendered(Page::LoginRequired.status(), html_of(&template), policy::of_kept_form().into(), setting)
 }
 
+/// An organisation to choose.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// Its number.
+    pub number: String,
+    /// Its name, as the provider says it.
+    pub name: String,
+    /// Whether it is the one that the person acts for.
+    pub is_current: bool,
+}
+
+/// What the page on which an organisation is chosen needs.
+#[derive(Clone, Debug)]
+pub struct OrganisationChoice<'a> {
+    /// Where the choice is sent.
+    pub action: &'a str,
+    /// What goes with it, by name.
+    pub hidden: &'a [(&'static str, &'a str)],
+    /// What may be chosen.
+    pub organisations: &'a [Chosen],
+    /// Ends the login instead.
+    pub logout: &'a str,
+}
+
+/// The page on which an employee says for whom they act. No script: a button for each.
+#[must_use]
+pub fn render_organisations(choice: &OrganisationChoice<'_>, setting: &Setting<'_>) -> RenderedPage {
+    let template = OrganisationsTemplate {
+        frame: Frame::of(setting),
+        words: words::of_organisations(setting.language),
+        choice,
+    };
+    rendered(200, html_of(&template), policy::of_kept_form().into(), setting)
+}
+
 /// The page that sends a form again: the same pairs, in their order, to `target`, a path on this host. It
 /// sends itself; without scripts its button does.
 #[must_use]
@@ -229,6 +265,14 @@ struct KeptFormTemplate<'a> {
     words: Words,
     links: KeptFormLinks<'a>,
     sealed: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "organisations.html")]
+struct OrganisationsTemplate<'a> {
+    frame: Frame<'a>,
+    words: Words,
+    choice: &'a OrganisationChoice<'a>,
 }
 
 #[derive(Template)]

@@ -34,7 +34,7 @@ use crate::answer::Answer;
 use crate::cause;
 use crate::endpoint::callback::CallbackError;
 use crate::machine::{KEYS_RETRY, TokenRefusal};
-use crate::page::{self, Again, KeptFormLinks, Page, PageLinks, RenderedPage, Setting};
+use crate::page::{self, Again, KeptFormLinks, OrganisationChoice, Page, PageLinks, RenderedPage, Setting};
 use crate::provider::{EndSessionRequest, ProviderError, VerifyError};
 
 /// The word for the access log: which rule a login does not fulfil.
@@ -599,6 +599,12 @@ pub(crate) fn logout_form(request: &EndSessionRequest, asker: &Asker<'_>) -> Ans
 pub(crate) fn kept_form(links: KeptFormLinks<'_>, sealed: &str, asker: &Asker<'_>) -> Answer {
     let page = page::render_kept_form(links, sealed, &asker.setting());
     rendered(page, "form_kept", asker).with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+}
+
+/// The page on which an employee says for whom they act.
+pub(crate) fn organisations(choice: &OrganisationChoice<'_>, asker: &Asker<'_>) -> Answer {
+    let page = page::render_organisations(choice, &asker.setting());
+    rendered(page, "choose_organisation", asker)
 }
 
 /// The page that sends a kept form to `target`.

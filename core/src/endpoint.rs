@@ -31,6 +31,8 @@ pub enum OwnEndpoint {
     Session,
     /// `POST <prefix>/resume`.
     Resume,
+    /// `GET|POST <prefix>/organisation`.
+    Organisation,
     /// `GET <prefix>/language`.
     Language,
     /// `GET /.well-known/portvakt/jwks.json`.
@@ -59,6 +61,7 @@ impl OwnEndpoint {
             "/logout/backchannel" => Self::BackChannelLogout,
             "/session" => Self::Session,
             "/resume" => Self::Resume,
+            "/organisation" => Self::Organisation,
             "/language" => Self::Language,
             path if path.strip_prefix("/callback/").is_some_and(|name| !name.contains('/')) => Self::Callback,
             _ => Self::Unknown,
@@ -69,7 +72,7 @@ impl OwnEndpoint {
     #[must_use]
     pub fn methods(self) -> &'static [Method] {
         match self {
-            Self::Logout => &[Method::GET, Method::POST],
+            Self::Logout | Self::Organisation => &[Method::GET, Method::POST],
             Self::BackChannelLogout | Self::Resume => &[Method::POST],
             Self::Jwks | Self::LogoutCallback | Self::Session => &[Method::GET, Method::HEAD],
             // A HEAD begins and ends nothing.

@@ -224,6 +224,26 @@ impl VerifiedIdentity {
         }
     }
 
+    /// The same person acting for one of the organisations that the login brought; `None` if it did not bring it.
+    #[must_use]
+    pub(crate) fn acting_for(&self, number: OrganisationNumber) -> Option<Self> {
+        let organisation = self.organisations().iter().find(|one| one.number == number)?.clone();
+        let pid = self.pid().cloned();
+        Some(Self { person: Person::Employee { pid, organisations: vec![organisation] }, ..self.clone() })
+    }
+
+    /// The same person acting for no organisation.
+    #[must_use]
+    pub(crate) fn acting_for_nobody(&self) -> Self {
+        match &self.person {
+            Person::Employee { pid, .. } => {
+                let person = Person::Employee { pid: pid.clone(), organisations: Vec::new() };
+                Self { person, ..self.clone() }
+            }
+            _ => self.clone(),
+        }
+    }
+
     /// Who gave the person a power of attorney. The person is still the person.
     #[must_use]
     pub fn authorizer(&self) -> Option<&Authorizer> {

@@ -568,10 +568,20 @@ impl Routes {
 
     /// What some route asks a login to bring, by its id.
     #[must_use]
-    pub fn representation(&self, id: RepresentationId) -> Option<&Arc<Representation>> {
-        self.iter()
-            .filter_map(|route| route.access.requirement()?.representation.as_ref())
+    pub fn representation(&self, id: RepresentationId) -> Option<&Representation> {
+        self.representations()
+            .flat_map(|representation| std::iter::once(representation).chain(representation.alone()))
             .find(|representation| representation.id() == id)
+    }
+
+    /// Whether some route tells its app of one organisation that the person chooses.
+    #[must_use]
+    pub fn let_choose(&self) -> bool {
+        self.representations().any(Representation::is_chosen)
+    }
+
+    fn representations(&self) -> impl Iterator<Item = &Representation> {
+        self.iter().filter_map(|route| route.access.requirement()?.representation.as_deref())
     }
 
     /// Every route.

@@ -1,5 +1,6 @@
 //! Remembering a login: the session lives in its cookie (`design.md` D1, D2, D12).
 
+pub mod choice;
 pub mod cookies;
 pub mod plan;
 pub mod ticket;

@@ -2,8 +2,9 @@
 //! The code is spent only after the attempt, the callback, `state` and `iss` agree (RFC 9700, 2.1 and 4.4;
 //! RFC 9207).
 
-use portvakt_core::identity::VerifiedIdentity;
+use http::HeaderValue;
 use portvakt_core::identity::verify::{Asked, IdentityError, is_synthetic, verify};
+use portvakt_core::identity::{Representation, VerifiedIdentity};
 use portvakt_core::login::answer::{AnswerError, CallbackQuery, CheckedAnswer};
 use portvakt_core::login::attempt::{self, Attempt, Slot};
 use portvakt_core::login::wish::{Unfulfilled, Wish};
@@ -11,11 +12,12 @@ use portvakt_core::provider::{ProviderSettings, SyntheticNumbers};
 use portvakt_core::redirect::Target;
 use portvakt_core::request::is_known_subrequest;
 use portvakt_core::revocation::{Ended, Tagger};
+use portvakt_core::session::choice::{self, Choice};
 use portvakt_core::session::plan::SessionPlan;
 use portvakt_core::session::{Session, SessionId, cookies, ticket};
 use portvakt_core::token::{MaxAge, TokenError, VerifiedIdToken};
 
-use super::{Visit, apps, login};
+use super::{Visit, apps, login, organisation};
 use crate::answer::{Answer, Location};
 use crate::provider::{Call, LoginExpectation, Provider, ProviderError, VerifyError};
 use crate::respond::{self, FailedLogin, Refusal};
@@ -120,8 +122,9 @@ pub(super) async fn serve(path: &str, query: &str, visit: &Visit<'_>) -> Result<
     };
     let answer = match login {
         Ok(login) => return welcome(login, visit, plan),
-        Err(cause) if cause.is_mended_by_a_new_login() && !asked.wish.fresh => {
-            match again(slot, &asked, visit, plan).await {
+        Err(cause) if next_wish(&cause, &asked, visit).is_some() => {
+            let wish = next_wish(&cause, &asked, visit).unwrap_or_default();
+            match again(slot, &asked, wish, visit, plan).await {
                 Ok(answer) => return Ok(answer),
                 Err(refusal) => respond::refuse(&refusal, &visit.asker()),
             }
@@ -132,10 +135,30 @@ pub(super) async fn serve(path: &str, query: &str, visit: &Visit<'_>) -> Result<
     Ok(answer.with_cookies([attempt::jar(slot).delete()]))
 }
 
-/// Once more with `prompt=login`, and no further (`design.md` D1): the same wish, in the place of the attempt that is
-/// spent.
-async fn again(slot: u8, asked: &Attempt, visit: &Visit<'_>, plan: &SessionPlan) -> Result<Answer, Refusal> {
-    let wish = Wish { fresh: true, ..asked.wish.clone() };
+/// What a login that failed is asked for once more, if that may mend it: the same with `prompt=login`, and no further
+/// (`design.md` D1); or one organisation, where the person has more than can be kept to choose from.
+fn next_wish(cause: &CallbackError, asked: &Attempt, visit: &Visit<'_>) -> Option<Wish> {
+    let representation = asked.wish.asked.and_then(|id| visit.host.routes.representation(id));
+    let alone = representation.and_then(Representation::alone).map(Representation::id);
+    match cause {
+        CallbackError::Identity(IdentityError::TooManyOrganisations) => {
+            alone.map(|alone| Wish { asked: Some(alone), ..asked.wish.clone() })
+        }
+        cause if cause.is_mended_by_a_new_login() && !asked.wish.fresh => {
+            Some(Wish { fresh: true, ..asked.wish.clone() })
+        }
+        _ => None,
+    }
+}
+
+/// Once more, in the place of the attempt that is spent.
+async fn again(
+    slot: u8,
+    asked: &Attempt,
+    wish: Wish,
+    visit: &Visit<'_>,
+    plan: &SessionPlan,
+) -> Result<Answer, Refusal> {
     let now = visit.live.clock.now();
     let attempt = Attempt::start(plan.realm(), wish, asked.target.clone(), asked.in_a_row, now);
     let answer = login::start(visit, plan, slot, attempt, None).await?;
@@ -147,7 +170,24 @@ struct Login {
     answer: CheckedAnswer,
     token: VerifiedIdToken,
     id_token: String,
-    session: Session,
+    begins: Begins,
+}
+
+/// How the session of a login begins.
+enum Begins {
+    /// As what the login brought.
+    Now(Session),
+    /// For nobody: the person chooses next for whom they act.
+    AndChooses(Choice),
+}
+
+impl Begins {
+    fn session(&self) -> &Session {
+        match self {
+            Self::Now(session) => session,
+            Self::AndChooses(choice) => choice.whole(),
+        }
+    }
 }
 
 async fn log_in(
@@ -194,7 +234,7 @@ async fn log_in(
     let asked = Asked {
         production: visit.snapshot.is_production(),
         userinfo: userinfo.as_ref(),
-        representation: representation.map(AsRef::as_ref),
+        representation,
         onbehalfof: visit.onbehalfof(plan),
     };
     let who = verify(&token, settings, &asked)
@@ -214,11 +254,24 @@ async fn log_in(
     let session = begin(visit, settings, &token, who);
     visit.live.revocations.check(&session).map_err(CallbackError::Ended)?;
     // A browser drops a cookie that is too long, and would log in for ever.
-    let value = ticket::seal(&session, plan, visit.ring(), visit.live.clock.now());
-    if value.len() > cookies::MAX_SESSION {
+    let now = visit.live.clock.now();
+    if representation.is_some_and(|asked| asked.is_chosen()) && session.identity().organisations().len() > 1 {
+        let choice = Choice::pending(session, attempt.target.clone());
+        if choice.seal(plan, visit.ring(), now).is_none() {
+            return Err(CallbackError::Identity(IdentityError::TooManyOrganisations));
+        }
+        let id_token = tokens.unverified_id_token().to_owned();
+        return Ok(Login { id_token, token, begins: Begins::AndChooses(choice), answer });
+    }
+    if ticket::seal(&session, plan, visit.ring(), now).len() > cookies::MAX_SESSION {
         return Err(CallbackError::TooLarge);
     }
-    Ok(Login { id_token: tokens.unverified_id_token().to_owned(), token, session, answer })
+    Ok(Login {
+        id_token: tokens.unverified_id_token().to_owned(),
+        token,
+        begins: Begins::Now(session),
+        answer,
+    })
 }
 
 /// A value that nobody has given a worth to, such as that of a wallet: an operator may, with the provider's `acr`.
@@ -290,7 +343,8 @@ fn begin(
 /// they are. Another person than before, be that session over or not, starts at the start page (`design.md`
 /// D13).
 fn welcome(login: Login, visit: &Visit<'_>, plan: &SessionPlan) -> Result<Answer, Refusal> {
-    let Login { answer, token, id_token, session } = login;
+    let Login { answer, token, id_token, begins } = login;
+    let session = begins.session();
     let provider = visit.provider(plan)?;
     let mut target = answer.attempt().target.clone();
     let previous = visit.last_session(plan);
@@ -301,22 +355,45 @@ fn welcome(login: Login, visit: &Visit<'_>, plan: &SessionPlan) -> Result<Answer
     }
     let now = visit.live.clock.now();
     let (scope, ring, prefix) = (visit.scope(), visit.ring(), visit.prefix());
-    let value = ticket::seal(&session, plan, ring, now);
     let in_a_row = answer.attempt().in_a_row.saturating_add(1);
     let done = Slot::Done { at: now, in_a_row, realm: plan.realm() };
     let done = attempt::seal(answer.slot(), &done, scope, ring, now);
-    let mut set =
-        vec![cookies::session_jar(plan).set(&value), attempt::jar(answer.slot()).set_for(&done, DONE_LIFE)];
+    let mut set = vec![attempt::jar(answer.slot()).set_for(&done, DONE_LIFE)];
+    set.extend(begin_in_browser(&begins, &target, visit, plan));
     set.extend(apps::leave(&[plan], visit));
     let hint = cookies::seal_hint(&id_token, plan, ring, now).unwrap_or_default();
     for part in 0..cookies::CHUNKS {
         let jar = cookies::logout_jar(plan, prefix, part);
         set.push(hint.get(part).map_or_else(|| jar.delete(), |value| jar.set(value)));
     }
-    visit.audit(Action::Login, AuditResult::Success, provider, token.sid(), Some(&session));
+    visit.audit(Action::Login, AuditResult::Success, provider, token.sid(), Some(session));
     visit.live.telemetry.metrics.login_ended(&provider.settings().name, "success");
     visit.live.telemetry.metrics.session_opened();
+    if let Begins::AndChooses(_) = begins {
+        let place = Location::Own(organisation::link(plan, visit));
+        return Ok(Answer::redirect(&place, "login_to_choose").with_cookies(set));
+    }
     Ok(Answer::redirect(&Location::Target(target), "login_done").with_cookies(set))
+}
+
+/// The cookies with which a session begins.
+fn begin_in_browser(
+    begins: &Begins,
+    target: &Target,
+    visit: &Visit<'_>,
+    plan: &SessionPlan,
+) -> Vec<HeaderValue> {
+    let (ring, now) = (visit.ring(), visit.live.clock.now());
+    let (session_jar, choice_jar) = (cookies::session_jar(plan), choice::jar(plan, visit.prefix()));
+    match begins {
+        Begins::Now(session) => vec![session_jar.set(&ticket::seal(session, plan, ring, now))],
+        Begins::AndChooses(choice) => {
+            let choice = Choice::pending(choice.whole().clone(), target.clone());
+            let value = choice.seal(plan, ring, now).map(|value| choice_jar.set(&value));
+            let ticket = ticket::seal(&choice.unchosen(), plan, ring, now);
+            [Some(session_jar.set(&ticket)), value].into_iter().flatten().collect()
+        }
+    }
 }
 
 fn refuse(

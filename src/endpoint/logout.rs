@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
+use portvakt_core::session::choice;
 use portvakt_core::session::cookies::{self, LogoutReturn, RETURN_LIFE};
 use portvakt_core::session::plan::SessionPlan;
 use portvakt_core::token::json;
@@ -48,6 +49,9 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
         if !Arc::ptr_eq(plan, first) && !next.iter().any(|next| Arc::ptr_eq(plan, next)) {
             set.extend(without_hint(visit, plan, 0));
         }
+    }
+    if visit.host.routes.let_choose() {
+        set.extend(plans.iter().map(|plan| choice::jar(plan, visit.prefix()).delete()));
     }
     set.extend(apps::leave(&plans.iter().map(|plan| &***plan).collect::<Vec<_>>(), visit));
     let names = next.iter().map(|plan| plan.name.clone()).collect();

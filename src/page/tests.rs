@@ -43,6 +43,24 @@ fn kept_form(language: Language) -> RenderedPage {
     render_kept_form(links, "AbC-_9", &Setting { switch: Vec::new(), ..setting(language, REFERENCE) })
 }
 
+fn organisations(language: Language) -> RenderedPage {
+    let one = |number: &str, name: &str, is_current| Chosen {
+        number: number.to_owned(),
+        name: name.to_owned(),
+        is_current,
+    };
+    let choice = OrganisationChoice {
+        action: "/oauth2/organisation",
+        hidden: &[("redirect", "/job?a=1&b=\"2")],
+        organisations: &[
+            one("310123455", "PRØVE AS (310123455)", false),
+            one("213987658", "\"><script>alert(1)</script>", true),
+        ],
+        logout: "/oauth2/logout",
+    };
+    render_organisations(&choice, &setting(language, ""))
+}
+
 fn resent_form(language: Language) -> RenderedPage {
     let pairs =
         [("submit", "\"><script>alert(1)</script>"), ("text", "\r\na & 'b'\r\n"), ("text", "å &#38;")];
@@ -62,6 +80,7 @@ fn every_page() -> Vec<(String, Language, RenderedPage)> {
             ("logout form", logout_form(language)),
             ("kept form", kept_form(language)),
             ("resent form", resent_form(language)),
+            ("organisations", organisations(language)),
         ];
         for (name, form) in forms {
             pages.push((format!("{name} in {}", language.tag()), language, form));

@@ -67,6 +67,16 @@ pub(super) fn of_kept_form(language: Language) -> Words {
     }
 }
 
+/// The text of the page on which an organisation is chosen.
+pub(super) fn of_organisations(language: Language) -> Words {
+    match language {
+        Language::Nb => nb::organisations(),
+        Language::Nn => nn::organisations(),
+        Language::En => en::organisations(),
+        Language::Se => se::organisations(),
+    }
+}
+
 /// The text of the page that sends a kept form.
 pub(super) fn of_resent_form(language: Language) -> Words {
     match language {

@@ -30,6 +30,7 @@ mod lying_provider;
 mod machines;
 mod named_sessions;
 mod operation;
+mod organisations;
 mod pages;
 mod paths;
 mod presets;

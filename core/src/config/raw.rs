@@ -375,6 +375,8 @@ record! {
         optional token: RawToken,
         /// for whom the person is asked to act (RFC 9396): organisations at Ansattporten, a power of attorney at ID-porten
         optional authorization_details: List<RawDetails>,
+        /// whether of several organisations the app is told of the one that the person chooses and may change without a new login; false by default, needs `allow_multiple_organizations`
+        optional choose_organisation: bool,
         /// what is asked for in `acr_values` instead of the values that follow from `require`
         optional acr_values: List<String>,
         /// the methods that it governs; by default GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS

@@ -19,6 +19,9 @@ pub const MAX_ORGANISATIONS: usize = 50;
 /// The most bytes of their names together; beyond that none has a name.
 const MAX_NAMES: usize = 1000;
 
+/// The same where one is chosen by its name: beyond that the provider must let the person choose.
+const MAX_NAMES_TO_CHOOSE: usize = 1800;
+
 /// The authority whose identifiers are organisation numbers (dossier 1.5).
 const REGISTER: &str = "iso6523-actorid-upis";
 
@@ -26,10 +29,16 @@ const REGISTER: &str = "iso6523-actorid-upis";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Representation {
     id: RepresentationId,
+    /// To what an answer to this is an answer: itself, but where only the way of asking is another.
+    answers: RepresentationId,
     parameter: String,
     purpose: Purpose,
     resources: Vec<String>,
     several: bool,
+    /// Whether of several one is chosen, after the login.
+    chosen: bool,
+    /// The same, asked of the provider in a way that it lets the person choose one.
+    alone: Option<Box<Representation>>,
 }
 
 /// A digest of everything that was asked for: an answer counts where the same is asked for, and nowhere else.
@@ -112,9 +121,12 @@ impl Representation {
             Purpose::Organisations(kind)
         };
         let parameter = Value::from(entries.iter().cloned().map(Value::from).collect::<Vec<_>>()).to_string();
-        let id = digest::digest(&digest::SHA256, parameter.as_bytes());
+        let id = digest_of(&parameter);
         Ok(Self {
-            id: RepresentationId(id.as_ref()[..8].try_into().expect("SHA-256 has 32 bytes")),
+            id,
+            answers: id,
+            chosen: false,
+            alone: None,
             parameter,
             purpose,
             resources: entries.iter().filter_map(|entry| text(entry, "resource")).collect(),
@@ -126,6 +138,42 @@ impl Representation {
     #[must_use]
     pub fn id(&self) -> RepresentationId {
         self.id
+    }
+
+    /// The same where of several organisations one is chosen after the login, and may be changed. Such an answer counts
+    /// where one is chosen alone.
+    #[must_use]
+    pub fn choosing(self) -> Self {
+        let text = |value: &str| digest_of(&format!("{value} one of them"));
+        let id = text(&self.parameter);
+        let alone = Self {
+            answers: id,
+            chosen: true,
+            id: text(&format!("{} alone", self.parameter)),
+            parameter: without_several(&self.parameter),
+            several: false,
+            ..self.clone()
+        };
+        Self { id, answers: id, chosen: true, alone: Some(Box::new(alone)), ..self }
+    }
+
+    /// Whether of several organisations one is chosen after the login.
+    #[must_use]
+    pub fn is_chosen(&self) -> bool {
+        self.chosen
+    }
+
+    /// How the provider is asked for one organisation where it gave more than can be kept to choose from: it lets the
+    /// person choose, each time anew. Such an answer counts as one to this.
+    #[must_use]
+    pub fn alone(&self) -> Option<&Self> {
+        self.alone.as_deref()
+    }
+
+    /// What counts as answered by an answer to this.
+    #[must_use]
+    pub fn answers(&self) -> RepresentationId {
+        self.answers
     }
 
     /// The parameter `authorization_details` of the authorization request.
@@ -194,7 +242,10 @@ impl Representation {
             return Err(IdentityError::TooManyOrganisations);
         }
         let names: usize = organisations.iter().filter_map(|one| one.name.as_ref()).map(String::len).sum();
-        if names > MAX_NAMES {
+        if self.chosen && names > MAX_NAMES_TO_CHOOSE {
+            return Err(IdentityError::TooManyOrganisations);
+        }
+        if !self.chosen && names > MAX_NAMES {
             organisations.iter_mut().for_each(|organisation| organisation.name = None);
         }
         Ok(brought)
@@ -234,6 +285,20 @@ impl Representation {
         }
         Ok(())
     }
+}
+
+fn digest_of(text: &str) -> RepresentationId {
+    let id = digest::digest(&digest::SHA256, text.as_bytes());
+    RepresentationId(id.as_ref()[..8].try_into().expect("SHA-256 has 32 bytes"))
+}
+
+/// A parameter of ours that does not allow several organisations.
+fn without_several(parameter: &str) -> String {
+    let mut entries: Value = serde_json::from_str(parameter).expect("it was written by us");
+    for entry in entries.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        entry.remove("allow_multiple_organizations");
+    }
+    entries.to_string()
 }
 
 /// One organisation; `None` for a party of another register, which is no organisation of ours.

@@ -110,7 +110,7 @@ pub fn verify(
             email,
             mobile: claim(names.mobile)?.filter(|number| is_telephone(number)),
         },
-        asked: asked.representation.map(Representation::id),
+        asked: asked.representation.map(Representation::answers),
         authorizer: brought.authorizer,
         onbehalfof: onbehalfof(token, asked.onbehalfof)?,
     };

@@ -47,8 +47,7 @@ struct Ticket<'a> {
 /// Never: the ticket is plain data.
 #[must_use]
 pub fn seal(session: &Session, plan: &SessionPlan, ring: &Ring<SealKey>, now: Timestamp) -> String {
-    let plain = Ticket::of(session).written(plan.realm(), Beyond::of(&session.identity));
-    seal::seal(ring, &Place::whole(PURPOSE, plan.cookie(), plan.scope()), &plain, now)
+    seal::seal(ring, &Place::whole(PURPOSE, plan.cookie(), plan.scope()), &plain(session, plan), now)
 }
 
 /// Opens a session's cookie; `None` if it is not ours, not whole, of another session, or over.
@@ -62,13 +61,7 @@ pub fn open(
 ) -> Option<Session> {
     let place = |purpose| Place::whole(purpose, plan.cookie(), plan.scope());
     let session = match seal::open(ring, &place(PURPOSE), value, now) {
-        Some(plain) => {
-            let (realm, plain) = postcard::take_from_bytes::<Realm>(&plain).ok()?;
-            if realm != plan.realm() {
-                return None;
-            }
-            Ticket::resume(plain, true)?
-        }
+        Some(plain) => of_plain(&plain, plan)?,
         None if plan.is_usual() => {
             let plain = seal::open(ring, &place(UNMARKED), value, now)?;
             let session = Ticket::resume(&plain, false)?;
@@ -81,6 +74,17 @@ pub fn open(
     };
     let ahead = session.began.max(session.active) > now + AHEAD;
     (!ahead && now < session.over_at(limits)).then_some(session)
+}
+
+/// A session and the realm that it is of, for a cookie that is no session's.
+pub(super) fn plain(session: &Session, plan: &SessionPlan) -> Vec<u8> {
+    Ticket::of(session).written(plan.realm(), Beyond::of(&session.identity))
+}
+
+/// What [`plain`] wrote for the same plan; whether it is over is not judged.
+pub(super) fn of_plain(plain: &[u8], plan: &SessionPlan) -> Option<Session> {
+    let (realm, plain) = postcard::take_from_bytes::<Realm>(plain).ok()?;
+    if realm == plan.realm() { Ticket::resume(plain, true) } else { None }
 }
 
 impl<'a> Ticket<'a> {

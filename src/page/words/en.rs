@@ -35,6 +35,14 @@ pub(super) fn kept_form() -> Words {
     )
 }
 
+pub(super) fn organisations() -> Words {
+    Words::new(
+        "Whom do you represent?",
+        "You may act for several organisations.",
+        "Choose the one that you want to represent now. You can change it later without logging in again.",
+    )
+}
+
 pub(super) fn resent_form() -> Words {
     Words::new(
         "We are sending what you wanted to send",

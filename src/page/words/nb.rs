@@ -35,6 +35,14 @@ pub(super) fn kept_form() -> Words {
     )
 }
 
+pub(super) fn organisations() -> Words {
+    Words::new(
+        "Hvem representerer du?",
+        "Du kan handle på vegne av flere virksomheter.",
+        "Velg den du vil representere nå. Du kan bytte senere uten å logge inn på nytt.",
+    )
+}
+
 pub(super) fn resent_form() -> Words {
     Words::new(
         "Vi sender det du ville sende",

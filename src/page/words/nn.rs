@@ -35,6 +35,14 @@ pub(super) fn kept_form() -> Words {
     )
 }
 
+pub(super) fn organisations() -> Words {
+    Words::new(
+        "Kven representerer du?",
+        "Du kan handle på vegner av fleire verksemder.",
+        "Vel den du vil representere no. Du kan byte seinare utan å logge inn på nytt.",
+    )
+}
+
 pub(super) fn resent_form() -> Words {
     Words::new(
         "Vi sender det du ville sende",

@@ -36,6 +36,14 @@ pub(super) fn kept_form() -> Words {
     )
 }
 
+pub(super) fn organisations() -> Words {
+    Words::new(
+        "Gean ovddastat?",
+        "Don sáhtát doaibmat máŋgga fitnodaga ovddas.",
+        "Vállje dan maid áiggut ovddastit dál. Sáhtát molsut maŋŋil almmá ođđasit čáliheami.",
+    )
+}
+
 pub(super) fn resent_form() -> Words {
     Words::new(
         "Mii sáddet dan maid áigot sáddet",

@@ -11,7 +11,7 @@ use super::{distinct, eidas, representation};
 use crate::access::Requirement;
 use crate::config::raw::{RawOrganisation, RawRequire, RawRoute};
 use crate::config::shape::{At, Desk};
-use crate::identity::{Kind, OrganisationNumber};
+use crate::identity::{Kind, OrganisationNumber, Representation};
 use crate::level::Framework;
 use crate::provider::ProviderSettings;
 
@@ -28,6 +28,7 @@ pub(super) fn beyond(
         .authorization_details
         .as_ref()
         .and_then(|details| representation::representation(details, provider, desk))
+        .map(|asked| chosen(raw, asked, desk))
         .map(Arc::new);
     let requirement = Requirement {
         providers: providers(require, provider, surroundings, desk),
@@ -41,6 +42,20 @@ pub(super) fn beyond(
     };
     check_asked(raw, require, &requirement, desk);
     Requirement { acr_values: acr_values(raw, &requirement, provider, desk), ..requirement }
+}
+
+/// Of what is asked for, whether one is chosen.
+fn chosen(raw: &RawRoute, asked: Representation, desk: &mut Desk<'_>) -> Representation {
+    let Some(given) = raw.choose_organisation.as_ref().filter(|given| given.value) else { return asked };
+    if asked.allows_several() {
+        return asked.choosing();
+    }
+    desk.error(
+        &given.span,
+        "there is nothing to choose from: the provider is asked for one organisation",
+        "add `allow_multiple_organizations: true` to `authorization_details`, or remove it",
+    );
+    asked
 }
 
 fn providers(

@@ -1,0 +1,159 @@
+//! `GET|POST <prefix>/organisation`: for which of several organisations an employee acts, chosen after the login and
+//! changed without another one (dossier 1.5; `portvakt_core::session::choice`).
+//!
+//! GET shows a page, POST takes the choice: `organisation` is a number, `redirect` the place to go to. Where nothing can
+//! be chosen from, since the provider let the person choose, or the login is over, a new login follows.
+//!
+//! **Invariant:** a choice counts only from a page of this very origin: nobody else decides for whom a person acts.
+
+use http::{Method, StatusCode};
+use portvakt_core::identity::OrganisationNumber;
+use portvakt_core::redirect::Target;
+use portvakt_core::request::is_known_subrequest;
+use portvakt_core::revocation::Tagger;
+use portvakt_core::session::choice::{self, Choice};
+use portvakt_core::session::plan::SessionPlan;
+use portvakt_core::session::{cookies, ticket};
+use url::form_urlencoded;
+
+use super::{Visit, apps, parameters};
+use crate::answer::{Answer, Location};
+use crate::page::{Chosen, OrganisationChoice};
+use crate::respond::{self, Refusal};
+
+/// The most bytes of the form: a number, a place, a name.
+pub(crate) const MAX_BODY: usize = 8 * 1024;
+
+const PARAMETERS: [&str; 4] = ["organisation", "redirect", "session", "provider"];
+
+pub(super) fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    if visit.head.method == Method::POST {
+        return take(visit);
+    }
+    if is_known_subrequest(visit.headers()) {
+        return Err(Refusal::NotANavigation);
+    }
+    let [_, redirect, session, provider] = parameters(query, PARAMETERS)?;
+    let plan = plan(visit, session.as_deref(), provider.as_deref())?;
+    let target = visit.target(redirect.as_deref());
+    match standing(visit, plan) {
+        Some(choice) => Ok(page(&choice, target, plan, visit)),
+        None => Ok(log_in_anew(target, plan, visit, StatusCode::FOUND)),
+    }
+}
+
+fn take(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let site = visit.headers().get("sec-fetch-site").map(http::HeaderValue::as_bytes);
+    if site != Some(b"same-origin") {
+        return Err(Refusal::NotANavigation);
+    }
+    let text = visit.body.and_then(|body| std::str::from_utf8(body).ok()).ok_or(Refusal::Parameters)?;
+    let [organisation, redirect, session, provider] = parameters(text, PARAMETERS)?;
+    let plan = plan(visit, session.as_deref(), provider.as_deref())?;
+    let target = visit.target(redirect.as_deref());
+    let Some(choice) = standing(visit, plan) else {
+        return Ok(log_in_anew(target, plan, visit, StatusCode::SEE_OTHER));
+    };
+    let number = organisation.and_then(|number| OrganisationNumber::parse(&number).ok());
+    let now = visit.live.clock.now();
+    let tags = choice.whole().tags();
+    let key = visit.snapshot.keys.revocation.by_id(tags.key, visit.now).ok_or(Refusal::Internal)?;
+    let chosen = number.and_then(|number| choice.choose(number, &Tagger::with(tags.key, key), now));
+    let (session, next) = chosen.ok_or(Refusal::Parameters)?;
+    let Some(kept) = next.seal(plan, visit.ring(), now) else { return Err(Refusal::Internal) };
+    // Its cookie is replaced by this answer. If its end is not written, that is tried again.
+    let _ = visit.end(choice.whole());
+    let target = target.or_else(|| choice.target().cloned()).unwrap_or_else(Target::start);
+    let mut answer = Answer::redirect(&Location::Target(target), "organisation_chosen");
+    // After a POST the browser must come with GET (RFC 9110, 15.4.4).
+    answer.status = StatusCode::SEE_OTHER;
+    let ticket = ticket::seal(&session, plan, visit.ring(), now);
+    let mut set = vec![cookies::session_jar(plan).set(&ticket), choice::jar(plan, visit.prefix()).set(&kept)];
+    set.extend(apps::leave(&[plan], visit));
+    Ok(answer.with_cookies(set))
+}
+
+/// What may be chosen from with this request: its session goes on, and is this browser's.
+fn standing(visit: &Visit<'_>, plan: &SessionPlan) -> Option<Choice> {
+    let limits = &visit.snapshot.configuration.session;
+    let choice = Choice::open(visit.headers(), plan, visit.ring(), limits, visit.now)?;
+    let session = visit.session(plan)?;
+    choice.is_of(&session).then_some(choice)
+}
+
+fn page(choice: &Choice, target: Option<Target>, plan: &SessionPlan, visit: &Visit<'_>) -> Answer {
+    let current = visit.session(plan);
+    let acts_for = |number: OrganisationNumber| {
+        let organisations = current.as_ref().map(|session| session.identity().organisations());
+        organisations.is_some_and(|of| of.iter().any(|one| one.number == number))
+    };
+    let organisations: Vec<Chosen> = choice
+        .whole()
+        .identity()
+        .organisations()
+        .iter()
+        .map(|one| Chosen {
+            number: one.number.to_string(),
+            name: one
+                .name
+                .as_ref()
+                .map_or_else(|| one.number.to_string(), |name| format!("{name} ({})", one.number)),
+            is_current: acts_for(one.number),
+        })
+        .collect();
+    let target = target.or_else(|| choice.target().cloned()).unwrap_or_else(Target::start);
+    let mut hidden = vec![("redirect", target.as_str())];
+    hidden.extend(visit.name_in_links(plan).map(|name| ("session", name)));
+    let choice = OrganisationChoice {
+        action: &format!("{}/organisation", visit.prefix()),
+        hidden: &hidden,
+        organisations: &organisations,
+        logout: &visit.logout_link(plan),
+    };
+    respond::organisations(&choice, &visit.asker())
+}
+
+/// The session whose organisation is chosen: the named one, or the first that has anything to choose from.
+fn plan<'v>(
+    visit: &'v Visit<'_>,
+    session: Option<&str>,
+    provider: Option<&str>,
+) -> Result<&'v SessionPlan, Refusal> {
+    if !visit.host.routes.let_choose() {
+        return Err(Refusal::NoRoute);
+    }
+    if let Some(plan) = visit.named_plan(session, provider)? {
+        return Ok(plan);
+    }
+    let carried = visit.host.sessions.iter().find(|plan| choice::is_carried(visit.headers(), plan));
+    // Else that of a place where one is chosen.
+    let of_routes = || {
+        let chosen = |route: &&std::sync::Arc<portvakt_core::route::Route>| {
+            let asked =
+                route.access.requirement().and_then(|requirement| requirement.representation.as_ref());
+            asked.is_some_and(|asked| asked.is_chosen())
+        };
+        visit.host.routes.iter().find(chosen).and_then(|route| route.session.as_ref())
+    };
+    carried.or_else(of_routes).map(AsRef::as_ref).ok_or(Refusal::NoRoute)
+}
+
+/// The provider asks for whom the person acts, also who is logged in there.
+fn log_in_anew(target: Option<Target>, plan: &SessionPlan, visit: &Visit<'_>, status: StatusCode) -> Answer {
+    let link = visit.login_link(plan, &target.unwrap_or_else(Target::start), None);
+    let fresh = if visit.session(plan).is_some() { "&prompt=login" } else { "" };
+    let mut answer = Answer::redirect(&Location::Own(format!("{link}{fresh}")), "login_for_organisation");
+    answer.status = status;
+    answer
+}
+
+/// Where the browser goes to choose.
+pub(super) fn link(plan: &SessionPlan, visit: &Visit<'_>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    if let Some(name) = visit.name_in_links(plan) {
+        query.append_pair("session", name);
+    }
+    let query = query.finish();
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("{}/organisation{mark}{query}", visit.prefix())
+}
