@@ -122,14 +122,13 @@ pub(super) async fn serve(path: &str, query: &str, visit: &Visit<'_>) -> Result<
     };
     let answer = match login {
         Ok(login) => return welcome(login, visit, plan),
-        Err(cause) if next_wish(&cause, &asked, visit).is_some() => {
-            let wish = next_wish(&cause, &asked, visit).unwrap_or_default();
-            match again(slot, &asked, wish, visit, plan).await {
+        Err(cause) => match next_wish(&cause, &asked, visit) {
+            Some(wish) => match again(slot, &asked, wish, visit, plan).await {
                 Ok(answer) => return Ok(answer),
                 Err(refusal) => respond::refuse(&refusal, &visit.asker()),
-            }
-        }
-        Err(cause) => refuse(visit, plan, cause, Some(asked))?,
+            },
+            None => refuse(visit, plan, cause, Some(asked))?,
+        },
     };
     // Whatever came of it, the attempt is spent.
     Ok(answer.with_cookies([attempt::jar(slot).delete()]))

@@ -212,8 +212,9 @@ fn a_european_comes_with_the_identifier_and_with_an_fnr_only_if_it_was_asserted(
     assert!(browser.fetch("/app/x").shows(403, "\"national_number_needed\"").links().is_empty());
     let page = browser.open("/app/x?y=1");
     page.shows(403, "<h1>Her trengs norsk fødselsnummer eller D-nummer</h1>");
+    // Behind these the page offers itself in each language.
     assert_eq!(
-        page.links(),
+        page.links()[..3],
         ["/oauth2/login?redirect=%2Fapp%2Fx%3Fy%3D1&prompt=login", "/oauth2/logout", "/"]
     );
     assert_eq!(world.app.count(), count);
