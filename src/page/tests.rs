@@ -58,7 +58,7 @@ fn organisations(language: Language) -> RenderedPage {
         ],
         logout: "/oauth2/logout",
     };
-    render_organisations(&choice, &setting(language, ""))
+    render_organisations(&choice, &setting(language, REFERENCE))
 }
 
 fn resent_form(language: Language) -> RenderedPage {
