@@ -3,6 +3,7 @@
 mod apps;
 pub(crate) mod backchannel_logout;
 pub(crate) mod callback;
+pub(crate) mod choose;
 pub(crate) mod frontchannel_logout;
 pub(crate) mod jwks;
 mod language;
@@ -28,7 +29,7 @@ use portvakt_core::login::relay;
 use portvakt_core::redirect::Target;
 use portvakt_core::request::NormalRequest;
 use portvakt_core::revocation::{Ended, Kind, Proof, Tag, Tagger};
-use portvakt_core::route::Host;
+use portvakt_core::route::{Host, Route};
 use portvakt_core::seal::SealKey;
 use portvakt_core::session::plan::SessionPlan;
 use portvakt_core::session::{Limits, Session, cookies};
@@ -84,6 +85,7 @@ pub(crate) async fn serve(
         OwnEndpoint::Session => session::serve(query, visit),
         OwnEndpoint::Organisation => organisation::serve(query, visit),
         OwnEndpoint::Resume => resume::serve(visit.body, visit),
+        OwnEndpoint::Choose => choose::serve(visit.body, visit),
         OwnEndpoint::Language => language::serve(query, visit),
         OwnEndpoint::Jwks => jwks::serve(visit),
         OwnEndpoint::Unknown => Err(Refusal::NoRoute),
@@ -190,7 +192,17 @@ impl Visit<'_> {
         format!("{}/login?{}", self.prefix(), query.finish())
     }
 
-    /// The same with a new authentication at the provider, whatever it remembers: for somebody who means to come
+    /// A link to log in for a place by whatever way the person chooses.
+    pub(crate) fn choice_link(&self, target: &Target, level: Option<Level>) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("redirect", target.as_str());
+        if let Some(level) = level {
+            query.append_pair("level", level.as_str());
+        }
+        format!("{}/login?{}", self.prefix(), query.finish())
+    }
+
+    /// The same as [`login_link`](Self::login_link) with a new authentication at the provider, whatever it remembers: for somebody who means to come
     /// as somebody else, or by another way.
     pub(crate) fn other_login_link(&self, plan: &SessionPlan, target: &Target) -> String {
         format!("{}&prompt=login", self.login_link(plan, target, None))
@@ -281,6 +293,23 @@ impl Visit<'_> {
     pub(crate) fn last_session(&self, plan: &SessionPlan) -> Option<Session> {
         let unlimited = Limits { idle: Duration::MAX, absolute: Duration::MAX };
         cookies::open_session(self.headers(), plan, self.ring(), &unlimited, self.now)
+    }
+
+    /// The session as which a request of a route is judged. Where people choose between several, it is that of their
+    /// latest login, alive or not: an older one never takes its place unseen.
+    pub(crate) fn session_of(&self, route: &Route) -> Option<Session> {
+        if route.ways.is_empty() {
+            return self.session(route.session.as_ref()?);
+        }
+        let (plan, _) = self.latest(route)?;
+        self.session(&plan)
+    }
+
+    /// The latest login of this browser among a route's sessions, as far as its cookies tell: also one that is over
+    /// or has ended.
+    pub(crate) fn latest(&self, route: &Route) -> Option<(Arc<SessionPlan>, Session)> {
+        let held = route.plans().filter_map(|plan| Some((Arc::clone(plan), self.last_session(plan)?)));
+        held.reduce(|latest, other| if other.1.began() > latest.1.began() { other } else { latest })
     }
 
     /// The session, or the word for the metrics why there is none. The client is not told (CK-1).

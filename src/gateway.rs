@@ -221,7 +221,7 @@ impl Gateway {
                 Access::Optional(_) | Access::Public | Access::Token(_) => Ok(None),
             };
         }
-        Ok(route.session.as_ref().and_then(|plan| visit.session(plan)))
+        Ok(visit.session_of(route))
     }
 
     /// As whom a request comes to a route that takes tokens: by its token, or without one by its session, where the
@@ -253,8 +253,8 @@ impl Gateway {
             body::throw_away(session).await;
             None
         };
-        let plan = passage.route.as_ref().and_then(|route| route.session.as_ref());
-        let (Some(host), Some(arrival), Some(plan)) = (&passage.host, &passage.arrival, plan) else {
+        let route = passage.route.as_ref();
+        let (Some(host), Some(arrival), Some(route)) = (&passage.host, &passage.arrival, route) else {
             return respond::refuse(&Refusal::Internal, &passage.asker(session));
         };
         let visit = Visit {
@@ -267,7 +267,7 @@ impl Gateway {
             reference: passage.reference.as_str(),
             now: passage.began,
         };
-        endpoint::resume::keep(form, plan, &visit)
+        endpoint::resume::keep(form, route, &visit)
     }
 }
 

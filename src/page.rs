@@ -12,6 +12,7 @@
 
 mod again;
 mod catalogue;
+mod choice;
 mod policy;
 mod words;
 
@@ -24,6 +25,7 @@ use url::Url;
 pub use again::Again;
 use catalogue::Action;
 pub use catalogue::{Page, PageLinks};
+pub use choice::{Choice, Offered, render_choice, render_onward};
 pub use policy::{BARE_POLICY, security_headers};
 use words::{Labels, Words};
 

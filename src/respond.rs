@@ -29,12 +29,15 @@ use portvakt_core::seal::SealKey;
 use portvakt_core::token::TokenError;
 use portvakt_core::websocket::BadHandshake;
 use serde_json::json;
+use url::form_urlencoded;
 
 use crate::answer::Answer;
 use crate::cause;
 use crate::endpoint::callback::CallbackError;
 use crate::machine::{KEYS_RETRY, TokenRefusal};
-use crate::page::{self, Again, KeptFormLinks, OrganisationChoice, Page, PageLinks, RenderedPage, Setting};
+use crate::page::{
+    self, Again, Choice, KeptFormLinks, OrganisationChoice, Page, PageLinks, RenderedPage, Setting,
+};
 use crate::provider::{EndSessionRequest, ProviderError, VerifyError};
 
 /// The word for the access log: which rule a login does not fulfil.
@@ -97,7 +100,7 @@ pub(crate) enum Refusal {
     /// Logins end well and the browser comes back without a session.
     LoginLoop { login: String },
     /// No login can be started.
-    ProviderDown { cause: ProviderError, login: String },
+    ProviderDown { cause: ProviderError, login: String, otherwise: Option<String> },
     /// The provider's answer logs nobody in.
     Callback(Box<FailedLogin>),
     /// A form was sent by somebody who must log in first, and cannot be kept. `login` starts that.
@@ -137,8 +140,10 @@ pub(crate) struct FailedLogin {
     pub(crate) kinds: Kinds,
     /// Starts the same login again.
     pub(crate) login: String,
-    /// Starts it with another authentication, whatever the provider remembers.
+    /// Starts another login for the same place.
     pub(crate) otherwise: String,
+    /// Whether that is by another way.
+    pub(crate) choice: bool,
     /// Ends what the provider remembers.
     pub(crate) logout: String,
 }
@@ -363,7 +368,9 @@ impl Refusal {
     fn otherwise(&self) -> Option<String> {
         match self {
             Self::Forbidden(forbidden) => forbidden.otherwise.clone(),
+            Self::ProviderDown { otherwise, .. } => otherwise.clone(),
             Self::Callback(failed) => match failed.cause {
+                _ if failed.choice => Some(failed.otherwise.clone()),
                 CallbackError::Unfulfilled(Unfulfilled::Kind) => Some(failed.otherwise.clone()),
                 _ => None,
             },
@@ -561,6 +568,25 @@ pub(crate) fn refuse(refusal: &Refusal, asker: &Asker<'_>) -> Answer {
         Refusal::FormNotKept { .. } => answer.with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
         _ => answer,
     }
+}
+
+/// The page on which somebody chooses how to log in. `language`: what they have just chosen.
+pub(crate) fn choice(choice: &Choice, language: Option<Language>, asker: &Asker<'_>) -> Answer {
+    let language = language.unwrap_or_else(|| asker.language());
+    let link = |other: Language| {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(&choice.fields).append_pair("choose", "anew").append_pair("locale", other.tag());
+        (other, format!("{}?{}", choice.login, query.finish()))
+    };
+    // A question is no event: there is nothing to refer to.
+    let setting = Setting { language, reference: "", switch: Language::ALL.map(link).to_vec() };
+    rendered(page::render_choice(choice, &setting), "login_choice", asker)
+}
+
+/// The page that leads on to a link of ours: a redirect would be held to the policy of the page whose form led here.
+pub(crate) fn onward(to: &str, asker: &Asker<'_>) -> Answer {
+    let setting = Setting { reference: "", ..asker.setting() };
+    rendered(page::render_onward(to, &setting), "login_chosen", asker)
 }
 
 /// A page that somebody saw, in the language that they want instead. It tells of an earlier request: this one is well.

@@ -40,7 +40,7 @@ const CORE: &[(&str, &[&str])] = &[
         ],
     ),
     ("once", &["clock"]),
-    ("provider", &["level", "token"]),
+    ("provider", &["language", "level", "token"]),
     ("redirect", &["endpoint", "request", "route"]),
     ("request", &[]),
     ("revocation", &["clock", "key", "seal", "session"]),
@@ -60,6 +60,7 @@ const CORE: &[(&str, &[&str])] = &[
             "rewrite",
             "session",
             "upstream",
+            "way",
         ],
     ),
     ("seal", &["clock", "key"]),
@@ -70,6 +71,7 @@ const CORE: &[(&str, &[&str])] = &[
     ),
     ("token", &["clock"]),
     ("upstream", &["app_session"]),
+    ("way", &["access", "cookie", "identity", "login", "session"]),
     ("websocket", &[]),
 ];
 

@@ -85,6 +85,9 @@ pub struct Requirement {
     pub not_amr: BTreeSet<String>,
     /// For whom the login asks the person to act, if it does.
     pub representation: Option<Arc<Representation>>,
+    /// The providers whose logins are asked for whom the person acts; empty: every one. Who logs in elsewhere acts
+    /// for nobody, and need not.
+    pub asked_at: BTreeSet<String>,
     /// Whether the person must represent an organisation.
     pub organisation: bool,
     /// The organisations that may be represented; empty: every one.
@@ -325,13 +328,19 @@ impl Requirement {
         self.max_age.is_some_and(too_old).then_some(Shortfall::Age)
     }
 
+    /// Whether logins at a provider are asked for whom the person acts.
+    #[must_use]
+    pub fn asks_at(&self, provider: &str) -> bool {
+        self.representation.is_some() && (self.asked_at.is_empty() || self.asked_at.contains(provider))
+    }
+
     fn excludes(&self, method: &str) -> bool {
         self.not_amr.iter().any(|excluded| excluded.eq_ignore_ascii_case(method))
     }
 
     /// What was asked for elsewhere does not count: a right to act for somebody is for one resource.
     fn shortfall_of_representation(&self, who: &VerifiedIdentity) -> Option<Shortfall> {
-        let asked = self.representation.as_ref()?;
+        let asked = self.representation.as_ref().filter(|_| self.asks_at(who.provider()))?;
         if who.asked() != Some(asked.id()) {
             return Some(Shortfall::Asked);
         }
@@ -559,6 +568,24 @@ mod tests {
         ] {
             assert_eq!(requirement.shortfall(&who, NOW), expected, "{requirement:?}");
         }
+    }
+
+    #[test]
+    fn whom_somebody_represents_is_judged_where_it_is_asked() {
+        let entry =
+            serde_json::json!({"type": "ansattporten:altinn:service", "resource": "urn:altinn:resource:1:1"});
+        let asked = Some(Arc::new(Representation::of(&[entry.as_object().unwrap().clone()]).unwrap()));
+        let of = |asked_at: &[&str]| Requirement {
+            representation: asked.clone(),
+            asked_at: asked_at.iter().map(|&name| name.to_owned()).collect(),
+            organisation: true,
+            ..Requirement::default()
+        };
+        assert_eq!(of(&[]).shortfall(&identity(0), NOW), Some(Shortfall::Asked));
+        assert_eq!(of(&["idporten"]).shortfall(&identity(0), NOW), Some(Shortfall::Asked));
+        assert_eq!(of(&["ansattporten"]).shortfall(&identity(0), NOW), None);
+        let (nobody, at) = (employee(0), employee(0).provider().to_owned());
+        assert_eq!(of(&[at.as_str()]).shortfall(&nobody, NOW), Some(Shortfall::Asked));
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub enum OwnEndpoint {
     Organisation,
     /// `GET <prefix>/language`.
     Language,
+    /// `POST <prefix>/choose`.
+    Choose,
     /// `GET /.well-known/portvakt/jwks.json`.
     Jwks,
     /// Anything else below the prefix: 404.
@@ -63,6 +65,7 @@ impl OwnEndpoint {
             "/resume" => Self::Resume,
             "/organisation" => Self::Organisation,
             "/language" => Self::Language,
+            "/choose" => Self::Choose,
             path if path.strip_prefix("/callback/").is_some_and(|name| !name.contains('/')) => Self::Callback,
             _ => Self::Unknown,
         })
@@ -73,7 +76,7 @@ impl OwnEndpoint {
     pub fn methods(self) -> &'static [Method] {
         match self {
             Self::Logout | Self::Organisation => &[Method::GET, Method::POST],
-            Self::BackChannelLogout | Self::Resume => &[Method::POST],
+            Self::BackChannelLogout | Self::Resume | Self::Choose => &[Method::POST],
             Self::Jwks | Self::LogoutCallback | Self::Session => &[Method::GET, Method::HEAD],
             // A HEAD begins and ends nothing.
             Self::Login | Self::Callback | Self::FrontChannelLogout | Self::Language | Self::Unknown => {

@@ -4,6 +4,8 @@
 //! What a browser sends is hostile input: only the beginning of it is read, and what is not understood
 //! is passed over. The cookie says one of four words and nothing of anybody.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 
 use crate::cookie::{self, Jar};
@@ -135,6 +137,36 @@ impl Language {
     }
 }
 
+/// A text in one language or several.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Localised([Option<Arc<str>>; 4]);
+
+impl Localised {
+    /// The same text in every language.
+    #[must_use]
+    pub fn same(text: &str) -> Self {
+        let text: Arc<str> = text.into();
+        Self(Language::ALL.map(|_| Some(Arc::clone(&text))))
+    }
+
+    /// Of texts, each in its language.
+    #[must_use]
+    pub fn of(texts: impl IntoIterator<Item = (Language, String)>) -> Self {
+        let mut all = Self::default();
+        for (language, text) in texts {
+            all.0[language as usize] = Some(text.into());
+        }
+        all
+    }
+
+    /// The text in a language; else in Bokmål, or the first in which there is one.
+    #[must_use]
+    pub fn get(&self, language: Language) -> Option<&str> {
+        let any = || self.0.iter().find_map(Option::as_deref);
+        self.0[language as usize].as_deref().or_else(any)
+    }
+}
+
 /// What is read of a header: whole ranges only, since half a weight would be another weight.
 fn beginning(header: &str) -> &str {
     let cut = &header[..header.floor_char_boundary(MAX_LENGTH)];
@@ -252,6 +284,17 @@ mod tests {
         for odd in ["", "xx", "SE", "nb-NO", "\"nb\"", "nb; __Host-portvakt-language=nn"] {
             assert_eq!(cookie(odd), None, "{odd}");
         }
+    }
+
+    #[test]
+    fn a_text_is_there_in_its_language_or_in_another() {
+        let text = Localised::of([(Language::Se, "bures".to_owned()), (Language::Nn, "hei".to_owned())]);
+        assert_eq!(
+            Language::ALL.map(|language| text.get(language)),
+            [Some("hei"), Some("hei"), Some("hei"), Some("bures")]
+        );
+        assert_eq!(Localised::same("x").get(Language::En), Some("x"));
+        assert_eq!(Localised::default().get(Language::En), None);
     }
 
     proptest! {

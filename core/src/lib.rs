@@ -21,6 +21,7 @@
 //! | [`app_session`] | the session that a legacy app keeps itself, inside ours |
 //! | [`once`] | what counts once: answers, logout tokens |
 //! | [`login`] | an attempt to log in, from start to answer |
+//! | [`way`] | the ways in to a route that leaves a choice, and what of them is remembered |
 //! | [`redirect`] | where a browser may be sent |
 //! | [`endpoint`] | which requests are for ourselves |
 //! | [`language`] | in which language a person is spoken to |
@@ -65,4 +66,5 @@ pub mod session;
 pub mod supposed;
 pub mod token;
 pub mod upstream;
+pub mod way;
 pub mod websocket;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::language::Localised;
 use crate::level::AcrTable;
 use crate::token::Algorithm;
 
@@ -83,6 +84,8 @@ pub struct ProviderSettings {
     pub acr: AcrTable,
     /// `ui_locales` asked for when the person has not chosen (dossier 2.1).
     pub locale: Option<String>,
+    /// What people know it by, on the page where they choose; without it, what its kind of login is called.
+    pub label: Localised,
     /// What becomes of numbers from a synthetic series.
     pub synthetic_numbers: SyntheticNumbers,
     /// A CA file to trust for calls to the provider instead of the system's roots.
@@ -144,6 +147,7 @@ pub(crate) mod tests_support {
             algorithms: profile.algorithms.to_vec(),
             acr: profile.acr_table(),
             locale: None,
+            label: Localised::default(),
             synthetic_numbers: SyntheticNumbers::Accept,
             ca_file: None,
             insecure_http: false,

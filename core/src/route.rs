@@ -27,8 +27,10 @@ use crate::identity::{Representation, RepresentationId};
 use crate::redirect::Target;
 use crate::request::{HostName, NormalRequest, normal_path, request_path, without_parameters};
 use crate::rewrite::Rewrite;
-use crate::session::plan::SessionPlan;
+use crate::session::Session;
+use crate::session::plan::{Realm, SessionPlan};
 use crate::upstream::Upstream;
+use crate::way::Way;
 
 /// The methods of a route that names none (RFC 9110, 9; `threats.md` HTTP-9).
 pub const USUAL_METHODS: [Method; 7] =
@@ -272,6 +274,9 @@ pub struct Route {
     pub access: Access,
     /// As whose session a request is judged; on a public route, where nobody is, the host's own.
     pub session: Option<Arc<SessionPlan>>,
+    /// The ways in between which people choose; empty: there is one, its session's. Their sessions are no two of one
+    /// provider, and the first is the route's own.
+    pub ways: Vec<Way>,
     /// Where it goes.
     pub upstream: Arc<Upstream>,
     /// Which `Host` the app sees.
@@ -315,6 +320,27 @@ pub struct Route {
 }
 
 impl Route {
+    /// As whose sessions a request may be judged, each once: of several that a browser holds the latest counts.
+    pub fn plans(&self) -> impl Iterator<Item = &Arc<SessionPlan>> {
+        let ways = self.ways.iter().map(|way| &way.plan);
+        let own = self.session.iter().filter(|_| self.ways.is_empty());
+        let mut known: Vec<Realm> = Vec::new();
+        own.chain(ways).filter(move |plan| {
+            let is_new = !known.contains(&plan.realm());
+            known.push(plan.realm());
+            is_new
+        })
+    }
+
+    /// Which of its sessions somebody holds who has logged in for it.
+    #[must_use]
+    pub fn plan_of(&self, session: &Session) -> Option<&Arc<SessionPlan>> {
+        if self.ways.is_empty() {
+            return self.session.as_ref();
+        }
+        self.plans().find(|plan| plan.provider.name == session.identity().provider())
+    }
+
     /// The methods that the route governs.
     #[must_use]
     pub fn methods(&self) -> &[Method] {
@@ -650,6 +676,7 @@ pub(crate) mod tests_support {
             methods,
             access,
             session: None,
+            ways: Vec::new(),
             upstream: Arc::new(crate::upstream::tests_support::upstream()),
             host: UpstreamHost::Keep,
             rewrite: None,

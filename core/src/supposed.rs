@@ -203,6 +203,12 @@ impl SupposedToken {
 }
 
 impl Supposed {
+    /// The kind of identity.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Whether it is a machine, which never logs in.
     #[must_use]
     pub fn is_machine(&self) -> bool {

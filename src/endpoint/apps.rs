@@ -21,8 +21,8 @@ use crate::upstream::Errand;
 /// forget all that apps hold in them: what is set from here on belongs to another session.
 pub(super) fn leave(plans: &[&SessionPlan], visit: &Visit<'_>) -> Vec<HeaderValue> {
     let of_another = |route: &&Arc<Route>| {
-        let plan = route.session.as_ref();
-        plan.is_some_and(|plan| !plans.iter().any(|left| left.realm() == plan.realm()))
+        let mut known = route.plans().peekable();
+        known.peek().is_some() && !known.any(|plan| plans.iter().any(|left| left.realm() == plan.realm()))
     };
     let kept: Vec<&AppSession> = visit
         .host

@@ -412,10 +412,12 @@ fn refuse(
     let (target, wish) =
         attempt.map_or((Target::start(), Wish::default()), |attempt| (attempt.target, attempt.wish));
     let level = wish.level;
+    let level_or_kind = matches!(cause, CallbackError::Unfulfilled(_));
     let refusal = Refusal::Callback(Box::new(FailedLogin {
         cause,
         kinds: wish.kinds,
-        otherwise: visit.other_login_link(plan, &target),
+        otherwise: login::other_link(visit, plan, &target, level_or_kind),
+        choice: login::has_choice(visit, &target),
         login: visit.login_link(plan, &target, level),
         logout: visit.logout_link(plan),
     }));

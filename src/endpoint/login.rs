@@ -1,11 +1,14 @@
 //! `GET <prefix>/login`: starts a login, at the level that the place demands or above, never below, and for a
-//! session that routes of this host ask for: the one that is named, or that of the place.
+//! session that routes of this host ask for: the one that is named, or that of the place. Where the place has several
+//! ways in, the person is asked, unless there is nothing to ask.
 
 use std::str::FromStr as _;
+use std::sync::Arc;
 
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, Method, StatusCode};
-use portvakt_core::access::{LoginNeed, Shortfall};
+use portvakt_core::access::{LoginNeed, Requirement, Shortfall};
+use portvakt_core::identity::Kind;
 use portvakt_core::language::Language;
 use portvakt_core::level::Level;
 use portvakt_core::login::attempt::{self, Attempt, LIFE, MAX_IN_A_ROW, Slot};
@@ -14,13 +17,15 @@ use portvakt_core::redirect::Target;
 use portvakt_core::request::is_known_subrequest;
 use portvakt_core::route::Route;
 use portvakt_core::session::plan::SessionPlan;
+use portvakt_core::way::{self, Remembered, Way};
 use serde_json::json;
 
 use super::{Visit, parameters};
 use crate::answer::{Answer, Location};
 use crate::limit;
+use crate::page::{Choice, Offered};
 use crate::provider::{AuthorizationRequest, Call};
-use crate::respond::{Forbidden, Refusal};
+use crate::respond::{self, Forbidden, Refusal};
 
 /// Tells a request that somebody must log in first: a navigation is sent there, all else is told (OP-14).
 pub(crate) fn invite(visit: &Visit<'_>, route: &Route, need: LoginNeed) -> Result<Answer, Refusal> {
@@ -28,7 +33,11 @@ pub(crate) fn invite(visit: &Visit<'_>, route: &Route, need: LoginNeed) -> Resul
     let requirement = route.access.requirement();
     let level = requirement.and_then(|requirement| requirement.level);
     let plan = route.session.as_ref().ok_or(Refusal::Internal)?;
-    let link = visit.login_link(plan, &target, level);
+    let link = if route.ways.is_empty() {
+        visit.login_link(plan, &target, level)
+    } else {
+        visit.choice_link(&target, level)
+    };
     if portvakt_core::request::is_navigation(&visit.head.method, visit.headers()) {
         return Ok(Answer::redirect(&Location::Own(link), "login_redirect"));
     }
@@ -61,9 +70,98 @@ pub(crate) fn forbid(visit: &Visit<'_>, route: &Route, why: Shortfall) -> Refusa
     Refusal::Forbidden(Box::new(Forbidden {
         why,
         kinds: requirement.map(|requirement| requirement.kinds.clone()).unwrap_or_default(),
-        otherwise: plan.map(|plan| visit.other_login_link(plan, &place_asked_for(visit))),
+        otherwise: plan.map(|plan| other_link(visit, plan, &place_asked_for(visit), true)),
         logout: plan.map(|plan| visit.logout_link(plan)),
     }))
+}
+
+/// Where somebody logs in otherwise for a place: by another way, if it has several; else by another authentication at the
+/// same provider. `fresh`: also by another way what a provider remembers would not help.
+pub(super) fn other_link(visit: &Visit<'_>, plan: &SessionPlan, target: &Target, fresh: bool) -> String {
+    if !has_choice(visit, target) {
+        return visit.other_login_link(plan, target);
+    }
+    let link = format!("{}&choose=anew", visit.choice_link(target, None));
+    if fresh { format!("{link}&prompt=login") } else { link }
+}
+
+/// Whether people choose how they log in for a place.
+pub(super) fn has_choice(visit: &Visit<'_>, target: &Target) -> bool {
+    place(visit, target, None).is_some_and(|route| !route.ways.is_empty())
+}
+
+/// The route for which somebody logs in: where they end (`redirect`), or where they send a form (`form`, see
+/// `resume.rs`) and end at `redirect`.
+pub(super) fn place<'v>(
+    visit: &'v Visit<'_>,
+    target: &Target,
+    form: Option<&Target>,
+) -> Option<&'v Arc<Route>> {
+    match form {
+        Some(form) => visit.host.routes.route_at(&Method::POST, form),
+        None => visit.host.routes.route_at(&Method::GET, target),
+    }
+}
+
+/// Which way in a login takes.
+enum Taken<'r> {
+    /// This one: the only one, the one of who is logged in already, or the one that the browser remembers.
+    Straight(&'r Way),
+    /// The person is asked.
+    Asked(Vec<&'r Way>),
+}
+
+/// `anew`: the person wants to be asked. `kind`: what the login is narrowed to.
+fn taken<'r>(
+    visit: &Visit<'_>,
+    route: &'r Route,
+    requirement: &Requirement,
+    anew: bool,
+    kind: Option<Kind>,
+) -> Taken<'r> {
+    let mut ways = way::satisfying(&route.ways, requirement);
+    ways.retain(|way| kind.is_none_or(|kind| way.kinds(requirement).contains(&kind)));
+    if let ([only], false) = (ways.as_slice(), anew) {
+        return Taken::Straight(only);
+    }
+    if anew {
+        return Taken::Asked(ways);
+    }
+    let session = visit.session_of(route);
+    let of_session = session.as_ref().and_then(|session| {
+        let (who, plan) = (session.identity(), route.plan_of(session)?);
+        let fits =
+            |way: &&&Way| way.plan.realm() == plan.realm() && way.kinds(requirement).contains(&who.kind());
+        ways.iter().find(fits).copied()
+    });
+    let remembered = || {
+        let chosen = Remembered::of(visit.headers()).among(&route.ways)?;
+        ways.iter().find(|way| way.name() == chosen.name()).copied()
+    };
+    match of_session.or_else(remembered) {
+        Some(way) => Taken::Straight(way),
+        None => Taken::Asked(ways),
+    }
+}
+
+/// The page on which somebody chooses.
+fn ask(
+    visit: &Visit<'_>,
+    route: &Route,
+    ways: &[&Way],
+    requirement: &Requirement,
+    fields: Vec<(&'static str, String)>,
+    language: Option<Language>,
+) -> Answer {
+    let remembered = Remembered::of(visit.headers()).among(&route.ways).is_some();
+    let choice = Choice {
+        action: format!("{}/choose", visit.prefix()),
+        login: format!("{}/login", visit.prefix()),
+        ways: ways.iter().map(|way| Offered::of(way, requirement)).collect(),
+        fields,
+        remembered,
+    };
+    respond::choice(&choice, language, &visit.asker())
 }
 
 /// Where a login that a request needs ends: on the place that it asked for, if that can be asked for again.
@@ -73,8 +171,8 @@ fn place_asked_for(visit: &Visit<'_>) -> Target {
 }
 
 pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let [redirect, level, locale, prompt, session, provider, form] =
-        parameters(query, ["redirect", "level", "locale", "prompt", "session", "provider", "form"])?;
+    let names = ["redirect", "level", "locale", "prompt", "session", "provider", "form", "kind", "choose"];
+    let [redirect, level, locale, prompt, session, provider, form, kind, choose] = parameters(query, names)?;
     if is_known_subrequest(visit.headers()) {
         return Err(Refusal::NotANavigation);
     }
@@ -85,25 +183,66 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
         Some("login") => true,
         Some(_) => return Err(Refusal::Parameters),
     };
+    let kind_of = |word: String| Kind::ALL.into_iter().find(|kind| kind.as_str() == word);
+    let kind = kind.map(|word| kind_of(word).ok_or(Refusal::Parameters)).transpose()?;
     let target = visit.target(redirect.as_deref()).unwrap_or_else(Target::start);
     let form = visit.target(form.as_deref());
-    let place = match &form {
-        // Somebody logs in to send a form there, and ends at `redirect` (`resume.rs`).
-        Some(form) => visit.host.routes.route_at(&Method::POST, form),
-        None => visit.host.routes.route_at(&Method::GET, &target),
-    };
+    let chosen = locale.as_deref().and_then(Language::named);
+    // The app's word for what the person has chosen there; our own pages follow it.
+    let news = chosen.filter(|chosen| Language::remembered(visit.headers()) != Some(*chosen));
+    let place = place(visit, &target, form.as_ref());
+    let requirement = place.and_then(|route| route.access.requirement());
+    let mut way: Option<Way> = None;
+    if let (Some(route), Some(requirement), None) = (place, requirement, named)
+        && !route.ways.is_empty()
+    {
+        let raised = Requirement { level: requirement.level.max(level), ..requirement.clone() };
+        match taken(visit, route, &raised, choose.is_some(), kind) {
+            Taken::Straight(straight) => way = Some(straight.clone()),
+            Taken::Asked(ways) if ways.is_empty() => return Err(Refusal::Parameters),
+            Taken::Asked(ways) => {
+                let given = [
+                    ("redirect", Some(target.as_str().to_owned())),
+                    ("level", level.map(|level| level.as_str().to_owned())),
+                    ("prompt", prompt),
+                    ("form", form.map(|form| form.as_str().to_owned())),
+                ];
+                let fields = given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+                let page = ask(visit, route, &ways, &raised, fields, chosen);
+                return Ok(page.with_cookies(news.map(Language::remember)));
+            }
+        }
+    }
     let of_place = place.and_then(|route| route.session.as_ref());
-    let plan = match named.or(of_place) {
-        Some(plan) => plan,
-        None => visit.usual_plan()?,
+    let plan = match named.or(way.as_ref().map(|way| &way.plan)).or(of_place) {
+        Some(plan) => Arc::clone(plan),
+        None => Arc::clone(visit.usual_plan()?),
     };
+    let plan = &plan;
     let provider = visit.provider(plan)?;
-    // What a place demands of one session says nothing of another.
-    let demanded = place.filter(|_| of_place.is_some_and(|of_place| of_place.realm() == plan.realm()));
-    let demanded = demanded.and_then(|route| route.access.requirement());
-    let wish = demanded.map_or_else(|| Wish::usual(provider.settings()), Wish::of).raised(level);
-    let wish = Wish { fresh, ..wish };
-    if let Some(session) = visit.session(plan)
+    // What a place demands of some sessions says nothing of another.
+    let demands = place.filter(|route| route.plans().any(|known| known.realm() == plan.realm()));
+    let wish = match demands.and_then(|route| route.access.requirement()) {
+        None => Wish::usual(provider.settings()),
+        Some(requirement) => {
+            let whole = || Way { plan: Arc::clone(plan), kind: None };
+            let narrowed = kind.map(|kind| Way { kind: Some(kind), ..whole() });
+            let way = narrowed.or(way).unwrap_or_else(whole);
+            if kind.is_some() && !way.satisfies(requirement) {
+                return Err(Refusal::Parameters);
+            }
+            way.wish(requirement)
+        }
+    };
+    let wish = Wish { fresh, ..wish.raised(level) };
+    let session = match demands {
+        // Where people choose, the latest login counts.
+        Some(route) => visit
+            .session_of(route)
+            .filter(|session| route.plan_of(session).is_some_and(|held| held.realm() == plan.realm())),
+        None => visit.session(plan),
+    };
+    if let Some(session) = session
         && !fresh
         && wish.is_met_by(session.identity(), visit.now)
     {
@@ -114,11 +253,8 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
     if in_a_row >= MAX_IN_A_ROW {
         return Err(Refusal::LoginLoop { login: visit.login_link(plan, &target, None) });
     }
-    let chosen = locale.as_deref().and_then(Language::named);
     let attempt = Attempt::start(plan.realm(), wish, target, in_a_row, visit.now);
     let answer = start(visit, plan, slot, attempt, chosen).await?;
-    // The app's word for what the person has chosen there; our own pages follow it.
-    let news = chosen.filter(|chosen| Language::remembered(visit.headers()) != Some(*chosen));
     Ok(answer.with_cookies(news.map(Language::remember)))
 }
 
@@ -132,12 +268,14 @@ pub(super) async fn start(
 ) -> Result<Answer, Refusal> {
     let provider = visit.provider(plan)?;
     let login = visit.login_link(plan, &attempt.target, None);
+    let otherwise =
+        || has_choice(visit, &attempt.target).then(|| other_link(visit, plan, &attempt.target, false));
     if let Err(retry) = limit::count_login(visit.client(), visit.snapshot, visit.live) {
         return Err(Refusal::TooManyRequests { retry, login: Some(login) });
     }
     let _share = match provider.share(Call::Par, visit.client()) {
         Ok(share) => share,
-        Err(cause) => return Err(Refusal::ProviderDown { cause, login }),
+        Err(cause) => return Err(Refusal::ProviderDown { cause, login, otherwise: otherwise() }),
     };
     let acr_values = attempt.wish.acr_values(provider.settings());
     let asked = attempt.wish.asked.and_then(|id| visit.host.routes.representation(id));
@@ -161,7 +299,7 @@ pub(super) async fn start(
     };
     let url = match provider.authorize(&request, visit.now).await {
         Ok(url) => url,
-        Err(cause) => return Err(Refusal::ProviderDown { cause, login }),
+        Err(cause) => return Err(Refusal::ProviderDown { cause, login, otherwise: otherwise() }),
     };
     visit.live.telemetry.metrics.login_started(&provider.settings().name);
     let value = attempt::seal(slot, &Slot::Pending(attempt), visit.scope(), visit.ring(), visit.now);

@@ -14,6 +14,7 @@ use portvakt_core::access::{Access, Judgement};
 use portvakt_core::login::form::{KeptForm, MAX_SEALED, is_keepable, pairs};
 use portvakt_core::redirect::Target;
 use portvakt_core::request::{NormalRequest, RawHead};
+use portvakt_core::route::Route;
 use portvakt_core::session::plan::SessionPlan;
 use url::form_urlencoded;
 
@@ -37,11 +38,14 @@ pub(crate) fn can_be_kept(visit: &Visit<'_>) -> bool {
 }
 
 /// Keeps a form, or says that it cannot be kept: `body` is `None` if it was not read or is too large.
-pub(crate) fn keep(body: Option<Vec<u8>>, plan: &SessionPlan, visit: &Visit<'_>) -> Answer {
+pub(crate) fn keep(body: Option<Vec<u8>>, route: &Route, visit: &Visit<'_>) -> Answer {
+    let Some(plan) = &route.session else {
+        return respond::refuse(&Refusal::Internal, &visit.asker());
+    };
     let target = here(visit);
-    let login = login_link_for(target.as_ref(), plan, visit);
+    let login = login_link_for(target.as_ref(), route, plan, visit);
     let sealed = target.zip(body).and_then(|(target, body)| {
-        let last = visit.last_session(plan);
+        let last = visit.latest(route).map(|(_, session)| session);
         let subject = last.map(|session| (session.tags().key, session.tags().subject));
         let form = KeptForm { target, sent: visit.now, subject, body };
         form.seal(visit.scope(), visit.ring(), visit.now)
@@ -77,7 +81,7 @@ fn resume(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answer, Refusal> {
     })?;
     let routes = &visit.host.routes;
     let route = routes.find(&request).map_err(|why| Refusal::unrouted(why, visit.host, &request))?;
-    let session = route.session.as_ref().and_then(|plan| visit.session(plan));
+    let session = visit.session_of(route);
     if session.as_ref().is_some_and(|session| form.is_of_another_than(session.tags())) {
         let mut answer = Answer::redirect(&Location::Target(Target::start()), "form_of_another");
         // After a POST the browser must come with GET (RFC 9110, 15.4.4).
@@ -93,7 +97,7 @@ fn resume(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answer, Refusal> {
         // Nothing is lost: the same page once more.
         Judgement::MustLogIn(_) => {
             let plan = route.session.as_ref().ok_or(Refusal::Internal)?;
-            Ok(page(&sealed, &login_link_for(Some(&form.target), plan, visit), visit))
+            Ok(page(&sealed, &login_link_for(Some(&form.target), route, plan, visit), visit))
         }
         Judgement::Forbidden(why) => Err(login::forbid(visit, route, why)),
         // No person sends a form there.
@@ -113,10 +117,11 @@ fn here(visit: &Visit<'_>) -> Option<Target> {
 
 /// A login that is worth what the form's target demands, and ends on the start page: the form waits in
 /// another tab.
-fn login_link_for(form: Option<&Target>, plan: &SessionPlan, visit: &Visit<'_>) -> String {
+fn login_link_for(form: Option<&Target>, route: &Route, plan: &SessionPlan, visit: &Visit<'_>) -> String {
+    let name = if route.ways.is_empty() { visit.name_in_links(plan) } else { None };
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("redirect", Target::start().as_str());
-    for (name, value) in [("session", visit.name_in_links(plan)), ("form", form.map(Target::path))] {
+    for (name, value) in [("session", name), ("form", form.map(Target::path))] {
         if let Some(value) = value {
             query.append_pair(name, value);
         }

@@ -37,8 +37,7 @@ pub(super) fn hold(permit: &Permit, judged: Option<SessionId>, visit: &Visit<'_>
     let app = route.app_session.as_ref().filter(|_| permit.machine().is_none())?;
     let certain = route.revocation != Staleness::Strict || !visit.live.revocations.is_uncertain(visit.now);
     // A public route knows no session; what an app keeps for nobody ends with the person's all the same.
-    let plan = route.session.as_ref();
-    let unjudged = || plan.and_then(|plan| visit.session(plan)).map(|session| *session.id());
+    let unjudged = || visit.session_of(route).map(|session| *session.id());
     let session = match route.access {
         Access::Public if certain => unjudged(),
         Access::Public

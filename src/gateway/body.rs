@@ -13,7 +13,7 @@ use portvakt_core::forward::signature;
 use portvakt_core::login::form;
 use portvakt_core::route::Route;
 
-use crate::endpoint::{backchannel_logout, organisation, resume};
+use crate::endpoint::{backchannel_logout, choose, organisation, resume};
 use crate::respond::Refusal;
 
 /// How long the provider may take for its form; it waits 5 s for our answer (dossier 3.4).
@@ -35,6 +35,7 @@ pub(super) async fn of_own_endpoint(session: &mut Session, prefix: &str) -> Opti
     }
     let (most, deadline) = match head.raw_path().strip_prefix(prefix.as_bytes())? {
         b"/logout/backchannel" => (backchannel_logout::MAX_BODY, PROVIDER_DEADLINE),
+        b"/choose" => (choose::MAX_BODY, BROWSER_DEADLINE),
         b"/organisation" => (organisation::MAX_BODY, BROWSER_DEADLINE),
         b"/resume" => (resume::MAX_BODY, BROWSER_DEADLINE),
         _ => return None,

@@ -18,8 +18,9 @@ use portvakt_core::config::{Configuration, Expectation, Outcome};
 use portvakt_core::cors::Cors;
 use portvakt_core::endpoint::OwnEndpoint;
 use portvakt_core::forward::{assertion, plain, signature};
-use portvakt_core::identity::VerifiedMachine;
+use portvakt_core::identity::{Kind, VerifiedMachine};
 use portvakt_core::key::{Hashing, KeyId, MacKey, Ring};
+use portvakt_core::login::usual;
 use portvakt_core::login::wish::Wish;
 use portvakt_core::provider::ProviderSettings;
 use portvakt_core::request::{HostName, NormalRequest, RawHead, is_navigation};
@@ -400,9 +401,11 @@ impl Walk<'_> {
     fn session(&self, route: &Route) -> Result<Option<Session>, Box<End>> {
         let person = self.question.who.filter(|who| !who.is_machine() && route.access.wants_session());
         let Some(who) = person else { return Ok(None) };
-        let Some(provider) = provider_of(route) else { return Ok(None) };
-        let representation =
-            route.access.requirement().and_then(|requirement| requirement.representation.as_deref());
+        let Some(provider) = provider_for(route, who.kind()) else { return Ok(None) };
+        let requirement = route.access.requirement();
+        let representation = requirement
+            .filter(|requirement| requirement.asks_at(&provider.name))
+            .and_then(|requirement| requirement.representation.as_deref());
         who.session(provider, representation, self.now)
             .map(Some)
             .map_err(|why| Box::new(End::of(Outcome::Forbidden, why.to_string())))
@@ -410,9 +413,15 @@ impl Walk<'_> {
 
     fn log_in(&self, route: &Route, need: LoginNeed, session: Option<&Session>, head: &RequestHeader) -> End {
         let requirement = route.access.requirement();
-        let provider = provider_of(route);
-        let mut to =
-            provider.map_or_else(String::new, |provider| format!(" at the provider `{}`", provider.name));
+        let provider = session
+            .map_or_else(|| provider_of(route), |session| provider_for(route, session.identity().kind()));
+        let ways: Vec<String> = route.ways.iter().map(|way| format!("`{}`", way.name())).collect();
+        let mut to = match provider.filter(|_| ways.is_empty() || session.is_some()) {
+            Some(provider) => format!(" at the provider `{}`", provider.name),
+            None if ways.is_empty() => String::new(),
+            None => format!(" where people choose between {}", ways.join(" and ")),
+        };
+        let provider = provider.filter(|_| ways.is_empty() || session.is_some());
         let wish = requirement.map(Wish::of).unwrap_or_default();
         if let Some(acr) = provider.and_then(|provider| wish.acr_values(provider)) {
             to.push_str(&format!(" with acr_values={acr}"));
@@ -556,6 +565,13 @@ impl End {
 /// The provider that logs in for a route.
 fn provider_of(route: &Route) -> Option<&ProviderSettings> {
     route.session.as_deref().map(|plan| &*plan.provider)
+}
+
+/// The provider at which somebody of a kind would have logged in for a route.
+fn provider_for(route: &Route, kind: Kind) -> Option<&ProviderSettings> {
+    let brings = |provider: &&ProviderSettings| usual::asserts(provider, kind);
+    let of_ways = route.ways.iter().map(|way| &*way.plan.provider).find(brings);
+    of_ways.or_else(|| provider_of(route))
 }
 
 /// The key of `require` that somebody does not fulfil.

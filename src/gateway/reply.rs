@@ -181,7 +181,7 @@ pub(super) fn renewed(
     if !counts || !session.is_due(now) || live.revocations.check(session).is_err() {
         return None;
     }
-    let plan = permit.route().session.as_ref()?;
+    let plan = permit.route().plan_of(session)?;
     let value = ticket::seal(&session.touched(now), plan, &snapshot.keys.cookie, now);
     Some(cookies::session_jar(plan).set(&value))
 }

@@ -11,6 +11,8 @@ mod se;
 
 use std::borrow::Cow;
 
+use portvakt_core::identity::Kind;
+
 use super::{Language, Page};
 
 /// One page's text.
@@ -35,6 +37,8 @@ pub(super) struct Labels {
     pub(super) reference: &'static str,
     pub(super) use_of_reference: &'static str,
     pub(super) language: &'static str,
+    pub(super) remember: &'static str,
+    pub(super) go_on: &'static str,
 }
 
 /// The text of a page.
@@ -74,6 +78,37 @@ pub(super) fn of_organisations(language: Language) -> Words {
         Language::Nn => nn::organisations(),
         Language::En => en::organisations(),
         Language::Se => se::organisations(),
+    }
+}
+
+/// The text of the page on which somebody chooses how to log in.
+pub(super) fn of_choice(language: Language) -> Words {
+    match language {
+        Language::Nb => nb::choice(),
+        Language::Nn => nn::choice(),
+        Language::En => en::choice(),
+        Language::Se => se::choice(),
+    }
+}
+
+/// What a way in is called, and for whom it is. One that nobody knows more of has no words.
+pub(super) fn of_way(kind: Option<Kind>, language: Language) -> (&'static str, &'static str) {
+    let Some(kind) = kind else { return ("", "") };
+    match language {
+        Language::Nb => nb::way(kind),
+        Language::Nn => nn::way(kind),
+        Language::En => en::way(kind),
+        Language::Se => se::way(kind),
+    }
+}
+
+/// The text of the page that leads on to a login.
+pub(super) fn of_onward(language: Language) -> Words {
+    match language {
+        Language::Nb => nb::onward(),
+        Language::Nn => nn::onward(),
+        Language::En => en::onward(),
+        Language::Se => se::onward(),
     }
 }
 

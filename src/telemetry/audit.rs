@@ -207,6 +207,7 @@ mod tests {
             algorithms: profile.algorithms.to_vec(),
             acr: profile.acr_table(),
             locale: None,
+            label: portvakt_core::language::Localised::default(),
             synthetic_numbers: portvakt_core::provider::SyntheticNumbers::Accept,
             ca_file: None,
             insecure_http: false,

@@ -8,6 +8,7 @@ mod app_cookies;
 mod assertion;
 mod auth_host;
 mod certified;
+mod choosing;
 mod cross_site;
 mod digdir;
 mod doctor;

@@ -11,6 +11,7 @@ use super::shape::{
     At, Desk, Named, Shape, Size, Written, choice, described, point, read_at, record, unknown_word,
 };
 use super::tree::{Node, Value};
+use crate::language::{Language, Localised};
 
 type List<T> = Vec<At<T>>;
 
@@ -239,6 +240,8 @@ record! {
         optional synthetic_numbers: RawSynthetic,
         /// the language asked for when the person has not chosen
         optional locale: String,
+        /// what people know it by, on the page where they choose: a text, or `{nb, nn, en, se}`
+        optional label: RawTexts,
         /// a PEM file of the CAs to trust for calls to the provider, instead of the system's
         optional ca_file: PathBuf,
         /// whether somebody may log in whose ID token has no `sid` although the provider can send one: such a session does not end with the provider's; never in production
@@ -369,6 +372,8 @@ record! {
         required upstream: String,
         /// as whose session requests are judged: one of `sessions`, or a provider's; the host's by default
         optional session: String,
+        /// the ways in between which people choose, instead of `session`: each one of `sessions`, or a provider's, or one kind of identity there, such as `idporten:eidas`
+        optional choose: List<String>,
         /// what a login must be worth
         optional require: RawRequire,
         /// what a machine's token must be worth; with `access: login` the route takes people and machines
@@ -712,6 +717,69 @@ impl RawProfile {
             Self::Maskinporten => "maskinporten",
             Self::Oidc => "oidc",
         }
+    }
+}
+
+/// A text for people.
+#[derive(Debug)]
+pub(super) enum RawTexts {
+    Same(At<String>),
+    Each(RawTextOfEach),
+}
+
+record! {
+    /// A text in several languages.
+    RawTextOfEach {
+        /// Bokmål
+        optional nb: String,
+        /// Nynorsk
+        optional nn: String,
+        /// English
+        optional en: String,
+        /// Northern Sámi
+        optional se: String,
+    }
+}
+
+impl Shape for RawTexts {
+    fn read(node: &Node, desk: &mut Desk<'_>) -> Option<Self> {
+        match &node.value {
+            Value::Map(entries) if entries.is_empty() => {
+                desk.misfit(node, "a text in some language", "an empty mapping")
+            }
+            Value::Map(_) => RawTextOfEach::read(node, desk).map(Self::Each),
+            _ => read_at(node, desk).map(Self::Same),
+        }
+    }
+
+    fn schema() -> Json {
+        json!({ "anyOf": [String::schema(), RawTextOfEach::schema()] })
+    }
+}
+
+impl RawTexts {
+    /// The texts; each has at most so many characters.
+    pub(super) fn localised(&self, most: usize, desk: &mut Desk<'_>) -> Localised {
+        let given: Vec<(Language, &At<String>)> = match self {
+            Self::Same(text) => Language::ALL.map(|language| (language, text)).to_vec(),
+            Self::Each(each) => [
+                (Language::Nb, &each.nb),
+                (Language::Nn, &each.nn),
+                (Language::En, &each.en),
+                (Language::Se, &each.se),
+            ]
+            .into_iter()
+            .filter_map(|(language, text)| Some((language, text.as_ref()?)))
+            .collect(),
+        };
+        let mut said: Option<&Span> = None;
+        for (_, text) in &given {
+            if text.value.chars().count() > most && said != Some(&text.span) {
+                desk.error(&text.span, "this is too long", format!("write at most {most} characters"));
+                said = Some(&text.span);
+            }
+        }
+        Localised::of(given.into_iter().map(|(language, text)| (language, text.value.clone())))
     }
 }
 

@@ -24,6 +24,7 @@ mod replies;
 mod tokens;
 mod websocket;
 
+mod choosing;
 mod sessions;
 
 const EXAMPLE: &str = include_str!("../../../gateway.yaml");

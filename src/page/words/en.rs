@@ -1,5 +1,7 @@
 //! English.
 
+use portvakt_core::identity::Kind;
+
 use super::{Labels, Page, Wait, Words};
 
 pub(super) const LABELS: Labels = Labels {
@@ -16,6 +18,8 @@ pub(super) const LABELS: Labels = Labels {
     reference: "Reference:",
     use_of_reference: "Quote the reference if you contact someone about this.",
     language: "Language",
+    remember: "Remember my choice in this browser",
+    go_on: "Go on",
 };
 
 pub(super) fn logout() -> Words {
@@ -49,6 +53,34 @@ pub(super) fn resent_form() -> Words {
         "You are logged in. Now we are sending what you wanted to send.",
         "Press the button if nothing happens.",
     )
+}
+
+pub(super) fn choice() -> Words {
+    Words::new(
+        "How do you want to log in?",
+        "You need to log in to go on. Choose the way that suits you.",
+        "",
+    )
+}
+
+pub(super) fn onward() -> Words {
+    Words::new(
+        "You are being sent on",
+        "We are sending you on to the login.",
+        "Press the button if nothing happens.",
+    )
+}
+
+pub(super) fn way(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::National => ("Norwegian eID", "With BankID, MinID or another Norwegian eID"),
+        Kind::Eidas => ("European eID", "With an electronic ID from another European country"),
+        Kind::Employee => ("Employee", "For those who come on behalf of an organisation"),
+        Kind::Email => ("E-mail", "With a code that is sent to your e-mail address"),
+        Kind::Helper | Kind::Pseudonymous => ("Login from abroad", "For those without a Norwegian eID"),
+        // It never comes this way.
+        Kind::Machine => ("", ""),
+    }
 }
 
 pub(super) fn words(page: &Page) -> Words {

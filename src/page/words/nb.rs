@@ -1,5 +1,7 @@
 //! Norwegian Bokmål.
 
+use portvakt_core::identity::Kind;
+
 use super::{Labels, Page, Wait, Words};
 
 pub(super) const LABELS: Labels = Labels {
@@ -16,6 +18,8 @@ pub(super) const LABELS: Labels = Labels {
     reference: "Referanse:",
     use_of_reference: "Oppgi referansen hvis du tar kontakt om dette.",
     language: "Språk",
+    remember: "Husk valget i denne nettleseren",
+    go_on: "Gå videre",
 };
 
 pub(super) fn logout() -> Words {
@@ -49,6 +53,34 @@ pub(super) fn resent_form() -> Words {
         "Du er logget inn. Nå sender vi det du ville sende.",
         "Trykk på knappen hvis det ikke går videre av seg selv.",
     )
+}
+
+pub(super) fn choice() -> Words {
+    Words::new(
+        "Hvordan vil du logge inn?",
+        "Du må logge inn for å komme videre. Velg den måten som passer for deg.",
+        "",
+    )
+}
+
+pub(super) fn onward() -> Words {
+    Words::new(
+        "Du blir sendt videre",
+        "Vi sender deg videre til innloggingen.",
+        "Trykk på knappen hvis det ikke går videre av seg selv.",
+    )
+}
+
+pub(super) fn way(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::National => ("Norsk eID", "Med BankID, MinID eller annen norsk eID"),
+        Kind::Eidas => ("Europeisk eID", "Med elektronisk ID fra et annet europeisk land"),
+        Kind::Employee => ("Ansatt", "For deg som kommer på vegne av en virksomhet"),
+        Kind::Email => ("E-post", "Med en kode som blir sendt til e-postadressen din"),
+        Kind::Helper | Kind::Pseudonymous => ("Innlogging fra utlandet", "For deg uten norsk eID"),
+        // It never comes this way.
+        Kind::Machine => ("", ""),
+    }
 }
 
 pub(super) fn words(page: &Page) -> Words {

@@ -1,5 +1,7 @@
 //! Norwegian Nynorsk.
 
+use portvakt_core::identity::Kind;
+
 use super::{Labels, Page, Wait, Words};
 
 pub(super) const LABELS: Labels = Labels {
@@ -16,6 +18,8 @@ pub(super) const LABELS: Labels = Labels {
     reference: "Referanse:",
     use_of_reference: "Oppgi referansen dersom du tek kontakt om dette.",
     language: "Språk",
+    remember: "Hugs valet i denne nettlesaren",
+    go_on: "Gå vidare",
 };
 
 pub(super) fn logout() -> Words {
@@ -49,6 +53,34 @@ pub(super) fn resent_form() -> Words {
         "Du er logga inn. No sender vi det du ville sende.",
         "Trykk på knappen dersom det ikkje går vidare av seg sjølv.",
     )
+}
+
+pub(super) fn choice() -> Words {
+    Words::new(
+        "Korleis vil du logge inn?",
+        "Du må logge inn for å kome vidare. Vel den måten som passar for deg.",
+        "",
+    )
+}
+
+pub(super) fn onward() -> Words {
+    Words::new(
+        "Du blir send vidare",
+        "Vi sender deg vidare til innlogginga.",
+        "Trykk på knappen dersom det ikkje går vidare av seg sjølv.",
+    )
+}
+
+pub(super) fn way(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::National => ("Norsk eID", "Med BankID, MinID eller annan norsk eID"),
+        Kind::Eidas => ("Europeisk eID", "Med elektronisk ID frå eit anna europeisk land"),
+        Kind::Employee => ("Tilsett", "For deg som kjem på vegner av ei verksemd"),
+        Kind::Email => ("E-post", "Med ein kode som blir send til e-postadressa di"),
+        Kind::Helper | Kind::Pseudonymous => ("Innlogging frå utlandet", "For deg utan norsk eID"),
+        // It never comes this way.
+        Kind::Machine => ("", ""),
+    }
 }
 
 pub(super) fn words(page: &Page) -> Words {

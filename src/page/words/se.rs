@@ -1,6 +1,8 @@
 //! Northern Sámi. Written with the vocabulary of public services (`sisačáliheapmi`, `bálvalus`); a native reader is
 //! still wanted (`docs/operators-guide.md`).
 
+use portvakt_core::identity::Kind;
+
 use super::{Labels, Page, Wait, Words};
 
 pub(super) const LABELS: Labels = Labels {
@@ -17,6 +19,8 @@ pub(super) const LABELS: Labels = Labels {
     reference: "Referánsa:",
     use_of_reference: "Atte referánssa jus válddát oktavuođa dán áššis.",
     language: "Giella",
+    remember: "Muitte mu válljema dán neahttalohkkis",
+    go_on: "Mana viidáseappot",
 };
 
 pub(super) fn logout() -> Words {
@@ -50,6 +54,34 @@ pub(super) fn resent_form() -> Words {
         "Don leat sisačálihan. Dál mii sáddet dan maid áigot sáddet.",
         "Deaddil boalu jus ii mana viidáseappot iešalddis.",
     )
+}
+
+pub(super) fn choice() -> Words {
+    Words::new(
+        "Mo háliidat čálihit sisa?",
+        "Don fertet čálihit sisa vai beasat viidáseappot. Vállje dan vuogi mii dutnje heive.",
+        "",
+    )
+}
+
+pub(super) fn onward() -> Words {
+    Words::new(
+        "Don sáddejuvvot viidáseappot",
+        "Mii sáddet du viidáseappot sisačáliheapmái.",
+        "Deaddil boalu jus ii mana viidáseappot iešalddis.",
+    )
+}
+
+pub(super) fn way(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::National => ("Norgga eID", "BankID:in, MinID:in dahje eará norgga eID:in"),
+        Kind::Eidas => ("Eurohpalaš eID", "Elektrovnnalaš ID:in eará eurohpalaš riikkas"),
+        Kind::Employee => ("Bargi", "Dutnje gii boađát fitnodaga ovddas"),
+        Kind::Email => ("E-poasta", "Kodain mii sáddejuvvo du e-poastačujuhussii"),
+        Kind::Helper | Kind::Pseudonymous => ("Sisačáliheapmi olgoriikkas", "Dutnje geas ii leat norgga eID"),
+        // It never comes this way.
+        Kind::Machine => ("", ""),
+    }
 }
 
 pub(super) fn words(page: &Page) -> Words {

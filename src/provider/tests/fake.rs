@@ -224,6 +224,7 @@ pub(super) fn settings(issuer: &str) -> ProviderSettings {
         algorithms: profile.algorithms.to_vec(),
         acr: profile.acr_table(),
         locale: None,
+        label: portvakt_core::language::Localised::default(),
         synthetic_numbers: portvakt_core::provider::SyntheticNumbers::Accept,
         ca_file: None,
         insecure_login_without_sid: false,

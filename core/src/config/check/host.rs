@@ -136,8 +136,11 @@ fn host(
     let raw_routes = raw.routes.as_ref().map_or(&[][..], |routes| &routes.value);
     let logs_in_here = |route: &&At<RawRoute>| {
         let access = route.value.access.as_ref();
-        let unread = route.value.unread.contains(&"session");
-        access.is_some_and(|access| access.value.logs_in()) && route.value.session.is_none() && !unread
+        let unread = ["session", "choose"].iter().any(|key| route.value.unread.contains(key));
+        access.is_some_and(|access| access.value.logs_in())
+            && route.value.session.is_none()
+            && route.value.choose.is_none()
+            && !unread
     };
     let first_login = raw_routes.iter().find(logs_in_here).and_then(|route| route.value.access.as_ref());
     let unread = raw.unread.iter().any(|key| ["provider", "session"].contains(key));

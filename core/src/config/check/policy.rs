@@ -58,6 +58,47 @@ fn chosen(raw: &RawRoute, asked: Representation, desk: &mut Desk<'_>) -> Represe
     asked
 }
 
+/// The same where people choose between several ways in: what a rule says of one provider is said by the choice.
+pub(super) fn beyond_choice(
+    requirement: Requirement,
+    raw: &RawRoute,
+    require: &RawRequire,
+    providers: &[&ProviderSettings],
+    surroundings: &Surroundings<'_>,
+    desk: &mut Desk<'_>,
+) -> Requirement {
+    let of_one = [
+        ("providers", require.providers.as_ref().map(|field| &field.span), "`choose` names the providers"),
+        (
+            "acr_values",
+            raw.acr_values.as_ref().map(|field| &field.span),
+            "each provider has values of its own",
+        ),
+    ];
+    let mut unsound = false;
+    for (key, span, why) in of_one.into_iter().filter_map(|(key, span, why)| Some((key, span?, why))) {
+        unsound = true;
+        desk.error(span, format!("`{key}` cannot be said where people choose: {why}"), "remove it");
+    }
+    let details = raw.authorization_details.iter().flat_map(|details| &details.value);
+    let asked: Vec<&str> =
+        details.filter_map(|details| Some(details.value.r#type.as_ref()?.value.as_str())).collect();
+    let knows = |provider: &&&ProviderSettings| {
+        let known = provider.profile.capabilities.authorization_details;
+        !asked.is_empty() && asked.iter().all(|kind| known.contains(kind))
+    };
+    let asking: Vec<&&ProviderSettings> = providers.iter().filter(knows).collect();
+    let Some(&&provider) = asking.first().or(providers.first().as_ref()).filter(|_| !unsound) else {
+        return requirement;
+    };
+    let asked_at = if asking.len() < providers.len() {
+        asking.iter().map(|provider| provider.name.clone()).collect()
+    } else {
+        BTreeSet::new()
+    };
+    Requirement { asked_at, ..beyond(requirement, raw, require, provider, surroundings, desk) }
+}
+
 fn providers(
     require: &RawRequire,
     provider: &ProviderSettings,

@@ -15,6 +15,9 @@ use crate::level::{AcrRow, AcrTable, Framework, Level};
 use crate::provider::{ClientAuth, PROFILES, Par, Profile, ProviderSettings, SyntheticNumbers};
 use crate::token::Algorithm;
 
+/// How long the name of a button may be, in characters.
+const LABEL: usize = 60;
+
 /// The providers of a file, sound or not: a name that is there is not unknown.
 pub(super) struct Providers {
     known: Vec<Known>,
@@ -206,6 +209,7 @@ fn provider(
         algorithms,
         acr,
         locale,
+        label: raw.label.as_ref().map(|label| label.value.localised(LABEL, desk)).unwrap_or_default(),
         synthetic_numbers: synthetic_numbers(raw.synthetic_numbers.as_ref(), circumstances, desk),
         ca_file: raw.ca_file.as_ref().map(|file| file.value.clone()),
         insecure_http: circumstances.insecure_loopback,

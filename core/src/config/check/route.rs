@@ -28,6 +28,7 @@ use crate::login::usual::{self, asserts, reaches};
 use crate::provider::ProviderSettings;
 use crate::request::HostName;
 use crate::route::{Activity, Lines, Maintenance, Origin, Pattern, Rate, Route, Staleness, UpstreamHost};
+use crate::way::Way;
 
 /// How long a message to everybody may be, in characters.
 const MESSAGE: usize = 500;
@@ -53,10 +54,24 @@ pub(super) fn route(
 ) -> Option<(Route, Placed)> {
     // Everything is checked before anything is missed.
     let logs_in = raw.access.as_ref().is_some_and(|access| access.value.logs_in());
-    let session = if logs_in { sessions.of_route(raw, desk) } else { sessions.own() };
-    let provider = session.as_deref().map(|session| &*session.provider);
+    let choice = raw.choose.as_ref().filter(|_| logs_in);
+    let ways = choice.map(|given| sessions.of_choice(raw, given, desk));
+    let session = match &ways {
+        Some(ways) => ways.as_ref().and_then(|ways| Some(Arc::clone(&ways.first()?.plan))),
+        None if logs_in => sessions.of_route(raw, desk),
+        None => sessions.own(),
+    };
+    let ways = ways.flatten().unwrap_or_default();
+    let providers: Vec<&ProviderSettings> = if ways.is_empty() {
+        session.iter().map(|session| &*session.provider).collect()
+    } else {
+        ways.iter().map(|way| &*way.plan.provider).collect()
+    };
     let pattern = raw.path.as_ref().and_then(|path| pattern(path, surroundings.prefix, desk));
-    let access = raw.access.as_ref().and_then(|given| access(given, raw, provider, surroundings, desk));
+    let access = raw.access.as_ref().and_then(|given| access(given, raw, &providers, surroundings, desk));
+    if let (Some(given), Some(requirement)) = (choice, access.as_ref().and_then(Access::requirement)) {
+        check_ways(given, &ways, requirement, desk);
+    }
     let upstream = raw.upstream.as_ref().and_then(|name| surroundings.upstreams.find(name, desk));
     let methods = raw.methods.as_ref().map(|methods| self::methods(&methods.value, desk));
     let upstream_host = raw.host.as_ref().map_or(UpstreamHost::Keep, |host| self::upstream_host(host, desk));
@@ -92,6 +107,8 @@ pub(super) fn route(
         methods,
         access: access?,
         session,
+        // One is no choice.
+        ways: if ways.len() > 1 { ways } else { Vec::new() },
         upstream: upstream?,
         host: upstream_host,
         rewrite,
@@ -234,7 +251,7 @@ fn pattern(path: &At<String>, prefix: &str, desk: &mut Desk<'_>) -> Option<Patte
 fn access(
     given: &At<RawAccess>,
     raw: &RawRoute,
-    provider: Option<&ProviderSettings>,
+    providers: &[&ProviderSettings],
     surroundings: &Surroundings<'_>,
     desk: &mut Desk<'_>,
 ) -> Option<Access> {
@@ -249,9 +266,9 @@ fn access(
             refuse_without_login(given, raw, "a route for machines", desk);
             Access::Token(token?)
         }
-        RawAccess::Optional => Access::Optional(requirement(given, raw, provider, surroundings, desk)),
+        RawAccess::Optional => Access::Optional(requirement(given, raw, providers, surroundings, desk)),
         RawAccess::Login => {
-            let requirement = requirement(given, raw, provider, surroundings, desk);
+            let requirement = requirement(given, raw, providers, surroundings, desk);
             match (&raw.token, token) {
                 (None, _) => Access::Login(requirement),
                 (Some(_), token) => Access::LoginOrToken(requirement, token?),
@@ -272,6 +289,7 @@ fn refuse_without_login(given: &At<RawAccess>, raw: &RawRoute, place: &str, desk
     }
     let keys = [
         ("session", raw.session.as_ref().map(|field| &field.span)),
+        ("choose", raw.choose.as_ref().map(|field| &field.span)),
         ("activity", raw.activity.as_ref().map(|field| &field.span)),
         ("revocation", raw.revocation.as_ref().map(|field| &field.span)),
         ("authorization_details", raw.authorization_details.as_ref().map(|field| &field.span)),
@@ -308,7 +326,7 @@ fn refuse_on_public(raw: &RawRoute, desk: &mut Desk<'_>) {
 fn requirement(
     given: &At<RawAccess>,
     raw: &RawRoute,
-    provider: Option<&ProviderSettings>,
+    providers: &[&ProviderSettings],
     surroundings: &Surroundings<'_>,
     desk: &mut Desk<'_>,
 ) -> Requirement {
@@ -317,7 +335,7 @@ fn requirement(
     let max_age = require.max_age.as_ref().map(|age| bounded(Some(age), MINUTE, SECOND..=DAY, desk));
     let named_kinds = require.kinds.as_ref().map(|kinds| self::kinds(&kinds.value, desk));
     let named_level = require.level.as_ref().map(|level| self::level(level.value));
-    let Some(provider) = provider else {
+    let Some(&provider) = providers.first() else {
         return Requirement {
             level: named_level.flatten(),
             kinds: named_kinds.unwrap_or_default(),
@@ -325,8 +343,14 @@ fn requirement(
             ..Requirement::default()
         };
     };
-    let kinds = named_kinds.unwrap_or_else(|| usual::kinds(provider));
-    let level = named_level.unwrap_or_else(|| usual::level(provider, &kinds));
+    let kinds =
+        named_kinds.unwrap_or_else(|| providers.iter().flat_map(|provider| usual::kinds(provider)).collect());
+    let usual_level = || providers.iter().filter_map(|provider| usual::level(provider, &kinds)).max();
+    let level = named_level.unwrap_or_else(usual_level);
+    if raw.choose.is_some() {
+        let requirement = Requirement { level, kinds, max_age, ..Requirement::default() };
+        return policy::beyond_choice(requirement, raw, require, providers, surroundings, desk);
+    }
     let at = require
         .level
         .as_ref()
@@ -336,6 +360,20 @@ fn requirement(
     check_reach(provider, require, &kinds, level, at, desk);
     let requirement = Requirement { level, kinds, max_age, ..Requirement::default() };
     policy::beyond(requirement, raw, require, provider, surroundings, desk)
+}
+
+/// A way by which nobody can pass only leads to a page that says so.
+fn check_ways(given: &At<Vec<At<String>>>, ways: &[Way], requirement: &Requirement, desk: &mut Desk<'_>) {
+    for (way, entry) in ways.iter().zip(&given.value) {
+        if !way.satisfies(requirement) {
+            let provider = &way.plan.provider.name;
+            desk.error(
+                &entry.span,
+                format!("nobody passes by this way: no login at the provider `{provider}` is of a kind and level that the route takes"),
+                "remove it, or change `require`",
+            );
+        }
+    }
 }
 
 fn check_reach(

@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use super::provider::Providers;
 use super::{Span, check_name, unknown_name};
+use crate::config::problem::one_of;
 use crate::config::raw::{RawFile, RawHost, RawRoute};
 use crate::config::shape::{At, Desk};
+use crate::identity::Kind;
 use crate::provider::ProviderSettings;
 use crate::request::HostName;
 use crate::route::Origin;
 use crate::session::plan::{RESERVED, SessionPlan};
+use crate::way::Way;
 
 /// Domains below which anybody gets a name: what all of their hosts would share is nobody's. Browsers know
 /// more of them (publicsuffix.org); these are those of Norwegian services.
@@ -168,12 +171,76 @@ impl<'a> HostSessions<'a> {
     /// The session that a route asks for.
     pub(super) fn of_route(&mut self, raw: &RawRoute, desk: &mut Desk<'_>) -> Option<Arc<SessionPlan>> {
         let Some(name) = &raw.session else { return self.own.clone() };
+        self.plan(name, desk)
+    }
+
+    /// The session of this name on this host.
+    fn plan(&mut self, name: &At<String>, desk: &mut Desk<'_>) -> Option<Arc<SessionPlan>> {
         if let Some(plan) = self.plans.iter().find(|plan| plan.name == name.value) {
             return Some(Arc::clone(plan));
         }
         let plan = self.find(name, desk)?;
         self.plans.push(Arc::clone(&plan));
         Some(plan)
+    }
+
+    /// The ways in between which a route leaves the choice; `None` if one of them is not sound.
+    pub(super) fn of_choice(
+        &mut self,
+        raw: &RawRoute,
+        given: &At<Vec<At<String>>>,
+        desk: &mut Desk<'_>,
+    ) -> Option<Vec<Way>> {
+        if let Some(session) = &raw.session {
+            let line = desk.line(&given.span);
+            desk.error(
+                &session.span,
+                format!("this route has a `session`, and leaves a choice on line {line}"),
+                "keep one of the two",
+            );
+        }
+        let ways: Vec<Option<Way>> = given.value.iter().map(|entry| self.way(entry, desk)).collect();
+        let ways: Vec<Way> = ways.into_iter().collect::<Option<_>>()?;
+        let mut sound = true;
+        for (at, way) in ways.iter().enumerate() {
+            let (earlier, span) = (&ways[..at], &given.value[at].span);
+            if earlier.iter().any(|other| other.name() == way.name()) {
+                desk.error(span, format!("{} is there twice", desk.quoted(span)), "keep one of the two");
+                sound = false;
+            }
+            let provider = &way.plan.provider.name;
+            let same_provider = |other: &&Way| other.plan.provider.name == *provider;
+            if earlier.iter().filter(same_provider).any(|other| other.plan.realm() != way.plan.realm()) {
+                desk.error(
+                    span,
+                    format!(
+                        "two of these sessions are of the provider `{provider}`: nobody could tell them apart"
+                    ),
+                    "keep one of them",
+                );
+                sound = false;
+            }
+        }
+        sound.then_some(ways)
+    }
+
+    /// `SESSION` or `SESSION:KIND`.
+    fn way(&mut self, entry: &At<String>, desk: &mut Desk<'_>) -> Option<Way> {
+        let (name, kind) = match entry.value.split_once(':') {
+            None => (entry.value.as_str(), None),
+            Some((name, word)) => {
+                let people = || Kind::ALL.into_iter().filter(|kind| *kind != Kind::Machine);
+                let Some(kind) = people().find(|kind| kind.as_str() == word) else {
+                    let message = format!("{} ends in no kind of identity", desk.quoted(&entry.span));
+                    let words = one_of(people().map(Kind::as_str).collect::<Vec<_>>().iter().copied());
+                    desk.error(&entry.span, message, format!("write {words} behind the colon"));
+                    return None;
+                };
+                (name, Some(kind))
+            }
+        };
+        let plan = self.plan(&At { span: entry.span.clone(), value: name.to_owned() }, desk)?;
+        Some(Way { plan, kind })
     }
 
     /// All of them, the host's own first, once no answer can be taken for that of another provider.
