@@ -69,8 +69,8 @@ fn a_way_by_which_nobody_passes_and_a_rule_that_speaks_of_one_provider_do_not_lo
     let mut wrong = Vec::new();
     for (keys, expected) in [
         ("choose: [idporten, nowhere]", "there is no session `nowhere`"),
-        ("choose: ['idporten:x', idporten]", "`'idporten:x'` ends in no kind of identity"),
-        ("choose: ['idporten:machine', idporten]", "`'idporten:machine'` ends in no kind of identity"),
+        ("choose: ['idporten:x', idporten]", "`idporten:x` ends in no kind of identity"),
+        ("choose: ['idporten:machine', idporten]", "`idporten:machine` ends in no kind of identity"),
         ("choose: [idporten, idporten]", "`idporten` is there twice"),
         ("choose: []", "at least one entry"),
         ("choose: idporten", "a list"),
