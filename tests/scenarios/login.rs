@@ -114,7 +114,7 @@ fn a_european_on_a_route_for_national_identities_is_told_so_and_not_sent_round_i
     let mut browser = world.browser();
     browser.log_in("/eu/", "eidas-se");
     let page = browser.open("/app/");
-    page.shows(403, "Siden krever en annen innlogging");
+    page.shows(403, "Her trengs norsk fødselsnummer eller D-nummer");
     assert_eq!(page.target(), "/app/");
     assert!(page.links().contains(&"/oauth2/logout".to_owned()));
     assert_eq!(world.app.count(), 1);

@@ -4,13 +4,8 @@
 
 use url::Url;
 
-use crate::harness::browser::{Ask, Page};
+use crate::harness::browser::Ask;
 use crate::harness::{Settings, World};
-
-/// The links to a page's other languages, in their order.
-fn languages(page: &Page) -> Vec<String> {
-    page.links().into_iter().filter(|link| link.starts_with("/oauth2/language?")).collect()
-}
 
 #[test]
 fn a_person_chooses_the_language_of_a_page_and_of_all_that_follow() {
@@ -28,13 +23,13 @@ fn a_person_chooses_the_language_of_a_page_and_of_all_that_follow() {
         (2, "The login was cancelled", "en"),
         (3, "Sisačáliheapmi gaskkalduvai", "se"),
     ] {
-        let other = browser.open(&languages(&page)[link]);
+        let other = browser.open(&page.languages()[link]);
         other.shows(200, &format!("<h1>{heading}</h1>"));
         assert_eq!(other.response.header("content-language"), Some(tag));
         assert_eq!(browser.cookie("__Host-portvakt-language").as_deref(), Some(tag));
         assert!(other.text().contains(&reference), "the reference is that of what happened");
         assert_eq!(other.links()[0], page.links()[0]);
-        assert_eq!(languages(&other), languages(&page));
+        assert_eq!(other.languages(), page.languages());
     }
     browser.open("/nothing").shows(404, "<h1>Mii eat gávnna siiddu</h1>");
     // The provider is told, and the app is not.
@@ -73,7 +68,7 @@ fn nobody_else_chooses_a_language_unseen_or_makes_the_host_say_something() {
         assert_eq!(browser.step(link).status(), 400, "{link}");
     }
     // Cut; with another end; made up.
-    let own = languages(&browser.open("/nothing")).remove(3);
+    let own = browser.open("/nothing").languages().remove(3);
     let cut = &own[..own.len() - 1];
     let changed = format!("{cut}{}", if own.ends_with('A') { "Q" } else { "A" });
     for link in [cut, &changed, "/oauth2/language?to=se&page=not_found"] {

@@ -83,9 +83,15 @@ impl Page {
         self
     }
 
-    /// The targets of all links, in order.
+    /// The targets of all links, in order, but for those to the page's other languages.
     pub(crate) fn links(&self) -> Vec<String> {
-        attributes(&self.text(), "<a ", "href")
+        let all = attributes(&self.text(), "<a ", "href");
+        all.into_iter().filter(|link| !is_language(link)).collect()
+    }
+
+    /// The targets of the links to the page's languages, in order.
+    pub(crate) fn languages(&self) -> Vec<String> {
+        attributes(&self.text(), "<a ", "href").into_iter().filter(|link| is_language(link)).collect()
     }
 
     /// The addresses of all frames, in order.
@@ -318,6 +324,10 @@ impl<'w> Browser<'w> {
     pub(crate) fn paths(&self) -> Vec<String> {
         self.history.iter().map(|url| url.path().to_owned()).collect()
     }
+}
+
+fn is_language(link: &str) -> bool {
+    link.starts_with("/oauth2/language?")
 }
 
 /// Names resolve to loopback alone.
