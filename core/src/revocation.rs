@@ -457,6 +457,7 @@ impl Revocations {
     pub fn tend(&self, ring: &Ring<MacKey>, now: Timestamp) {
         let mut reader = locked(&self.reader);
         self.notice_step_back(&mut reader, now);
+        self.stream_tend(now);
         if self.lacking_in_log().is_some_and(|id| ring.by_id(id, now).is_some()) {
             // The key has come: what could not be read is read.
             reader.position = Position::default();

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::record::{Bytes, Item, RecordError};
 use super::stream::{Beat, Due, Moved, Replica, Start};
-use super::{LACKING, Revocations, Tag, locked};
+use super::{AHEAD, LACKING, Revocations, Tag, locked};
 use crate::clock::Timestamp;
 use crate::key::{KeyId, MacKey, Ring};
 
@@ -150,6 +150,11 @@ impl Revocations {
         });
     }
 
+    /// Time passes, also where there is no connection.
+    pub(super) fn stream_tend(&self, now: Timestamp) {
+        self.with_replica(now, |_, _| {});
+    }
+
     /// Whether the stream is to be read from its start; [`stream_read_whole`](Self::stream_read_whole) says when it is.
     #[must_use]
     pub fn stream_wants_all(&self) -> bool {
@@ -260,6 +265,17 @@ impl Revocations {
             shared.republished.fetch_add(writing.due.repeated() as u64, Ordering::Relaxed);
             replica.written(&writing.due, now);
         });
+    }
+
+    /// Whether an entry of the stream is needed no longer: nothing can carry what it ends, by anybody's clock, or it is
+    /// none.
+    #[must_use]
+    pub fn is_over(&self, bytes: &[u8], ring: &Ring<MacKey>, now: Timestamp) -> bool {
+        match Item::decode(bytes, ring, now) {
+            Ok(Item::End(end)) => end.expires + 3 * AHEAD < now,
+            Err(RecordError::UnknownKey(_)) => false,
+            Ok(Item::Heartbeat(_)) | Err(_) => true,
+        }
     }
 
     /// This process stops: the others need not wait for it.

@@ -330,6 +330,8 @@ impl World {
         if !self.dumps.is_empty() {
             let which = self.chance.below(self.dumps.len() as u64) as usize;
             self.store = self.dumps[which].clone();
+            // It was started again.
+            self.nodes.iter_mut().for_each(|node| node.connected = false);
         }
     }
 

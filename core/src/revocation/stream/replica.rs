@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Writer;
 use super::beat::{Beat, Claim};
 use super::ledger::{FORGOTTEN, Ledger};
-use crate::clock::Timestamp;
+use crate::clock::{STEP, Timestamp};
 use crate::revocation::record::{Kind, Proof, Record};
 use crate::revocation::view::Entry;
 use crate::revocation::{AHEAD, Tag};
@@ -625,10 +625,12 @@ impl Replica {
         let word = vouching.map(|peer| (peer.known_since + peer.heard.since(peer.at)).min(now)).min();
         let (all_here, over) = (join.waiting.is_empty(), now.since(back) >= GRACE);
         let since = join.absent_since;
+        // By our own clock, which may have been set back meanwhile.
+        let overlaps = |word: Timestamp| word + STEP <= since;
         if join.starts {
             return match word {
                 // Our file knows everything until we went, and they know everything from then on.
-                Some(word) if join.claim && word <= since => {
+                Some(word) if join.claim && overlaps(word) => {
                     Some(Verdict::Moved(Moved::Vouched(word.min(known_since))))
                 }
                 Some(word) => Some(Verdict::Moved(Moved::Vouched(word))),
@@ -638,7 +640,7 @@ impl Replica {
             };
         }
         let nothing_between = join.continuous || now.since(since) <= self.max_gap;
-        if all_here && (nothing_between || word.is_some_and(|word| word <= since)) {
+        if all_here && (nothing_between || word.is_some_and(overlaps)) {
             Some(Verdict::Kept)
         } else if over {
             Some(Verdict::Moved(Moved::Lost(now)))
@@ -694,7 +696,7 @@ impl Replica {
 
     /// After a clock was set back, what it said before says nothing.
     fn notice_step_back(&mut self, now: Timestamp) {
-        if self.latest > now + Duration::from_secs(1) {
+        if self.latest > now + SPACING {
             self.fresh = Timestamp::default();
             self.sure_until = self.sure_until.min(now);
             (self.beat_after, self.last_beat) = (now, None);
