@@ -414,8 +414,10 @@ impl World {
         if revocations.stream_wants_all() {
             (node.ends, node.beats, node.anchor) = (0, 0, 0);
             let ends = store.ends.iter().filter(|(id, _)| is_shown(*id));
-            revocations.stream_read(ends.map(|(_, bytes)| &bytes[..]), [], ring, now);
+            let beats = store.beats.iter().map(|(_, bytes)| &bytes[..]);
+            revocations.stream_read(ends.map(|(_, bytes)| &bytes[..]), beats, ring, now);
             node.ends = store.ends.last().map_or(0, |(id, _)| *id);
+            node.beats = store.beats.last().map_or(0, |(id, _)| *id);
             revocations.stream_read_whole(now);
         }
         let mut ends: Vec<_> = store.ends.iter().filter(|(id, _)| *id > node.ends).collect();
