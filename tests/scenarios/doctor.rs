@@ -146,7 +146,7 @@ fn an_app_behind_a_kit_rejects_everything_that_did_not_come_through_the_gateway(
             "{path: '/copy/**', access: login, upstream: app, audience: kit, signature: ed25519, assertion: true}",
         ],
     );
-    let _app = start_kit(&world, port);
+    let _app = start_kit(&world, port, KIT);
     let mut browser = world.browser();
     let page = browser.log_in("/kit/letters", "bankid-high");
     assert_eq!(
@@ -212,6 +212,34 @@ fn an_app_behind_a_kit_rejects_everything_that_did_not_come_through_the_gateway(
     world.unjudged_count();
 }
 
+#[test]
+fn an_app_whose_kit_does_not_look_at_the_signature_is_found_out() {
+    if !has_node() {
+        return;
+    }
+    // As a planted fault of `make kits`: everything is checked but the one thing that matters.
+    let fault = "throw new Refused('the signature is wrong');\n}\n\nfunction only";
+    let sound = fs::read_to_string(format!("{KIT}/portvakt-verify.mjs")).unwrap();
+    assert!(sound.contains(fault));
+    let port = free_port();
+    let world = World::with(Settings::default().upstream(format!("kit: {{url: 'http://127.0.0.1:{port}'}}")));
+    let world = with_routes(
+        world,
+        &[
+            "{path: '/kit/**', access: login, upstream: kit, signature: ed25519, assertion: true, verified: true}",
+        ],
+    );
+    let kit = world.folder().join("kit");
+    fs::create_dir(&kit).unwrap();
+    fs::write(kit.join("portvakt-verify.mjs"), sound.replace(fault, "}\n\nfunction only")).unwrap();
+    let _app = start_kit(&world, port, kit.to_str().unwrap());
+    let (code, findings) = doctor(&world);
+    let failed = verdicts(&findings, "fail");
+    assert_eq!((code, failed.len()), (1, 1), "{findings:#}");
+    assert!(failed[0].contains("answered 200 to a request with a made-up proof"), "{failed:?}");
+    world.unjudged_count();
+}
+
 /// The world with more routes, and the keys that they need.
 fn with_routes(mut world: World, routes: &[&str]) -> World {
     for route in routes {
@@ -226,7 +254,7 @@ fn with_routes(mut world: World, routes: &[&str]) -> World {
 }
 
 /// An app behind the kit for Node, with the keys that the gateway publishes.
-fn start_kit(world: &World, port: u16) -> Process {
+fn start_kit(world: &World, port: u16, kit: &str) -> Process {
     let keys = format!("{}/.well-known/portvakt/jwks.json", world.origin());
     let control = json!({"vector": "now", "config": {
         "audience": "kit",
@@ -237,7 +265,7 @@ fn start_kit(world: &World, port: u16) -> Process {
     fs::write(&file, control.to_string()).unwrap();
     let mut command = Command::new("node");
     command.arg(format!("{KITS}/server.mjs")).arg("http");
-    command.env("KIT_FOLDER", KIT).env("KIT_CONTROL", file).env("PORT", port.to_string());
+    command.env("KIT_FOLDER", kit).env("KIT_CONTROL", file).env("PORT", port.to_string());
     let process = Process::start(&mut command, world.folder(), "kit");
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     await_that("the app listens", || TcpStream::connect(address).is_ok().then_some(()));

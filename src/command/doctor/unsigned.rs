@@ -5,14 +5,18 @@
 //!
 //! **Invariant:** only GET or HEAD, only to the beginning of the route's own path, and only where the file says
 //! `verified: true`. The person in the forged headers has the number `00000000000`, which nobody has: an app that
-//! believes it has nobody's data to show. No key of ours is used.
+//! believes it has nobody's data to show. No key of ours signs anything: of key files only the ids are read.
+
+use std::path::Path;
 
 use base64_simd::{STANDARD, URL_SAFE_NO_PAD};
 use http::Method;
 use pingora::http::{RequestHeader, StatusCode};
 use portvakt_core::clock::Timestamp;
 use portvakt_core::forward::{Fact, assertion, signature};
+use portvakt_core::key::{ASSERTION, KeyFile, app_purpose, path_of, signature_purpose};
 use portvakt_core::route::{Host, Route, UpstreamHost};
+use portvakt_core::token::SignatureAlgorithm;
 use serde_json::json;
 
 use super::Surroundings;
@@ -34,7 +38,7 @@ pub(super) async fn examine(around: &Surroundings) -> Vec<Finding> {
     for host in around.configuration.hosts.iter() {
         for route in host.routes.iter().filter(|route| route.verified) {
             for visit in visits.iter().filter(|visit| visit.upstream == route.upstream.name) {
-                findings.push(look_at(host, route, visit, around.clock.now()).await);
+                findings.push(look_at(host, route, visit, around).await);
             }
         }
     }
@@ -59,7 +63,7 @@ impl Forgery {
     }
 }
 
-async fn look_at(host: &Host, route: &Route, visit: &Visit, now: Timestamp) -> Finding {
+async fn look_at(host: &Host, route: &Route, visit: &Visit, around: &Surroundings) -> Finding {
     let subject = format!("`{}` at {}", route.name, visit.at);
     let Some(method) =
         [Method::GET, Method::HEAD].into_iter().find(|method| route.methods().contains(method))
@@ -73,7 +77,7 @@ async fn look_at(host: &Host, route: &Route, visit: &Visit, now: Timestamp) -> F
     };
     let mut answers = Vec::new();
     for forgery in [Forgery::Unsigned, Forgery::MadeUp] {
-        let Some(request) = forge(forgery, &method, host, route, visit, now) else {
+        let Some(request) = forge(forgery, &method, host, route, visit, around) else {
             return Finding::warn(
                 subject,
                 "no request can be made for it",
@@ -135,8 +139,9 @@ fn forge(
     host: &Host,
     route: &Route,
     visit: &Visit,
-    now: Timestamp,
+    around: &Surroundings,
 ) -> Option<RequestHeader> {
+    let now = around.clock.now();
     let path = route.pattern.sample();
     let path = match &route.rewrite {
         Some(rewrite) => rewrite.up(&path)?,
@@ -153,7 +158,8 @@ fn forge(
         fields.extend(forged(header.fact, now).map(|value| (header.name.to_string(), value)));
     }
     if forgery == Forgery::MadeUp {
-        fields.extend(made_up(route, now));
+        let made_up = made_up(route, &fields, &around.configuration.keys, now);
+        fields.extend(made_up);
     }
     for (name, value) in fields {
         request.insert_header(name, value).ok()?;
@@ -175,14 +181,15 @@ fn forged(fact: Fact, now: Timestamp) -> Option<String> {
     })
 }
 
-/// Proofs of the right form, by no key.
-fn made_up(route: &Route, now: Timestamp) -> Vec<(String, String)> {
+/// Proofs of the right form, which name the keys that are in use and were not made by them: what is wrong with them is
+/// the signature alone.
+fn made_up(route: &Route, forged: &[(String, String)], keys: &Path, now: Timestamp) -> Vec<(String, String)> {
     const NOTHING: [u8; 64] = [0; 64];
     let mut fields = Vec::new();
     let (from, to) = (now.seconds(), (now + signature::LIFE).seconds());
     if let Some(plan) = &route.assertion {
         let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode_to_string(value.to_string());
-        let head = part(json!({ "alg": "ES256", "kid": "00000000", "typ": "JWT" }));
+        let head = part(json!({ "alg": "ES256", "kid": kid(keys, ASSERTION, now), "typ": "JWT" }));
         let claims = part(json!({
             "iss": plan.issuer(), "aud": plan.audience(), "iat": from, "exp": to, "jti": AGENT, "sub": AGENT,
             "kind": "national", "fnr": NOBODY, "loa": "high", "session": AGENT,
@@ -196,15 +203,30 @@ fn made_up(route: &Route, now: Timestamp) -> Vec<(String, String)> {
     }
     if let Some(plan) = &route.signature {
         let label = signature::LABEL;
-        let (audience, algorithm) = (signature::AUDIENCE_HEADER, plan.algorithm.as_str());
-        fields.push((audience.to_owned(), plan.audience.clone()));
+        fields.push((signature::AUDIENCE_HEADER.to_owned(), plan.audience.clone()));
+        if plan.content_digest {
+            fields.push((signature::DIGEST_HEADER.to_owned(), signature::content_digest(b"")));
+        }
+        let names =
+            forged.iter().chain(&fields).filter(|(name, _)| !["Host", "User-Agent"].contains(&&**name));
+        let covered: String = names.map(|(name, _)| format!(" \"{}\"", name.to_ascii_lowercase())).collect();
+        let purpose = signature_purpose(plan.algorithm).map_or_else(|| app_purpose(&plan.app), str::to_owned);
+        let (kid, algorithm) = (kid(keys, &purpose, now), plan.algorithm.as_str());
         let parameters = format!(
-            r#"("@method" "@authority" "@path" "@query");created={from};expires={to};nonce="{AGENT}";alg="{algorithm}";keyid="00000000";tag="{label}""#
+            r#"("@method" "@authority" "@path" "@query"{covered});created={from};expires={to};nonce="{AGENT}";alg="{algorithm}";keyid="{kid}";tag="{label}""#
         );
+        let made = if plan.algorithm == SignatureAlgorithm::HmacSha256 { &NOTHING[..32] } else { &NOTHING };
         fields.push(("Signature-Input".to_owned(), format!("{label}={parameters}")));
-        fields.push(("Signature".to_owned(), format!("{label}=:{}:", STANDARD.encode_to_string(NOTHING))));
+        fields.push(("Signature".to_owned(), format!("{label}=:{}:", STANDARD.encode_to_string(made))));
     }
     fields
+}
+
+/// The id of the key of a purpose that is in use: it is no secret.
+fn kid(keys: &Path, purpose: &str, now: Timestamp) -> String {
+    let times = KeyFile::read(&path_of(keys, purpose), purpose).map(|file| file.times()).unwrap_or_default();
+    let used = times.iter().rfind(|key| key.active_from <= now).or(times.first());
+    used.map_or_else(|| "00000000".to_owned(), |key| key.id.clone())
 }
 
 #[cfg(test)]
