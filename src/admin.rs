@@ -101,8 +101,9 @@ impl Admin {
         }
     }
 
-    async fn serve(&self, session: &mut ServerSession) -> pingora::Result<()> {
+    async fn serve(&self, mut session: ServerSession) -> pingora::Result<()> {
         if !session.read_request().await? {
+            // Somebody who only looked whether anybody listens.
             return Ok(());
         }
         session.set_keepalive(None);
@@ -111,7 +112,8 @@ impl Admin {
         let answer = self.answer(&request.method, request.uri.path());
         session.write_response_header(Box::new(answer.header()?)).await?;
         let body = if head { Bytes::new() } else { Bytes::from(answer.body) };
-        session.write_response_body(body, true).await
+        session.write_response_body(body, true).await?;
+        session.finish().await.map(drop)
     }
 }
 
@@ -147,14 +149,10 @@ impl Answer {
 impl HttpServerApp for Admin {
     async fn process_new_http(
         self: &Arc<Self>,
-        mut session: ServerSession,
+        session: ServerSession,
         _shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let within = tokio::time::timeout(self.deadline, async {
-            self.serve(&mut session).await?;
-            session.finish().await.map(drop)
-        });
-        match within.await {
+        match tokio::time::timeout(self.deadline, self.serve(session)).await {
             Ok(Ok(())) => {}
             // The error's text may quote the request.
             Ok(Err(error)) => tracing::debug!(kind = error.etype().as_str(), "an admin request failed"),
@@ -272,6 +270,18 @@ mod tests {
             exchange(&admin(Readiness::Ready), "HEAD /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"), "{answer}");
         assert!(answer.to_ascii_lowercase().contains("content-length: 3"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn who_only_connects_is_answered_nothing_and_breaks_nothing() {
+        for begun in ["", "GET /livez HTTP/1.1\r\n"] {
+            let (mut client, server) = duplex(1 << 16);
+            client.write_all(begun.as_bytes()).await.unwrap();
+            drop(client);
+            let (_stop, shutdown) = tokio::sync::watch::channel(false);
+            let session = ServerSession::new_http1(Box::new(server));
+            assert!(admin(Readiness::Ready).process_new_http(session, &shutdown).await.is_none());
+        }
     }
 
     #[tokio::test]

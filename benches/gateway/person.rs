@@ -48,7 +48,7 @@ impl Answer {
 /// Logs in at the gateway by way of the provider.
 pub(crate) fn log_in(gateway: SocketAddr, provider: SocketAddr, name: &str) -> Result<()> {
     let host = format!("{HOST}:{}", gateway.port());
-    let begun = get(gateway, &host, &format!("/oauth2/login?redirect=/app/&provider={name}"), "")?;
+    let begun = get(gateway, &host, &format!("/oauth2/login?redirect=/app/&session={name}"), "")?;
     let there = format!("{}{WITHOUT_PAGE}", begun.leads_to()?);
     let back = get(provider, &provider.to_string(), &there, "")?;
     let ended = get(gateway, &host, back.leads_to()?, &begun.cookies())?;

@@ -147,6 +147,16 @@ impl Report {
             load::CONNECTIONS,
             folder.join("gateway.json").display()
         )?;
+        for (row, most) in rows::PROOFS {
+            let more = self.beside(self.row(row.name)?, self.row(rows::AUTHENTICATED)?).more;
+            let target = match most {
+                Some(most) if more <= most => format!(", target {most} µs: met"),
+                Some(most) => format!(", target {most} µs: missed"),
+                None => String::new(),
+            };
+            writeln!(out, "{}: {more:+.1} µs over the authenticated row{target}", row.what)?;
+        }
+        writeln!(out)?;
         if self.lost > 0 {
             writeln!(
                 out,

@@ -9,6 +9,7 @@ mod identity_headers;
 mod idle;
 mod login;
 mod optional;
+mod proofs;
 mod public;
 mod ticket;
 mod tls;
@@ -68,6 +69,10 @@ pub(crate) const ALL: &[Row] = &[
     authenticated::ROW,
     bare_with_cookie::ROW,
     optional::ROW,
+    proofs::ASSERTION,
+    proofs::HMAC,
+    proofs::ED25519,
+    proofs::ECDSA,
     ticket::ROW,
     identity_headers::ROW,
     http2::BARE,
@@ -92,3 +97,11 @@ pub(crate) const ALL: &[Row] = &[
 pub(crate) const BARE: &str = bare::ROW.name;
 pub(crate) const PUBLIC: &str = public::ROW.name;
 pub(crate) const AUTHENTICATED: &str = authenticated::ROW.name;
+
+/// The proofs to the app, with the most that each may cost over the authenticated row, in microseconds (`design.md` 4).
+pub(crate) const PROOFS: [(&Row, Option<f64>); 4] = [
+    (&proofs::ASSERTION, None),
+    (&proofs::HMAC, Some(8.0)),
+    (&proofs::ED25519, Some(40.0)),
+    (&proofs::ECDSA, None),
+];

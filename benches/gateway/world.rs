@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use portvakt_core::clock::Clock;
 use portvakt_core::config::{self, Configuration};
-use portvakt_core::key::{KeyFile, Keys, NewKey, Secret, path_of};
-use portvakt_core::token::Algorithm;
+use portvakt_core::key::{ASSERTION, KeyFile, Keys, NewKey, Secret, app_purpose, path_of, signature_purpose};
+use portvakt_core::token::{Algorithm, SignatureAlgorithm};
 use serde_json::{Value, json};
 
 use crate::protocol::Fronts;
@@ -213,7 +213,12 @@ hosts:
     routes:
       - {{path: \"/public/**\", access: public, upstream: app}}
       - {{path: \"/optional/**\", access: optional, upstream: app}}
-      - {{path: \"/app/**\", access: login, require: {{providers: [idporten, rsa]}}, upstream: app}}
+      - {{path: \"/app/**\", access: login, upstream: app}}
+      - {{path: \"/rsa/**\", access: login, session: rsa, upstream: app}}
+      - {{path: \"/assertion/**\", access: login, upstream: app, assertion: true}}
+      - {{path: \"/hmac/**\", access: login, upstream: app, signature: hmac-sha256}}
+      - {{path: \"/ed25519/**\", access: login, upstream: app, signature: ed25519}}
+      - {{path: \"/ecdsa/**\", access: login, upstream: app, signature: ecdsa-p256-sha256}}
 "
     );
     fs::write(&file, text)?;
@@ -223,18 +228,21 @@ hosts:
         config::load(&file, &|_| None).map_err(|problems| problems.to_string())?.configuration;
     let now = Clock::start().now();
     fs::create_dir_all(&configuration.keys)?;
+    let make =
+        |purpose: &str, kind| KeyFile::create(&path_of(&configuration.keys, purpose), purpose, kind, now);
     for purpose in Secret::ALL {
-        KeyFile::create(
-            &path_of(&configuration.keys, purpose.as_str()),
-            purpose.as_str(),
-            NewKey::Secret,
-            now,
-        )?;
+        make(purpose.as_str(), NewKey::Secret)?;
     }
     for (provider, algorithm) in CLIENTS {
-        let purpose = portvakt::snapshot::client_purpose(provider);
-        KeyFile::create(&path_of(&configuration.keys, &purpose), &purpose, NewKey::Pair(algorithm), now)?;
+        make(&portvakt::snapshot::client_purpose(provider), NewKey::Pair(algorithm))?;
     }
+    make(ASSERTION, NewKey::Pair(Algorithm::Es256))?;
+    for algorithm in SignatureAlgorithm::PAIRS {
+        let pair = signature_purpose(algorithm).zip(algorithm.pair());
+        let (purpose, kind) = pair.ok_or("a pair has its purpose")?;
+        make(purpose, NewKey::Pair(kind))?;
+    }
+    make(&app_purpose("app"), NewKey::Secret)?;
     Ok((file, configuration))
 }
 
