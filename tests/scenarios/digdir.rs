@@ -462,8 +462,10 @@ fn test_11_language() {
         let page = browser.choose(&page, HIGH);
         in_at_o(&world, &page, "/app/x", "high");
     }
-    // Any other text is not passed on.
+    // Of several the first that is known counts, and any other text is not passed on.
     let page = world.browser().open("/oauth2/login?redirect=/app/x&locale=de%20en");
+    page.shows(200, "Choose whom to log in as");
+    let page = world.browser().open("/oauth2/login?redirect=/app/x&locale=en%2Cprompt");
     page.shows(200, "Velg hvem du vil logge inn som");
     world.finish();
 }
