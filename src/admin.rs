@@ -27,7 +27,7 @@ use pingora::services::listening::Service;
 
 pub use self::status::{
     AddressStatus, ClockStatus, KeyState, KeyStatus, KeyWarning, LogStatus, ProviderStatus, RevocationStatus,
-    SessionStatus, Status, UpstreamStatus,
+    SessionStatus, Status, StreamState, UpstreamStatus,
 };
 
 use crate::telemetry::metrics;

@@ -15,7 +15,7 @@ pub(crate) mod resume;
 pub(crate) mod session;
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
@@ -60,6 +60,8 @@ pub(crate) struct Visit<'a> {
     pub(crate) reference: &'a str,
     /// When it came.
     pub(crate) now: Timestamp,
+    /// What it has ended, and other replicas may not know yet.
+    pub(crate) ended: Mutex<Vec<Tag>>,
 }
 
 /// Serves an endpoint.
@@ -395,6 +397,21 @@ impl Visit<'_> {
         written
     }
 
+    /// Waits until every replica can know what was ended here. Nobody is told before that it is done.
+    pub(crate) async fn shared(&self, written: Written) -> Written {
+        let ended = std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner));
+        if ended.is_empty() || self.live.replication.delivered(self.live, &ended).await {
+            return written;
+        }
+        if self.may_cause_line("not_shared") {
+            tracing::error!(
+                reference = self.reference,
+                "the end of a session is in force here, and other replicas do not know of it yet"
+            );
+        }
+        Written::NotYet
+    }
+
     /// Whether a call that nobody can prove may cause a line in a log; if not, it is counted.
     pub(crate) fn may_cause_line(&self, kind: &'static str) -> bool {
         let may = self.live.unproven_lines.may_cause(self.client(), self.now);
@@ -405,9 +422,11 @@ impl Visit<'_> {
     }
 
     fn write_end(&self, kind: Kind, proof: Proof, tag: Tag, key: (KeyId, &MacKey)) -> Written {
-        let Err(error) = self.live.revocations.end(kind, tag, proof, key, self.now) else {
-            return Written::Yes;
-        };
+        let ended = self.live.revocations.end(kind, tag, proof, key, self.now);
+        if self.live.revocations.is_shared() {
+            self.ended.lock().unwrap_or_else(PoisonError::into_inner).push(tag);
+        }
+        let Err(error) = ended else { return Written::Yes };
         if proof == Proof::Proven || self.may_cause_line("not_written") {
             let error = crate::cause::chain(&error);
             tracing::error!(error, reference = self.reference, "the end of a session was not written");

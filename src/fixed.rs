@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use portvakt_core::config::{Configuration, FrontLimits, Listener, Transport};
+use portvakt_core::config::{Configuration, FrontLimits, Listener, Stream, Transport};
 
 /// These settings, as the process was started.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub(crate) struct Fixed {
     threads: Option<usize>,
     limits: FrontLimits,
     revocation_file: PathBuf,
+    stream: Option<Stream>,
     handover_socket: PathBuf,
 }
 
@@ -27,6 +28,7 @@ impl Fixed {
             threads: configuration.threads,
             limits: configuration.limits.clone(),
             revocation_file: configuration.revocation.file.clone(),
+            stream: configuration.revocation.stream.clone(),
             handover_socket: configuration.handover_socket.clone(),
         }
     }
@@ -48,6 +50,7 @@ impl Fixed {
         let (requests, logins) = (limits.requests, limits.logins);
         note("limits", replaced(limits, &FrontLimits { requests, logins, ..self.limits.clone() }));
         note("revocation.file", replaced(&mut revocation.file, &self.revocation_file));
+        note("revocation.stream", replaced(&mut revocation.stream, &self.stream));
         note("handover_socket", replaced(handover_socket, &self.handover_socket));
         differ
     }
@@ -111,6 +114,7 @@ mod tests {
             (BEHIND, "", &[][..]),
             (BEHIND, "revocation: {max_lag: 2s, max_gap: 30s}\ndrain: 7s", &[]),
             (BEHIND, "revocation: {file: other.log}", &["revocation.file", "handover_socket"]),
+            (BEHIND, "revocation: {stream: {servers: ['redis://127.0.0.1']}}", &["revocation.stream"]),
             (BEHIND, "threads: 3\nadmin: {address: '127.0.0.1:1'}", &["admin", "threads"]),
             (BEHIND, "limits: {connections: 77}", &["limits"]),
             (BEHIND, "handover_socket: other/socket", &["handover_socket"]),

@@ -16,7 +16,7 @@ mod rewrite;
 mod websocket;
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -159,6 +159,7 @@ impl Gateway {
             arrival,
             reference: passage.reference.as_str(),
             now,
+            ended: Mutex::default(),
         };
         let own = OwnEndpoint::of(&request, &snapshot.configuration.prefix);
         limit::check_load(own, &snapshot, &self.live)?; // what ends a session goes first
@@ -266,6 +267,7 @@ impl Gateway {
             arrival,
             reference: passage.reference.as_str(),
             now: passage.began,
+            ended: Mutex::default(),
         };
         endpoint::resume::keep(form, route, &visit)
     }

@@ -7,7 +7,7 @@ use portvakt_core::key::{Concern, KeyTimes};
 
 use crate::admin::{
     ClockStatus, Health, KeyStatus, KeyWarning, ProviderStatus, Readiness, RevocationStatus, SessionStatus,
-    Status,
+    Status, StreamState,
 };
 use crate::snapshot::Live;
 
@@ -36,7 +36,14 @@ impl Health for LiveHealth {
                 "another process writes ends of sessions with the revocation key {id}, which is not in our key file"
             ));
         }
-        if revocations.is_stale(self.live.clock.now()) || !revocations.is_writable() {
+        let now = self.live.clock.now();
+        if let Some(status) = revocations.stream_status(now)
+            && (!status.sure || revocations.is_stale(now))
+        {
+            reasons.push(
+                "what other replicas ended may be lacking: the store was not read to its end".to_owned(),
+            );
+        } else if revocations.is_stale(now) || !revocations.is_writable() {
             reasons.push("the file of ended sessions cannot be read or written".to_owned());
         }
         for provider in self.live.snapshot().providers() {
@@ -82,6 +89,7 @@ impl Health for LiveHealth {
             revocations: RevocationStatus {
                 entries: self.live.revocations.len(),
                 known_since: self.live.revocations.known_since(),
+                stream: self.live.revocations.stream_status(now).map(StreamState::from),
             },
             sessions: SessionStatus {
                 idle: snapshot.configuration.session.idle,

@@ -38,6 +38,7 @@ mod limit;
 mod machine;
 pub mod page;
 pub mod provider;
+mod replication;
 mod respond;
 mod share;
 pub mod snapshot;

@@ -27,6 +27,7 @@ use crate::gateway::explain;
 use crate::guard::{CertificateError, Certificates, FreshCertificate};
 use crate::limit::Rates;
 use crate::provider::{Provider, ProviderError};
+use crate::replication::Replication;
 use crate::share::Lines;
 use crate::system::Manager;
 use crate::telemetry::Telemetry;
@@ -260,6 +261,8 @@ pub struct Live {
     pub started: Timestamp,
     /// What ended early.
     pub revocations: Revocations,
+    /// What it shares with other replicas.
+    pub(crate) replication: Replication,
     /// What is under way for whom.
     pub(crate) underway: Underway,
     /// Logout tokens that have counted.
@@ -304,7 +307,7 @@ impl Live {
         // Sessions may outlive the limit with which they began; the longest that a file may name counts.
         let longest = snapshot.configuration.session.absolute.max(LONGEST_SESSION);
         let settings = &snapshot.configuration.revocation;
-        let revocations = Revocations::open(
+        let mut revocations = Revocations::open(
             Box::new(FileLog::new(settings.file.clone())),
             revocation::Settings {
                 longest,
@@ -316,10 +319,14 @@ impl Live {
             &snapshot.keys.revocation,
             now,
         );
+        if settings.stream.is_some() {
+            revocations.share(now);
+        }
         Self {
             path,
             started: now,
             revocations,
+            replication: Replication::default(),
             underway: Underway::default(),
             logout_tokens: Once::for_life(LOGOUT_TOKEN_LIFE),
             answers: Once::for_life(attempt::LIFE),

@@ -17,6 +17,7 @@ use tokio::sync;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::cause;
+use crate::replication::Following;
 use crate::snapshot::Live;
 use crate::underway;
 use crate::watch::{self, Attempt};
@@ -244,6 +245,7 @@ impl BackgroundService for Upkeep {
         // They end with their channels, when this function does.
         let _tending = tend_revocations(Arc::clone(&self.live));
         let _ending = underway::tend(Arc::clone(&self.live));
+        let mut following = Following::begin(&self.live);
         ready.notify_ready();
         let (tried, attempts) = sync::watch::channel(self.first.clone());
         let mut changes = watch::follow(attempts);
@@ -252,7 +254,12 @@ impl BackgroundService for Upkeep {
         let mut seconds = 0_u64;
         loop {
             tokio::select! {
-                _ = shutdown.changed() => return,
+                _ = shutdown.changed() => {
+                    if let Some(following) = following.take() {
+                        following.end().await;
+                    }
+                    return;
+                }
                 _ = hangup.recv() => drop(tried.send(self.reload(Occasion::Asked).await)),
                 // Without the condition a change that is not followed would be forgotten.
                 Some(()) = changes.recv(), if self.follows_changes() => {

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::provider::ProviderSettings;
 use crate::route::{Hosts, Rate};
@@ -245,7 +246,51 @@ pub struct Revocation {
     pub max_lag: Duration,
     /// How long nobody may have listened before sessions that began earlier log in again.
     pub max_gap: Duration,
+    /// The store that replicas share; `None` if there is one gateway.
+    pub stream: Option<Stream>,
 }
+
+/// A Redis or Valkey in which replicas write what ended.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// Where to ask first.
+    pub servers: Vec<StreamServer>,
+    /// The master's name; then the servers are sentinels.
+    pub sentinel: Option<String>,
+    /// The ACL user.
+    pub username: Option<String>,
+    /// Its password.
+    pub password: Option<SecretString>,
+    /// The CAs to trust, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// How the names of the streams begin.
+    pub name: String,
+}
+
+/// The address of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamServer {
+    /// A name or an address, an IPv6 address without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Whether it is spoken to by TLS.
+    pub tls: bool,
+}
+
+impl PartialEq for Stream {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { servers, sentinel, username, password, ca_file, name } = self;
+        let secret = |password: &Option<SecretString>| {
+            password.as_ref().map(|password| password.expose_secret().to_owned())
+        };
+        (servers, sentinel, username) == (&other.servers, &other.sentinel, &other.username)
+            && (ca_file, name) == (&other.ca_file, &other.name)
+            && secret(password) == secret(&other.password)
+    }
+}
+
+impl Eq for Stream {}
 
 /// Whether people's data is behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

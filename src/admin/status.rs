@@ -10,6 +10,8 @@ use portvakt_core::key::{Concern, KeyTimes};
 use serde::{Serialize, Serializer};
 
 use super::Readiness;
+use portvakt_core::revocation::StreamStatus;
+
 use crate::telemetry::{LogWriter, rfc3339};
 
 /// Nothing is loaded, embedded or sent; the one style sheet stands in the page and is known by its hash.
@@ -185,6 +187,28 @@ pub struct RevocationStatus {
     /// Since when every one is known.
     #[serde(serialize_with = "as_rfc3339")]
     pub known_since: Timestamp,
+    /// What is shared with other replicas; `null` if nothing is.
+    pub stream: Option<StreamState>,
+}
+
+/// What is shared with other replicas.
+#[derive(Clone, Debug, Serialize)]
+pub struct StreamState {
+    /// Other replicas that are heard.
+    pub replicas: usize,
+    /// Those that fell silent without saying goodbye.
+    pub silent: usize,
+    /// Ends that are in force here and that others may not know.
+    pub undelivered: usize,
+    /// Whether nothing is known to be lacking.
+    pub sure: bool,
+}
+
+impl From<StreamStatus> for StreamState {
+    fn from(status: StreamStatus) -> Self {
+        let StreamStatus { replicas, silent, undelivered, sure, .. } = status;
+        Self { replicas, silent, undelivered, sure }
+    }
 }
 
 /// How long sessions last.
@@ -286,6 +310,9 @@ fn reasons(readiness: &Readiness) -> &[String] {
 {% endif %}<tr><th scope="row">System's clock</th><td>{{ status.clock.offset_milliseconds }} ms from ours{% if status.clock.stepped %}: it has stepped and is not followed{% endif %}</td></tr>
 <tr><th scope="row">Sessions last</th><td>{{ status.sessions.idle.as_secs() }} s without activity, at most {{ status.sessions.absolute.as_secs() }} s</td></tr>
 <tr><th scope="row">Ended sessions</th><td>{{ status.revocations.entries }}, complete since {{ self.time(status.revocations.known_since) }}</td></tr>
+{%- if let Some(stream) = status.revocations.stream %}
+<tr><th scope="row">Other replicas</th><td>{{ stream.replicas }} heard, {{ stream.silent }} silent, {{ stream.undelivered }} ends on their way{% if !stream.sure %}; something may be lacking{% endif %}</td></tr>
+{%- endif %}
 </table>
 <table><caption>Providers</caption>
 <tr><th scope="col">Name</th><th scope="col">Issuer</th><th scope="col">Metadata fetched</th><th scope="col">Keys fetched</th></tr>
@@ -384,7 +411,7 @@ pub(super) mod tests {
             }],
             keys: KeyStatus::of("cookie", &ring.unwrap().times(), now),
             key_warnings: vec![KeyWarning { purpose: "cookie".to_owned(), concern: Concern::Old }],
-            revocations: RevocationStatus { entries: 7, known_since: now - 2 * hour },
+            revocations: RevocationStatus { entries: 7, known_since: now - 2 * hour, stream: None },
             sessions: SessionStatus { idle: hour / 2, absolute: 2 * hour },
             clock: Drift::Stepped(-90_000).into(),
             logs: vec![LogStatus { name: "audit".to_owned(), dropped: 2, failing: true }],

@@ -49,6 +49,7 @@ pub(super) async fn serve(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answ
         }),
         (None, None) => return Err(Refusal::Parameters),
     };
+    let written = visit.shared(written).await;
     if written == Written::NotYet {
         // It is in force, but who is told so may rely on it. The provider may come again with the same token.
         visit.live.logout_tokens.forget(&counted);

@@ -35,11 +35,10 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
     let sound = !sid.is_empty() && sid.len() <= MAX_SID && sid.bytes().all(|byte| byte.is_ascii_graphic());
     // Of two providers that are one issuer nobody knows which is meant: their sessions have other ids.
     let named = |provider: &&&Arc<Provider>| is_issuer(&iss, &provider.settings().issuer);
-    let written = providers
-        .iter()
-        .filter(named)
-        .filter(|_| sound)
-        .fold(Written::Yes, |written, provider| written.and(end(visit, provider, &sid)));
+    let mut written = Written::Yes;
+    for provider in providers.iter().filter(named).filter(|_| sound) {
+        written = written.and(end(visit, provider, &sid).await);
+    }
     let asker = providers.iter().find(named).or(providers.first()).ok_or(Refusal::NoRoute)?;
     Ok(neutral(written, framed_by(visit, asker).await))
 }
@@ -50,11 +49,12 @@ fn is_issuer(iss: &str, issuer: &str) -> bool {
     bare(iss) == bare(issuer)
 }
 
-fn end(visit: &Visit<'_>, provider: &Provider, sid: &str) -> Written {
+async fn end(visit: &Visit<'_>, provider: &Provider, sid: &str) -> Written {
     let settings = provider.settings();
     let written = visit.end_at_provider(Kind::OpSession, false, |tagger| {
         tagger.op_session(&settings.name, &settings.issuer, sid)
     });
+    let written = visit.shared(written).await;
     visit.live.telemetry.metrics.logout("frontchannel");
     if visit.may_cause_line("frontchannel") {
         let result = match written {

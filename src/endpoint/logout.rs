@@ -32,7 +32,7 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
     let mut written = Written::Yes;
     for plan in &plans {
         let known = |other: &&Arc<SessionPlan>| other.provider.name == plan.provider.name;
-        let (was_there, ended) = end_here(visit, plan)?;
+        let (was_there, ended) = end_here(visit, plan).await?;
         written = written.and(ended);
         // One provider is left once.
         if was_there && !to_leave.iter().any(known) {
@@ -68,10 +68,10 @@ fn not_done(answer: Answer) -> Answer {
 }
 
 /// Whether there was a session to end, or what is left of one; and whether its end is written.
-fn end_here(visit: &Visit<'_>, plan: &SessionPlan) -> Result<(bool, Written), Refusal> {
+async fn end_here(visit: &Visit<'_>, plan: &SessionPlan) -> Result<(bool, Written), Refusal> {
     let provider = visit.provider(plan)?;
     let session = visit.session(plan);
-    let written = visit.end_presented(plan);
+    let written = visit.shared(visit.end_presented(plan)).await;
     let hint = cookies::open_hint(visit.headers(), plan, visit.ring(), visit.now);
     if session.is_none() && hint.is_none() {
         // Nobody was logged in: nothing for the audit log, which anybody could fill otherwise.

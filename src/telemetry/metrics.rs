@@ -56,6 +56,10 @@ pub struct Metrics {
     revocation_writable: IntGauge,
     revocation_unwritten: IntGauge,
     revocation_key_lacking: IntGauge,
+    revocation_replicas: IntGauge,
+    revocation_silent: IntGauge,
+    revocation_undelivered: IntGauge,
+    revocation_sure: IntGauge,
     revocation_alarms: IntCounterVec,
     provider_calls: IntCounterVec,
     upstream_in: IntGaugeVec,
@@ -163,9 +167,22 @@ impl Metrics {
                 "revocations_key_lacking",
                 "1 while another process writes ended sessions with a key that this one does not have.",
             ),
+            revocation_replicas: made.gauge("revocations_replicas", "Other replicas that are heard in the stream."),
+            revocation_silent: made.gauge(
+                "revocations_replicas_silent",
+                "Replicas that fell silent in the last 20 minutes without saying goodbye.",
+            ),
+            revocation_undelivered: made.gauge(
+                "revocations_undelivered",
+                "Ended sessions that are in force here and that other replicas may not know yet.",
+            ),
+            revocation_sure: made.gauge(
+                "revocations_stream_sure",
+                "1 while nothing is known to be lacking of what other replicas ended; 1 where nothing is shared.",
+            ),
             revocation_alarms: made.counters(
                 "revocations_alarms_total",
-                "What should not happen to the log of ended sessions: records that are foreign, missing or damaged, unproven ends evicted for lack of room, failures to read or write.",
+                "What should not happen to the log of ended sessions: records that are foreign, missing or damaged, unproven ends evicted for lack of room, failures to read or write; and of the stream, with records that were written again.",
                 &["kind"],
             ),
             provider_calls: made.counters("provider_calls_total", "Calls to the provider.", &["provider", "call", "outcome"]),
@@ -329,6 +346,20 @@ impl Metrics {
         self.revocation_writable.set(revocations.is_writable().into());
         self.revocation_unwritten.set(signed(revocations.unwritten() as u64));
         self.revocation_key_lacking.set(revocations.lacking_key().is_some().into());
+        let stream = revocations.stream_status(now);
+        self.revocation_sure.set(stream.is_none_or(|stream| stream.sure).into());
+        let stream = stream.unwrap_or_default();
+        self.revocation_replicas.set(signed(stream.replicas as u64));
+        self.revocation_silent.set(signed(stream.silent as u64));
+        self.revocation_undelivered.set(signed(stream.undelivered as u64));
+        for (kind, total) in [
+            ("stream_foreign", stream.foreign),
+            ("stream_missing", stream.missing),
+            ("stream_rewound", stream.rewound),
+            ("stream_republished", stream.republished),
+        ] {
+            advance(&self.revocation_alarms.with_label_values(&[kind]), total);
+        }
         let Alarms { foreign, missing, damaged, evicted, failures } = revocations.alarms();
         for (kind, total) in [
             ("foreign", foreign),

@@ -37,6 +37,7 @@ mod paths;
 mod presets;
 mod provider_logout;
 mod reload;
+mod replicas;
 mod routes;
 mod session;
 mod signature;

@@ -2,7 +2,7 @@
 # Installs what is missing, and nothing else, on Debian with Rust and git.
 #   setup.sh build   what the programs need to be built and started
 #   setup.sh kits    the runtimes of the verification kits that the tests do not need
-#   setup.sh all     that of build, and what the tests need: Node, Chromium, Python, the npm packages of the test provider
+#   setup.sh all     that of build, and what the tests need: Node, Chromium, Python, Redis, the npm packages of the test provider
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -16,6 +16,7 @@ has curl || missing+=(curl ca-certificates)
 if [ "${1:-all}" = all ]; then
     has node || missing+=(nodejs)
     has npm || missing+=(npm)
+    has redis-server || missing+=(redis-server)
     has chromium || missing+=(chromium)
     has chromedriver || missing+=(chromium-driver)
     python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)

@@ -18,6 +18,7 @@ mod representation;
 mod route;
 mod session;
 mod signature;
+mod stream;
 mod test;
 mod token;
 mod upstream;
@@ -99,7 +100,7 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
     };
     let hosts = host::hosts(raw, &surroundings, desk);
     let session = session(raw.session.as_ref(), &providers, desk);
-    let revocation = revocation(raw.revocation.as_ref(), desk);
+    let revocation = revocation(raw.revocation.as_ref(), circumstances, desk);
     let limits = limits(raw.limits.as_ref(), desk);
     let threads = count(raw.threads.as_ref(), 1..=256, desk);
     let drain = bounded(raw.drain.as_ref(), 30 * SECOND, SECOND..=10 * MINUTE, desk);
@@ -405,7 +406,11 @@ fn session(raw: Option<&At<RawSession>>, providers: &Providers, desk: &mut Desk<
     Limits { idle, absolute }
 }
 
-fn revocation(raw: Option<&At<RawRevocation>>, desk: &mut Desk<'_>) -> Revocation {
+fn revocation(
+    raw: Option<&At<RawRevocation>>,
+    circumstances: Circumstances,
+    desk: &mut Desk<'_>,
+) -> Revocation {
     let raw = raw.map(|raw| &raw.value);
     let file = raw.and_then(|raw| raw.file.as_ref()).map(|file| file.value.0.clone());
     Revocation {
@@ -417,6 +422,9 @@ fn revocation(raw: Option<&At<RawRevocation>>, desk: &mut Desk<'_>) -> Revocatio
             desk,
         ),
         max_gap: bounded(raw.and_then(|raw| raw.max_gap.as_ref()), MINUTE, SECOND..=10 * MINUTE, desk),
+        stream: raw
+            .and_then(|raw| raw.stream.as_ref())
+            .and_then(|stream| stream::stream(&stream.value, circumstances, desk)),
     }
 }
 

@@ -156,6 +156,28 @@ record! {
         optional max_lag: Duration,
         /// how long nobody may have listened before sessions that began earlier log in again; 60s by default
         optional max_gap: Duration,
+        /// the store through which several replicas tell each other what ended; none by default
+        optional stream: RawStream,
+    }
+}
+
+record! {
+    /// A Redis or Valkey in which replicas write what ended.
+    RawStream {
+        /// where it is: `rediss://HOST:PORT`, or `redis://HOST:PORT` without TLS; several for Cluster (some of its nodes) and for Sentinel (the sentinels)
+        required servers: List<String>,
+        /// the master's name, if the servers are sentinels
+        optional sentinel: String,
+        /// the ACL user; `default` by default
+        optional username: String,
+        /// its password, as `file:PATH` or `env:NAME`
+        optional password: SecretPlace,
+        /// a PEM file of the CAs to trust, instead of the system's
+        optional ca_file: PathBuf,
+        /// how the names of the two streams begin; `portvakt` by default
+        optional name: String,
+        /// whether the password may travel readable to a server that is not on this machine; never in production
+        optional insecure_plaintext: bool,
     }
 }
 

@@ -242,6 +242,31 @@ fn times_and_numbers_have_bounds() {
         ),
         ("keys: keys", "keys: keys\nrevocation: {max_lag: 1ms}", &["7:23: `1ms` is out of bounds"]),
         ("keys: keys", "keys: keys\nrevocation: {max_gap: 11m}", &["7:23: `11m` is out of bounds"]),
+        (
+            "keys: keys",
+            "keys: keys\nrevocation: {stream: {servers: []}}",
+            &["7:32: an empty list stands where at least one entry belongs"],
+        ),
+        (
+            "keys: keys",
+            "keys: keys\nrevocation: {stream: {servers: ['http://redis.internal']}}",
+            &["7:33: this is no address of a store"],
+        ),
+        (
+            "keys: keys",
+            "keys: keys\nrevocation: {stream: {servers: ['rediss://u:p@redis.internal']}}",
+            &["7:33: this is no address of a store"],
+        ),
+        (
+            "keys: keys",
+            "keys: keys\nrevocation: {stream: {servers: ['redis://redis.internal']}}",
+            &["7:33: whoever is between could read"],
+        ),
+        (
+            "keys: keys",
+            "keys: keys\nrevocation: {stream: {servers: ['redis://127.0.0.1'], password: secret, name: 'a{b}'}}",
+            &["7:65: a secret does not stand in this file", "7:79: this is no name for streams"],
+        ),
         ("access: login", "access: login\n        require: {max_age: 0s}", &["23:28: `0s` is out of bounds"]),
     ]);
 }
@@ -1104,6 +1129,7 @@ fn what_the_file_leaves_out_is_the_stricter_choice() {
             file: "/nowhere/.portvakt/revocations.log".into(),
             max_lag: Duration::from_secs(5),
             max_gap: Duration::from_secs(60),
+            stream: None,
         }
     );
     assert_eq!(configuration.logs.audit, LogTarget::File("/nowhere/audit.log".into()));

@@ -1,0 +1,312 @@
+//! Carries what ended between this process and the store that replicas share (`design.md` D1).
+//!
+//! What follows from it is decided in [`portvakt_core::revocation`]; here are connections, deadlines and places.
+//!
+//! **Invariant:** no request waits for the store, and none calls it. A logout waits for it for [`PATIENCE`] at most.
+
+mod store;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use portvakt_core::config::Stream;
+use portvakt_core::revocation::{StreamStatus, Tag, Writing};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use self::store::{COUNT, Entry, News, Reader, START, Store, StoreError, Writer};
+use crate::cause;
+use crate::snapshot::Live;
+
+/// How long a logout waits until the others can know (`threats.md` LO-7).
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// How often it is looked what is due.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How often the store is asked for old ends to drop.
+const TRIM_EVERY: Duration = Duration::from_secs(60);
+
+/// How long the last words may take.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// What others wait for.
+#[derive(Debug, Default)]
+pub(crate) struct Replication {
+    /// There is something to write.
+    work: Arc<Notify>,
+    /// Something was read.
+    read: Notify,
+}
+
+impl Replication {
+    /// Waits until everybody can know of these ends; `false` if that takes too long.
+    pub(crate) async fn delivered(&self, live: &Live, tags: &[Tag]) -> bool {
+        let all = || tags.iter().all(|tag| live.revocations.is_delivered(tag));
+        let wait = async {
+            loop {
+                let mut read = std::pin::pin!(self.read.notified());
+                read.as_mut().enable();
+                if all() {
+                    return;
+                }
+                read.await;
+            }
+        };
+        timeout(PATIENCE, wait).await.is_ok()
+    }
+}
+
+/// Follows the stream until it is told to leave.
+pub(crate) struct Following {
+    leave: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Following {
+    /// `None` if nothing is shared.
+    pub(crate) fn begin(live: &Arc<Live>) -> Option<Self> {
+        let settings = live.snapshot().configuration.revocation.stream.clone()?;
+        let work = Arc::clone(&live.replication.work);
+        live.revocations.when_there_is_news(Box::new(move || work.notify_one()));
+        let (leave, left) = watch::channel(false);
+        Some(Self { leave, task: tokio::spawn(follow(Arc::clone(live), settings, left)) })
+    }
+
+    /// Says goodbye, so that nobody waits for us.
+    pub(crate) async fn end(self) {
+        let _ = self.leave.send(true);
+        let _ = timeout(FAREWELL, self.task).await;
+    }
+}
+
+/// How far was read, and what was written last.
+struct Places {
+    ends: String,
+    beats: String,
+    /// Our last beat that the store has taken.
+    anchor: String,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { ends: START.to_owned(), beats: START.to_owned(), anchor: START.to_owned() }
+    }
+}
+
+type Shared = Mutex<Places>;
+
+fn locked(places: &Shared) -> std::sync::MutexGuard<'_, Places> {
+    places.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn follow(live: Arc<Live>, settings: Stream, mut left: watch::Receiver<bool>) {
+    let places = Shared::default();
+    let mut report = Report::default();
+    loop {
+        let connected = tokio::select! {
+            connected = Store::connect(&settings) => connected,
+            _ = left.wait_for(|left| *left) => return,
+        };
+        let ended = match connected {
+            Ok(store) => {
+                report.failing = false;
+                converse(&live, store, &places, &mut report, left.clone()).await
+            }
+            Err(error) => Err(error),
+        };
+        match ended {
+            Ok(()) => return,
+            Err(error) => report.failed(&error),
+        }
+        // Not all replicas at once.
+        let pause = Duration::from_millis(50 + u64::from(rand_byte()));
+        tokio::select! {
+            () = sleep(pause) => {}
+            _ = left.wait_for(|left| *left) => return,
+        }
+    }
+}
+
+fn rand_byte() -> u8 {
+    let mut byte = [0];
+    // If the system gives none, all wait as long.
+    let _ = aws_lc_rs::rand::fill(&mut byte);
+    byte[0]
+}
+
+/// Reads and writes until something fails, or the last words are said.
+async fn converse(
+    live: &Live,
+    store: Store,
+    places: &Shared,
+    report: &mut Report,
+    left: watch::Receiver<bool>,
+) -> Result<(), StoreError> {
+    let Store { mut reader, mut writer } = store;
+    let continuous = {
+        let (ends, anchor) = {
+            let places = locked(places);
+            (places.ends.clone(), places.anchor.clone())
+        };
+        anchor != START && writer.has(&ends, &anchor).await?
+    };
+    live.revocations.stream_connected(continuous, live.clock.now());
+    tokio::select! {
+        failed = read(live, &mut reader, places) => failed,
+        done = write(live, &mut writer, places, report, left) => done,
+    }
+}
+
+/// Reads; ends by an error only.
+async fn read(live: &Live, reader: &mut Reader, places: &Shared) -> Result<(), StoreError> {
+    loop {
+        if live.revocations.stream_wants_all() {
+            let all = reader.everything().await?;
+            let place = |entries: &[Entry]| entries.last().map_or(START.to_owned(), |(id, _)| id.clone());
+            let (ends, beats) = (place(&all.ends), place(&all.beats));
+            take(live, &all);
+            *locked(places) = Places { ends, beats, anchor: START.to_owned() };
+            live.revocations.stream_read_whole(live.clock.now());
+        } else {
+            let (ends, beats) = {
+                let places = locked(places);
+                (places.ends.clone(), places.beats.clone())
+            };
+            let mut news = reader.wait(&ends, &beats).await?;
+            // Beats speak of ends that may not have been read.
+            if news.ends.len() >= COUNT {
+                news.beats.clear();
+            }
+            // It may have turned out meanwhile that the store is not what it was.
+            if live.revocations.stream_wants_all() {
+                continue;
+            }
+            take(live, &news);
+            let mut places = locked(places);
+            if let Some((id, _)) = news.ends.last() {
+                places.ends.clone_from(id);
+            }
+            if let Some((id, _)) = news.beats.last() {
+                places.beats.clone_from(id);
+            }
+        }
+        live.replication.read.notify_waiters();
+        live.replication.work.notify_one();
+    }
+}
+
+fn take(live: &Live, News { ends, beats }: &News) {
+    live.revocations.stream_read(
+        ends.iter().map(|(_, bytes)| bytes.as_slice()),
+        beats.iter().map(|(_, bytes)| bytes.as_slice()),
+        &live.snapshot().keys.revocation,
+        live.clock.now(),
+    );
+}
+
+/// Writes what is due, until the last words are said.
+async fn write(
+    live: &Live,
+    writer: &mut Writer,
+    places: &Shared,
+    report: &mut Report,
+    mut left: watch::Receiver<bool>,
+) -> Result<(), StoreError> {
+    let mut trim_at = Instant::now() + TRIM_EVERY;
+    loop {
+        let leaving = *left.borrow();
+        if leaving {
+            live.revocations.stream_leave(live.clock.now());
+        }
+        let said = write_once(live, writer, places).await?;
+        if leaving && said {
+            return Ok(());
+        }
+        report.look(live.revocations.stream_status(live.clock.now()));
+        if Instant::now() >= trim_at {
+            trim_at = Instant::now() + TRIM_EVERY;
+            trim(live, writer).await?;
+        }
+        tokio::select! {
+            () = live.replication.work.notified() => {}
+            () = sleep(TICK) => {}
+            _ = left.changed(), if !leaving => {}
+        }
+    }
+}
+
+/// Writes what is due now. Says whether a beat was written.
+async fn write_once(live: &Live, writer: &mut Writer, places: &Shared) -> Result<bool, StoreError> {
+    let mut said = false;
+    loop {
+        let writing = live.revocations.stream_writing(&live.snapshot().keys.revocation, live.clock.now());
+        if writing.is_empty() {
+            return Ok(said);
+        }
+        if writing.beat.is_some() && !live.revocations.stream_wants_all() {
+            let (ends, anchor) = {
+                let places = locked(places);
+                (places.ends.clone(), places.anchor.clone())
+            };
+            if !writer.has(&ends, &anchor).await? && locked(places).anchor == anchor {
+                live.revocations.stream_rewound(live.clock.now());
+                continue;
+            }
+        }
+        let Writing { ends, beat, .. } = &writing;
+        if let Some(id) = writer.append(ends, beat.as_deref()).await? {
+            locked(places).anchor = id;
+            said = true;
+        }
+        live.revocations.stream_written(&writing, live.clock.now());
+    }
+}
+
+/// Drops the oldest ends, as long as nothing can carry them any more.
+async fn trim(live: &Live, writer: &mut Writer) -> Result<(), StoreError> {
+    let oldest = writer.oldest().await?;
+    let (ring, now) = (live.snapshot(), live.clock.now());
+    let is_over = |(_, bytes): &&Entry| live.revocations.is_over(bytes, &ring.keys.revocation, now);
+    let over = oldest.iter().take_while(is_over).count();
+    // The newest one stays: by it we know that the store is what it was.
+    match oldest.get(over).or(oldest.last()) {
+        Some((id, _)) if over > 0 => writer.trim(id).await,
+        _ => Ok(()),
+    }
+}
+
+/// Says once what has changed.
+#[derive(Default)]
+struct Report {
+    failing: bool,
+    before: StreamStatus,
+}
+
+impl Report {
+    fn failed(&mut self, error: &StoreError) {
+        if !std::mem::replace(&mut self.failing, true) {
+            let error = cause::chain(error);
+            tracing::error!(error, "the store that replicas share cannot be used; it is tried again");
+        }
+    }
+
+    fn look(&mut self, status: Option<StreamStatus>) {
+        let Some(status) = status else { return };
+        let before = std::mem::replace(&mut self.before, status);
+        let StreamStatus { foreign, missing, rewound, replicas, silent, .. } = status;
+        if status.sure && !before.sure {
+            tracing::info!(replicas, "what other replicas ended is known");
+        }
+        if before.sure && !status.sure {
+            tracing::warn!("what other replicas ended may be lacking; strict routes wait until it is known");
+        }
+        if (foreign, missing, rewound) != (before.foreign, before.missing, before.rewound) {
+            tracing::error!(foreign, missing, rewound, "the store does not hold what replicas wrote into it");
+        }
+        if silent > before.silent {
+            tracing::warn!(silent, "a replica has fallen silent without saying goodbye");
+        }
+    }
+}
