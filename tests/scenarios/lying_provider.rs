@@ -33,6 +33,7 @@ const RESTART: &str = "/oauth2/login?redirect=%2Fapp%2Fletters%2F7%3Fyear%3D2026
 struct End(u16, &'static str);
 
 const REFUSED: End = End(403, "Vi fikk ikke logget deg inn");
+const TOO_OLD: End = End(403, "Du må bekrefte på nytt hvem du er");
 const EXPIRED: End = End(400, "Innloggingen gjelder ikke lenger");
 const DOWN: End = End(503, "Innloggingen virker ikke akkurat nå");
 const TOO_LOW: End = End(403, "Du må logge inn på en sikrere måte");
@@ -117,6 +118,7 @@ fn every_lie_of_the_simulator_is_met_by_a_scenario() {
         include_str!("lying_provider/userinfo.rs"),
         include_str!("provider_logout.rs"),
         include_str!("ambiguities.rs"),
+        include_str!("machines/hostile.rs"),
     ];
     let unmet: Vec<&str> =
         known.filter(|name| !sources.iter().any(|source| source.contains(&format!("\"{name}\"")))).collect();

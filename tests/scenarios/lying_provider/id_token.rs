@@ -3,7 +3,9 @@
 
 use serde_json::json;
 
-use super::{End, FNR, PERSON, REFUSED, RESTART, TOO_LOW, WANTED, Watch, begins_again, ended, lie, told};
+use super::{
+    End, FNR, PERSON, REFUSED, RESTART, TOO_LOW, TOO_OLD, WANTED, Watch, begins_again, ended, lie, told,
+};
 use crate::harness::process::await_that;
 use crate::harness::{Settings, World};
 
@@ -142,13 +144,13 @@ fn a_lower_level_than_asked_for_is_not_taken() {
 fn who_must_authenticate_anew_must_have_done_so() {
     let world = World::start();
     let fresh = format!("{RESTART}&prompt=login");
-    for name in ["id_token_stale_auth_time", "id_token_missing_auth_time"] {
+    for (name, end) in [("id_token_stale_auth_time", TOO_OLD), ("id_token_missing_auth_time", REFUSED)] {
         let mut browser = world.browser();
         let watch = Watch::new(&world);
         lie(&world, &[name]);
         let page = browser.log_in(&fresh, PERSON);
         told(&world, name);
-        ended(&world, &browser, &page, name, REFUSED, "id_token_rejected");
+        ended(&world, &browser, &page, name, end, "id_token_rejected");
         assert_eq!((watch.calls("token"), watch.app()), (1, 0), "{name}");
         begins_again(&world, &mut browser, &page, name, RESTART);
     }
@@ -174,7 +176,7 @@ fn an_authentication_older_than_the_route_allows_is_asked_for_anew_once() {
     world.control(&json!({ "lies": [{ "name": "id_token_stale_auth_time", "times": 2 }] }));
     let page = browser.log_in("/recent/x", PERSON);
     let page = browser.choose(&page, PERSON);
-    ended(&world, &browser, &page, "twice too old", REFUSED, "id_token_rejected");
+    ended(&world, &browser, &page, "twice too old", TOO_OLD, "id_token_rejected");
     assert_eq!((watch.calls("token"), watch.app()), (2, 0));
     world.finish();
 }
