@@ -11,6 +11,7 @@ use portvakt_core::token::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 
 use crate::harness::http::{Response, exchange};
+use crate::harness::process::await_that;
 use crate::harness::{Settings, World};
 
 const PROVIDER: &str = "  maskinporten: {profile: maskinporten, issuer: '{simulator}/maskinporten/'}\n";
@@ -152,11 +153,10 @@ fn from_the_grant_to_the_apps_headers() {
     ];
     assert_eq!(told(&world), facts(&machine));
     // The access log knows the rule and nobody.
-    let log = world.access_log();
-    assert!(
-        log.iter().filter(|line| line["rule"] == "token" && line["status"] == 200).count() >= 1,
-        "{log:?}"
-    );
+    await_that("the access log has both", || {
+        let forwarded = |line: &&Value| line["rule"] == "token" && line["status"] == 200;
+        (world.access_log().iter().filter(forwarded).count() == 2).then_some(())
+    });
     let metrics = world.admin("/metrics").text();
     let verified = r#"portvakt_machine_tokens_total{outcome="verified",provider="maskinporten"} 2"#;
     assert!(metrics.contains(verified), "{metrics}");
