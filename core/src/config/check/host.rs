@@ -34,6 +34,7 @@ pub(super) struct Surroundings<'a> {
 pub(super) fn hosts(raw: &RawFile, surroundings: &Surroundings<'_>, desk: &mut Desk<'_>) -> Hosts {
     let mut known: Vec<(Place, Span)> = Vec::new();
     let mut hosts = Vec::new();
+    let mut elsewhere = Vec::new();
     for raw in raw.hosts.iter().flat_map(|hosts| &hosts.value) {
         let place = raw
             .value
@@ -54,27 +55,21 @@ pub(super) fn hosts(raw: &RawFile, surroundings: &Surroundings<'_>, desk: &mut D
             }
             known.push((place.clone(), origin.span.clone()));
         }
-        hosts.extend(host(&raw.value, &raw.span, place, surroundings, desk));
+        let Some(host) = host(&raw.value, &raw.span, place, surroundings, desk) else { continue };
+        if host.auth_host.is_some() {
+            elsewhere.extend(raw.value.auth_host.as_ref().map(|given| (hosts.len(), given)));
+        }
+        hosts.push(host);
     }
-    for raw in raw.hosts.iter().flat_map(|hosts| &hosts.value) {
-        check_auth_host(&raw.value, &hosts, desk);
+    for (at, given) in elsewhere {
+        check_auth_host(&hosts[at], given, &hosts, desk);
     }
     Hosts::new(hosts)
 }
 
 /// What answers for another host is a host of its own, which the same providers know.
-fn check_auth_host(raw: &RawHost, hosts: &[Host], desk: &mut Desk<'_>) {
-    let find = |given: &At<String>| {
-        let place = origin(&given.value).ok()?;
-        let (name, port, secure) = (&place.host.name, place.port(), place.secure);
-        let is = |origin: &Origin| (&origin.name, origin.port, origin.secure) == (name, port, secure);
-        Some(hosts.iter().find(|host| is(&host.origin)))
-    };
-    let Some(given) = &raw.auth_host else { return };
-    // A host that is wrong itself has been told of.
-    let Some(Some(asking)) = raw.origin.as_ref().and_then(find) else { return };
-    let Some(auth_host) = find(given) else { return };
-    let Some(auth_host) = auth_host else {
+fn check_auth_host(asking: &Host, given: &At<String>, hosts: &[Host], desk: &mut Desk<'_>) {
+    let Some(auth_host) = hosts.iter().find(|host| Some(&host.origin) == asking.auth_host.as_ref()) else {
         desk.error(
             &given.span,
             "no host of this file has this origin",
