@@ -46,6 +46,9 @@ pub(crate) struct Client {
     /// Without this, plain parameters at `/authorize` are accepted too (RFC 9126, 6).
     #[serde(default = "yes")]
     pub(crate) require_pushed_authorization_requests: bool,
+    /// `refresh_token` among them: logins bring refresh tokens.
+    #[serde(default = "of_codes")]
+    pub(crate) grant_types: Vec<String>,
     /// Whose machine it is, at Maskinporten.
     #[serde(default = "organisation")]
     pub(crate) organisation: String,
@@ -107,6 +110,7 @@ impl Client {
             backchannel_logout_uri: None,
             code_challenge_method: ChallengeMethod::S256,
             require_pushed_authorization_requests: false,
+            grant_types: Vec::new(),
             // Who acts for somebody else is somebody else.
             organisation: if consumer.is_some() { "213987658".into() } else { organisation() },
             scopes: scopes.split(' ').map(str::to_owned).collect(),
@@ -117,6 +121,10 @@ impl Client {
 
 fn organisation() -> String {
     "310123455".into()
+}
+
+fn of_codes() -> Vec<String> {
+    vec!["authorization_code".into()]
 }
 
 fn idporten() -> String {

@@ -47,6 +47,13 @@ pub(crate) struct Orders {
     /// The same for machines' tokens, and for their header.
     access_token_claims: Option<Map<String, Value>>,
     access_token_header: Option<Map<String, Value>>,
+    /// How long people's tokens live from now on, and by how much they are too long.
+    access_token_seconds: Option<u64>,
+    refresh_token_seconds: Option<u64>,
+    access_token_padding: Option<usize>,
+    refresh_token_padding: Option<usize>,
+    /// Whether a refresh token is exchanged at each use; it is unless this says otherwise.
+    refresh_rotation: Option<bool>,
     /// Logs a person out as if at another service.
     end_session: Option<EndSession>,
 }
@@ -106,6 +113,11 @@ async fn carry_out(simulator: &Simulator, orders: Orders) -> Value {
         settings.delays.retain(|_, milliseconds| *milliseconds > 0);
         settings.slow_milliseconds = orders.slow_milliseconds.unwrap_or(settings.slow_milliseconds);
         settings.eidas_claim_names = orders.eidas_claim_names.unwrap_or(settings.eidas_claim_names);
+        orders.access_token_seconds.into_iter().for_each(|given| settings.access_token_seconds = given);
+        orders.refresh_token_seconds.into_iter().for_each(|given| settings.refresh_token_seconds = given);
+        orders.access_token_padding.into_iter().for_each(|given| settings.access_token_padding = given);
+        orders.refresh_token_padding.into_iter().for_each(|given| settings.refresh_token_padding = given);
+        orders.refresh_rotation.into_iter().for_each(|given| settings.refresh_rotation = given);
         if let Some(claims) = orders.access_token_claims {
             settings.access_token_claims = claims;
         }
@@ -186,6 +198,11 @@ fn state(simulator: &Simulator) -> Value {
         "id_token_claims": settings.id_token_claims,
         "access_token_claims": settings.access_token_claims,
         "access_token_header": settings.access_token_header,
+        "access_token_seconds": settings.access_token_seconds,
+        "refresh_token_seconds": settings.refresh_token_seconds,
+        "access_token_padding": settings.access_token_padding,
+        "refresh_token_padding": settings.refresh_token_padding,
+        "refresh_rotation": settings.refresh_rotation,
         "clock_offset_seconds": clock_offset,
         "sso_offset_seconds": sso_offset,
     })
@@ -207,7 +224,8 @@ fn issuer_state(op: &Op) -> Value {
     // Enough for any test; a load run makes a hundred thousand.
     let sessions: Vec<_> = sessions.take(MOST_SHOWN).collect();
     let keys = json!({"active": keys.active().kid, "published": kids});
-    json!({"issuer": op.issuer, "keys": keys, "sessions": sessions})
+    let refreshable = state.refreshable(op.world.clock.now());
+    json!({"issuer": op.issuer, "keys": keys, "sessions": sessions, "refreshable": refreshable})
 }
 
 const MOST_SHOWN: usize = 100;

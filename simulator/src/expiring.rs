@@ -36,6 +36,16 @@ impl<V> Expiring<V> {
         self.entries.remove(key).filter(|(expires, _)| *expires > now).map(|(_, value)| value)
     }
 
+    /// Drops one, living or not.
+    pub(crate) fn remove(&mut self, key: &str) {
+        self.entries.remove(key);
+    }
+
+    /// How many are living.
+    pub(crate) fn living(&self, now: u64) -> usize {
+        self.entries.values().filter(|(expires, _)| *expires > now).count()
+    }
+
     /// Drops what `keep` does not want.
     pub(crate) fn retain(&mut self, keep: impl Fn(&V) -> bool) {
         self.entries.retain(|_, (_, value)| keep(value));

@@ -1,6 +1,6 @@
 //! An OpenID provider: the machinery that all issuers share. What is special to one is its [`Profile`].
 //!
-//! Reading order: `metadata`, `par`, `authorize`, `redeem` (token endpoint), `logout`; `maskinporten` is for machines.
+//! Reading order: `metadata`, `par`, `authorize`, `redeem` (token endpoint), `refresh`, `logout`; `maskinporten` is for machines.
 
 pub(crate) mod ansattporten;
 mod authorize;
@@ -10,6 +10,7 @@ pub(crate) mod maskinporten;
 mod metadata;
 mod par;
 mod redeem;
+mod refresh;
 pub(crate) mod signicat;
 pub(crate) mod utland;
 
@@ -94,6 +95,11 @@ pub(crate) struct OpState {
     logins: Expiring<AuthRequest>,
     codes: Expiring<Grant>,
     access_tokens: Expiring<Access>,
+    /// What may be refreshed, by an id of its own.
+    authorizations: Expiring<Grant>,
+    /// Of which of them a refresh token is, and one that was exchanged.
+    refresh_tokens: Expiring<String>,
+    exchanged: Expiring<String>,
     logouts: Expiring<Params>,
 }
 
@@ -114,19 +120,30 @@ struct AuthRequest {
     details: Option<Value>,
     onbehalfof: Option<String>,
     organisation: Option<String>,
+    resource: Option<String>,
 }
 
 /// What a code stands for.
+#[derive(Clone)]
 struct Grant {
     request: AuthRequest,
     authentication: Authentication,
     sid: String,
 }
 
+impl Grant {
+    /// Whether its tokens are for logging in and nothing else: those end with the session (dossier 2.8).
+    fn is_of_login_alone(&self) -> bool {
+        self.request.scope.split(' ').all(|scope| ["openid", "profile"].contains(&scope))
+    }
+}
+
 /// What an access token stands for.
 struct Access {
     client_id: String,
     sid: String,
+    is_of_login_alone: bool,
+    authorization: Option<String>,
     userinfo: Value,
 }
 
@@ -148,7 +165,7 @@ impl Op {
             .route("/token", post(redeem::token))
             .route("/userinfo", get(redeem::userinfo).post(redeem::userinfo))
             .route("/token/introspect", post(redeem::introspect))
-            .route("/token/revoke", post(redeem::revoke))
+            .route("/token/revoke", post(refresh::revoke))
             .route("/logout", get(logout::get).post(logout::post))
             .route("/elsewhere", any(metadata::elsewhere))
             .with_state(Arc::clone(self));

@@ -42,6 +42,14 @@ pub(crate) struct Settings {
     /// The same for the claims and the header of machines' tokens.
     pub(crate) access_token_claims: Map<String, Value>,
     pub(crate) access_token_header: Map<String, Value>,
+    /// How long people's tokens live, in seconds.
+    pub(crate) access_token_seconds: u64,
+    pub(crate) refresh_token_seconds: u64,
+    /// By how many characters they are longer than they need to be.
+    pub(crate) access_token_padding: usize,
+    pub(crate) refresh_token_padding: usize,
+    /// Whether a refresh token is exchanged at each use.
+    pub(crate) refresh_rotation: bool,
 }
 
 impl Default for Settings {
@@ -54,6 +62,11 @@ impl Default for Settings {
             id_token_claims: Map::new(),
             access_token_claims: Map::new(),
             access_token_header: Map::new(),
+            access_token_seconds: 120,
+            refresh_token_seconds: 600,
+            access_token_padding: 0,
+            refresh_token_padding: 0,
+            refresh_rotation: true,
         }
     }
 }
@@ -78,6 +91,8 @@ pub(crate) enum Endpoint {
     Authorize,
     Login,
     Token,
+    /// The token endpoint, asked for other tokens.
+    Refresh,
     Userinfo,
     Introspect,
     Revoke,

@@ -7,6 +7,9 @@ use crate::person::{Behaviour, Eid, Person, TEST_ID};
 use crate::sso::Authentication;
 use crate::world::EidasClaimNames;
 
+/// Beside those of a login: an API's.
+const SCOPES: [&str; 1] = ["portvakt:api"];
+
 /// The issuer at `/idporten`.
 pub(crate) fn profile() -> Profile {
     Profile {
@@ -17,7 +20,7 @@ pub(crate) fn profile() -> Profile {
         reached,
         test_level,
         identity,
-        scopes: &[],
+        scopes: &SCOPES,
         demands_state_and_nonce: false,
         in_userinfo: false,
     }
@@ -45,7 +48,7 @@ pub(super) fn metadata_with(issuer: &str, acr_values: &[&str]) -> Value {
         "grant_types_supported": ["authorization_code", "refresh_token"],
         "code_challenge_methods_supported": ["S256"],
         "subject_types_supported": ["public", "pairwise"],
-        "scopes_supported": ["openid", "profile"],
+        "scopes_supported": ["openid", "profile", SCOPES[0]],
         "acr_values_supported": acr_values,
         "token_endpoint_auth_methods_supported":
             ["client_secret_basic", "client_secret_post", "none", "private_key_jwt"],

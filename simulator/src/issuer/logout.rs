@@ -137,9 +137,12 @@ pub(crate) struct Ended {
     pub(crate) called: Vec<Value>,
 }
 
-/// Access tokens of a pure login die with the session (dossier 2.8).
+/// Tokens of a pure login die with the session; those with more scopes live on (dossier 2.8).
 fn end_access(op: &Op, session: &SsoSession) {
-    locked(&op.state).access_tokens.retain(|access| !session.sids.values().any(|sid| *sid == access.sid));
+    let theirs = |sid: &String| session.sids.values().any(|known| known == sid);
+    let mut state = locked(&op.state);
+    state.access_tokens.retain(|access| !(access.is_of_login_alone && theirs(&access.sid)));
+    state.authorizations.retain(|grant| !(grant.is_of_login_alone() && theirs(&grant.sid)));
 }
 
 /// The registered clients that this session logged in to.

@@ -103,6 +103,7 @@ pub(super) fn check(op: &Op, params: &Params, client: &Client) -> Result<AuthReq
         details,
         onbehalfof: params.get("onbehalfof").map(str::to_owned),
         organisation: None,
+        resource: params.get("resource").map(str::to_owned),
     })
 }
 

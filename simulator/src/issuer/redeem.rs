@@ -9,10 +9,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::{Access, Grant, NO_STORE, OAuthError, Op, Told, form};
+use super::{Access, Grant, NO_STORE, OAuthError, Op, Told, form, refresh};
 use crate::client::{AuthMethod, Client};
 use crate::lie::Lie;
-use crate::params::Params;
 use crate::random;
 use crate::token::{IdToken, sign_id_token};
 use crate::world::{Endpoint, Trouble, locked};
@@ -23,8 +22,18 @@ pub(super) async fn token(State(op): State<Arc<Op>>, headers: HeaderMap, body: B
     if let Some(trouble) = op.world.trouble(TROUBLES, StatusCode::OK).await {
         return trouble;
     }
+    if refresh::is_asked_for(&headers, &body) {
+        return refresh::answer(&op, &headers, &body).await;
+    }
     match redeem(&op, &headers, &body) {
-        Ok((client, grant)) => (NO_STORE, Json(tokens(&op, &client, &grant))).into_response(),
+        Ok((client, grant)) => {
+            let authorization = refresh::begin(&op, &client, &grant);
+            let mut reply = tokens(&op, &client, &grant, authorization.as_deref());
+            if let Some(authorization) = authorization {
+                refresh::add_to(&mut reply, &op, &authorization);
+            }
+            (NO_STORE, Json(reply)).into_response()
+        }
         Err(error) => error.into_response(),
     }
 }
@@ -71,7 +80,8 @@ fn check_verifier(challenge: Option<&str>, verifier: Option<&str>) -> Result<(),
     Ok(())
 }
 
-fn tokens(op: &Op, client: &Client, grant: &Grant) -> Value {
+/// The reply of the token endpoint. `authorization`: what may be refreshed.
+pub(super) fn tokens(op: &Op, client: &Client, grant: &Grant, authorization: Option<&str>) -> Value {
     let now = op.world.clock.now();
     let mut id_token = id_token(op, client, grant);
     let identity = id_token.identity.clone();
@@ -79,7 +89,11 @@ fn tokens(op: &Op, client: &Client, grant: &Grant) -> Value {
         id_token.identity.clear();
     }
     let claims = id_token.claims(now);
-    let access_token = random::token();
+    let (life, padding) = {
+        let settings = locked(&op.world.settings);
+        (settings.access_token_seconds, settings.access_token_padding)
+    };
+    let access_token = format!("{}{}", random::token(), "x".repeat(padding));
     let mut userinfo = json!({"sub": claims["sub"]});
     for name in ["pid", "locale"] {
         if let Some(value) = claims.get(name) {
@@ -89,17 +103,25 @@ fn tokens(op: &Op, client: &Client, grant: &Grant) -> Value {
     if op.profile.in_userinfo {
         identity.into_iter().for_each(|(name, value)| userinfo[name] = value);
     }
+    // For whom the token is (RFC 8707): `unspecified` unless that was asked for (dossier 2.8).
+    userinfo["aud"] = json!(grant.request.resource.as_deref().unwrap_or("unspecified"));
     if op.world.lies(Lie::UserinfoOtherSub) {
         userinfo["sub"] = json!(random::token());
     }
-    let access = Access { client_id: client.client_id.clone(), sid: grant.sid.clone(), userinfo };
-    locked(&op.state).access_tokens.insert(access_token.clone(), access, now + 120, now);
+    let access = Access {
+        client_id: client.client_id.clone(),
+        sid: grant.sid.clone(),
+        is_of_login_alone: grant.is_of_login_alone(),
+        authorization: authorization.map(str::to_owned),
+        userinfo,
+    };
+    locked(&op.state).access_tokens.insert(access_token.clone(), access, now + life, now);
     let typ = locked(&op.world.settings).id_token_typ.clone();
     let keys = op.keys.read().unwrap_or_else(PoisonError::into_inner);
     let mut response = json!({
         "access_token": access_token,
         "token_type": "Bearer",
-        "expires_in": 120,
+        "expires_in": life,
         "scope": grant.request.scope,
     });
     if !op.world.lies(Lie::IdTokenMissing) {
@@ -159,25 +181,6 @@ pub(super) async fn introspect(State(op): State<Arc<Op>>, headers: HeaderMap, bo
         }
         Err(error) => error.into_response(),
     }
-}
-
-/// `/token/revoke` (RFC 7009): 200 for unknown tokens too.
-pub(super) async fn revoke(State(op): State<Arc<Op>>, headers: HeaderMap, body: Bytes) -> Response {
-    op.world.arrive(Endpoint::Revoke).await;
-    let authenticated = form(&headers, &body).and_then(|form: Params| {
-        let client = op.authenticate(&headers, &form)?;
-        Ok((client, form))
-    });
-    let (client, form) = match authenticated {
-        Ok(authenticated) => authenticated,
-        Err(error) => return error.into_response(),
-    };
-    let (token, now) = (form.get("token").unwrap_or_default(), op.world.clock.now());
-    let mut state = locked(&op.state);
-    if state.access_tokens.get(token, now).is_some_and(|access| access.client_id == client.client_id) {
-        state.access_tokens.take(token, now);
-    }
-    StatusCode::OK.into_response()
 }
 
 pub(super) const TROUBLES: &[(Lie, Trouble)] = &[

@@ -63,6 +63,7 @@ impl Simulator {
             "post_logout_redirect_uris": ["http://localhost:9/out"],
             "frontchannel_logout_uri": format!("{service}/front"),
             "backchannel_logout_uri": format!("{service}/back"),
+            "grant_types": ["authorization_code", "refresh_token"],
         });
         self.control(json!({"client": client})).await;
     }
@@ -189,7 +190,15 @@ impl Simulator {
             let assertion = self.assertion();
             let form = login.redemption(&assertion, code);
             let request = self.browser.post(format!("{}/token", self.issuer())).form(&form);
-            request.send().await.unwrap().bytes().await.unwrap();
+            let answer = request.send().await.unwrap().bytes().await.unwrap();
+            let tokens: Value = serde_json::from_slice(&answer).unwrap_or_default();
+            let refresh_token = tokens["refresh_token"].as_str().unwrap_or("none");
+            for (endpoint, form) in [
+                ("token", [("grant_type", "refresh_token"), ("refresh_token", refresh_token)]),
+                ("token/revoke", [("token_type_hint", "refresh_token"), ("token", refresh_token)]),
+            ] {
+                self.post_form(endpoint, &form).await.bytes().await.unwrap();
+            }
         }
         // Somebody who has a session comes for a level of another framework.
         let other = Login::push(self, "eidas-loa-substantial").await.open(self).await;
@@ -203,6 +212,31 @@ impl Simulator {
         request.send().await.unwrap().bytes().await.unwrap();
         let machine = self.browser.get(format!("{}/maskinporten/demo-token", self.origin));
         machine.send().await.unwrap().bytes().await.unwrap();
+    }
+
+    /// An authenticated form of the client.
+    async fn post_form(&self, endpoint: &str, form: &[(&str, &str)]) -> reqwest::Response {
+        let assertion = self.assertion();
+        let mut whole = BTreeMap::from([
+            ("client_id", "gateway"),
+            ("client_assertion_type", ASSERTION_TYPE),
+            ("client_assertion", assertion.as_str()),
+        ]);
+        whole.extend(form.iter().copied());
+        self.browser.post(format!("{}/{endpoint}", self.issuer())).form(&whole).send().await.unwrap()
+    }
+
+    /// Other tokens for a refresh token (RFC 6749, 6): status and answer.
+    pub(crate) async fn refresh(&self, refresh_token: &str) -> (u16, Value) {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
+        let response = self.post_form("token", &form).await;
+        let status = response.status().as_u16();
+        (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or_default())
+    }
+
+    /// Ends a token (RFC 7009).
+    pub(crate) async fn revoke(&self, token: &str) -> u16 {
+        self.post_form("token/revoke", &[("token", token)]).await.status().as_u16()
     }
 
     /// Where an endpoint that was told to redirect points.

@@ -7,4 +7,6 @@ mod lies;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
+mod refresh;
+#[cfg(test)]
 mod sample_app;
