@@ -56,11 +56,13 @@ const configs = {
   both: { audience: 'app', signature: { algorithm: 'ed25519', keys: published, nonces: true }, assertion },
   ecdsa: { audience: 'app', signature: { algorithm: 'ecdsa-p256-sha256', keys: published } },
   hmac: { audience: 'app', signature: { algorithm: 'hmac-sha256', secrets } },
+  ecdsaDigest: { audience: 'app', signature: { algorithm: 'ecdsa-p256-sha256', keys: published, content_digest: true } },
   digest: { audience: 'app', signature: { algorithm: 'ed25519', keys: published, content_digest: true } },
   assertion: { audience: 'app', assertion },
 };
 const ROUTES = [
   ['both', '/signed'], ['ecdsa', '/kits/ecdsa'], ['hmac', '/kits/hmac'], ['digest', '/kits/digest'],
+  ['ecdsaDigest', '/kits/ecdsa-digest'],
   ['assertion', '/kits/assertion'],
 ];
 const vectors = [];

@@ -10,9 +10,11 @@
 //   setup   commands that install the runtime's packages, once
 //   build   commands that must follow each change of the kit
 //   faults  [{name, file, find, put}]: a copy of the kit with `find` replaced must fail a vector
+//   cannot  word → reason: configurations that the kit says it cannot check, by a word of what they ask for; it must
+//           refuse every request of them, the good ones too
 // The server reads the file KIT_CONTROL for each request: {vector, now, config}.
 //
-// The last line: N kits, N vectors each, N wrong.
+// KIT_ERRORS=1 shows what the servers wrote on the way. The last line: N kits, N vectors each, N wrong.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -89,8 +91,16 @@ async function answer(port, step) {
   const said = JSON.parse(text.match(/\{.*\}/s)[0]);
   const body = step.body === undefined ? '' : Buffer.from(step.body, 'base64').toString('latin1');
   if (said.body !== body) return { expect: 'another body' };
+  // What was judged is what the application gets, where a server in front of it is judged.
+  if ((said.target ?? step.target) !== step.target) return { expect: `another target, ${said.target}` };
   return { expect: 'accept', who: said.who };
 }
+
+// The words of what a configuration asks for: see `cannot`.
+const asked = ({ signature, assertion }) => [
+  ...(signature ? [signature.algorithm] : []), ...(assertion ? [signature ? 'assertion' : 'assertion alone'] : []),
+  ...(signature?.nonces ? ['nonces'] : []), ...(signature?.content_digest ? ['digest'] : []),
+];
 
 const same = (got, step) =>
   (got.expect === step.expect && (got.expect !== 'accept' || got.who === step.who)) ||
@@ -111,14 +121,14 @@ async function started(server, port) {
 }
 
 // What a server says wrong. Stops at the first when `first`.
-async function judge(name, command, places, first) {
+async function judge(name, command, places, cannot, first) {
   const port = await freePort();
   const control = join(places.work, `${name}.control.json`);
   const [program, ...words] = fill(command, { ...places, port });
   const environment = { ...process.env, KIT_CONTROL: control, KIT_FOLDER: places.kit, PORT: String(port) };
   const server = spawn(program, words, { cwd: places.tests, env: environment, stdio: ['ignore', 'ignore', 'pipe'], detached: true });
   let errors = '';
-  server.stderr.on('data', (part) => { errors = (errors + part).slice(-4000); });
+  server.stderr.on('data', (part) => { errors = (errors + part).slice(process.env.KIT_ERRORS ? 0 : -4000); });
   const wrong = [];
   try {
     await started(server, port);
@@ -129,7 +139,8 @@ async function judge(name, command, places, first) {
           writeFileSync(`${control}.new`, JSON.stringify(content));
           renameSync(`${control}.new`, control);
           const got = await answer(port, step);
-          if (!same(got, step)) wrong.push(`${vector.name}, step ${index + 1}: ${JSON.stringify(got)}`);
+          const refuses = asked(content.config).some((word) => word in cannot);
+          if (!same(got, refuses ? { expect: 'reject' } : step)) wrong.push(`${vector.name}, step ${index + 1}: ${JSON.stringify(got)}`);
           if (wrong.length > 0 && first) return wrong;
         }
       }
@@ -142,13 +153,14 @@ async function judge(name, command, places, first) {
       await new Promise((then) => server.once('close', then));
     }
   }
+  if (process.env.KIT_ERRORS && !first) console.log(errors);
   return wrong;
 }
 
 const folders = readdirSync(here).filter((name) => existsSync(join(here, name, 'kit.json')));
 let [kits, total, missed] = [0, 0, 0];
 for (const folder of folders.filter((name) => only.length === 0 || only.includes(name))) {
-  const { kits: servers, setup, build = [], faults } = read(join(here, folder, 'kit.json'));
+  const { kits: servers, setup, build = [], faults, cannot = {} } = read(join(here, folder, 'kit.json'));
   const places = { work: resolve(work, folder), tests: join(here, folder), kit: join(kitsFolder, folder) };
   const done = join(places.work, 'installed.json');
   if (!existsSync(done) || readFileSync(done, 'utf8') !== JSON.stringify(setup)) {
@@ -161,10 +173,13 @@ for (const folder of folders.filter((name) => only.length === 0 || only.includes
   for (const [name, command] of Object.entries(servers)) {
     // Anew, since what is built last is the last broken copy.
     for (const step of build) must(step, places, folder);
-    const wrong = await judge(name, command, places, false);
+    const wrong = await judge(name, command, places, cannot, false);
     kits += 1;
     total += wrong.length;
-    console.log(`${name}: ${wrong.length} wrong`);
+    const refused = vectors.flatMap((file) => file.vectors.map((vector) => asked(file.configs[vector.config])))
+      .filter((words) => words.some((word) => word in cannot)).length;
+    const of = refused === 0 ? '' : `; ${refused} ask for what it says it cannot check (${Object.keys(cannot).join(', ')}), and all must be refused`;
+    console.log(`${name}: ${wrong.length} wrong${of}`);
     for (const one of wrong) console.log(`  ${one}`);
     for (const fault of faults) {
       const copy = join(places.work, 'fault');
@@ -176,7 +191,7 @@ for (const folder of folders.filter((name) => only.length === 0 || only.includes
       writeFileSync(file, text.replaceAll(fault.find, fault.put));
       const broken = { ...places, kit: copy };
       for (const step of build) must(step, broken, folder);
-      const caught = await judge(name, command, broken, true);
+      const caught = await judge(name, command, broken, cannot, true);
       if (caught.length === 0) missed += 1;
       console.log(`  ${fault.name}: ${caught.length === 0 ? 'NOT CAUGHT' : `caught by “${caught[0].split(', step')[0]}”`}`);
     }

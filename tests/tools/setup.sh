@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what is missing, and nothing else, on Debian with Rust and git.
 #   setup.sh build   what the programs need to be built and started
-#   setup.sh kits    the runtimes of the verification kits that the tests do not need
+#   setup.sh kits    the runtimes of the verification kits that the tests do not need: PHP, Go, Java with Maven, nginx with
+#                    njs, Apache with mod_wsgi and Debian's python3-cryptography
 #   setup.sh all     that of build, and what the tests need: Node, Chromium, Python, Redis, the npm packages of the test provider
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -26,6 +27,10 @@ if [ "${1:-all}" = kits ]; then
     has go || missing+=(golang-go)
     has javac || missing+=(default-jdk-headless)
     has mvn || missing+=(maven)
+    # Their programs and modules only: no service is started, nor after the next boot.
+    [ -e /usr/lib/nginx/modules/ngx_http_js_module.so ] || missing+=(nginx libnginx-mod-http-js)
+    [ -e /usr/lib/apache2/modules/mod_wsgi.so ] || missing+=(apache2-bin libapache2-mod-wsgi-py3)
+    /usr/bin/python3 -c 'import cryptography' 2>/dev/null || missing+=(python3-cryptography)
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then
@@ -36,9 +41,17 @@ if [ ${#missing[@]} -gt 0 ]; then
         as_root=(sudo)
     fi
     echo "setup: installing ${missing[*]}"
+    if [[ " ${missing[*]} " == *" nginx "* ]] && [ ! -e /usr/sbin/policy-rc.d ]; then
+        # Debian starts what it installs, unless this forbids it.
+        "${as_root[@]}" sh -c 'printf "#!/bin/sh\nexit 101\n" >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d'
+        trap '"${as_root[@]}" rm -f /usr/sbin/policy-rc.d' EXIT
+    fi
     "${as_root[@]}" apt-get update -qq
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends "${missing[@]}"
+    if [[ " ${missing[*]} " == *" nginx "* ]] && has systemctl; then
+        "${as_root[@]}" systemctl disable --quiet nginx || echo "setup: nginx will be started at the next boot"
+    fi
 fi
 
 has cargo || { echo "setup: Rust is missing: https://rustup.rs" >&2; exit 1; }
