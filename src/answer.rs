@@ -1,5 +1,6 @@
 //! What the gateway itself says to a client: plain data, sent by the gateway alone.
 
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use portvakt_core::redirect::Target;
@@ -13,7 +14,7 @@ pub struct Answer {
     /// Fields; `Set-Cookie` may recur.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Body.
-    pub body: String,
+    pub body: Bytes,
     /// What was decided, for log and metrics: one of a fixed set of words.
     pub rule: &'static str,
 }
@@ -34,7 +35,7 @@ impl Answer {
     #[must_use]
     pub fn new(status: StatusCode, rule: &'static str) -> Self {
         let headers = vec![(CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-        Self { status, headers, body: String::new(), rule }
+        Self { status, headers, body: Bytes::new(), rule }
     }
 
     /// 302 for a navigation; never 307 or 308, which would repeat a form (RFC 9700, 4.12).
@@ -57,7 +58,7 @@ impl Answer {
         let mut answer = Self::new(status, rule)
             .with(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .with(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        answer.body = body.to_string();
+        answer.body = body.to_string().into();
         answer
     }
 

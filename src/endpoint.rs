@@ -8,6 +8,7 @@ pub(crate) mod frontchannel_logout;
 pub(crate) mod jwks;
 mod language;
 pub(crate) mod login;
+mod logo;
 pub(crate) mod logout;
 pub(crate) mod logout_callback;
 pub(crate) mod organisation;
@@ -90,6 +91,7 @@ pub(crate) async fn serve(
         OwnEndpoint::Choose => choose::serve(visit.body, visit),
         OwnEndpoint::Language => language::serve(query, visit),
         OwnEndpoint::Jwks => jwks::serve(visit),
+        OwnEndpoint::Logo => logo::serve(request.path(), visit),
         OwnEndpoint::Unknown => Err(Refusal::NoRoute),
     }
 }
@@ -239,6 +241,7 @@ impl Visit<'_> {
             headers: self.headers(),
             navigation: true,
             prefix: self.prefix(),
+            brand: &self.host.brand,
             reference: self.reference,
             secure: self.arrival.is_secure(),
             seal: Some(PageSeal { host: self.scope(), ring: self.ring(), now: self.now }),

@@ -384,6 +384,7 @@ impl Passage {
             headers: &head.headers,
             navigation: self.navigation,
             prefix: &self.snapshot.configuration.prefix,
+            brand: self.host.as_ref().map_or(&self.snapshot.configuration.brand, |host| &host.brand),
             reference: self.reference.as_str(),
             secure: self.arrival.as_ref().is_some_and(|arrival| arrival.is_secure()),
             seal: self.host.as_ref().map(|host| PageSeal {
@@ -736,6 +737,7 @@ mod tests {
             headers: &http::HeaderMap::new(),
             navigation: false,
             prefix: "/oauth2",
+            brand: &portvakt_core::brand::Brand::default(),
             reference: "r",
             secure: true,
             seal: None,

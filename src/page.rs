@@ -4,8 +4,7 @@
 //! Plain data: a [`Page`] and a [`Language`] become status, HTML and policy; the caller sends them with
 //! the [`security_headers`].
 //!
-//! **Invariant:** a page shows words of ours, links of ours and a reference, and while a route is closed a sentence
-//! of its operators. No text of a provider, an app or a request has a way in, but for the names of
+//! **Invariant:** a page shows words and links of ours or of its operators (their file says which), and a reference. No text of a provider, an app or a request has a way in, but for the names of
 //! organisations where one is chosen; what varies is escaped all the same.
 //! **Invariant:** each refusal that somebody who is logged in at the provider can meet offers a way out,
 //! so that logging out works for those who may not come in, too.
@@ -13,12 +12,14 @@
 mod again;
 mod catalogue;
 mod choice;
+mod frame;
 mod policy;
 mod words;
 
 use std::borrow::Cow;
 
 use askama::Template;
+use portvakt_core::brand::Brand;
 use portvakt_core::language::Language;
 use url::Url;
 
@@ -26,8 +27,9 @@ pub use again::Again;
 use catalogue::Action;
 pub use catalogue::{Page, PageLinks};
 pub use choice::{Choice, Offered, render_choice, render_onward};
+use frame::Frame;
 pub use policy::{BARE_POLICY, security_headers};
-use words::{Labels, Words};
+use words::Said;
 
 /// A page, ready to be sent. Without `Debug`, since a logout form holds an ID token.
 #[derive(Clone, PartialEq, Eq)]
@@ -53,13 +55,18 @@ pub struct Setting<'a> {
     pub reference: &'a str,
     /// Where the same page is in each language; empty: nowhere.
     pub switch: Vec<(Language, String)>,
+    /// How it looks.
+    pub brand: &'a Brand,
+    /// The prefix of our endpoints, where the host has them; there is the logo.
+    pub prefix: Option<&'a str>,
 }
 
 /// A page. `notice` is a sentence of the operators' own, as it stands in their file; an empty one is not shown.
 #[must_use]
 pub fn render(page: &Page, links: &PageLinks, notice: &str, setting: &Setting<'_>) -> RenderedPage {
-    let (frame, words) = (Frame::of(setting), words::of(page, setting.language));
-    let actions = page.actions(links, frame.labels);
+    let frame = Frame::of(setting);
+    let words = Said::on(page.code(), words::of(page, setting.language), setting);
+    let actions = page.actions(links, &frame.labels);
     let html = html_of(&PageTemplate { frame, words, notice, actions });
     RenderedPage {
         retry_after_seconds: page.retry_after_seconds(),
@@ -74,6 +81,7 @@ fn rendered(
     setting: &Setting<'_>,
 ) -> RenderedPage {
     let content_language = setting.language.tag();
+    let content_security_policy = policy::branded(content_security_policy, setting);
     RenderedPage { status, html, content_security_policy, content_language, retry_after_seconds: None }
 }
 
@@ -99,7 +107,7 @@ pub fn render_logout_form(
     let template = LogoutTemplate {
         frame: Frame::of(setting),
         script: policy::SCRIPT,
-        words: words::of_logout(setting.language),
+        words: Said::on("logout_form", words::of_logout(setting.language), setting),
         endpoint: endpoint.as_str(),
         parameters,
     };
@@ -121,7 +129,7 @@ pub struct KeptFormLinks<'a> {
 pub fn render_kept_form(links: KeptFormLinks<'_>, sealed: &str, setting: &Setting<'_>) -> RenderedPage {
     let template = KeptFormTemplate {
         frame: Frame::of(setting),
-        words: words::of_kept_form(setting.language),
+        words: Said::on("kept_form", words::of_kept_form(setting.language), setting),
         links,
         sealed,
     };
@@ -157,7 +165,7 @@ pub struct OrganisationChoice<'a> {
 pub fn render_organisations(choice: &OrganisationChoice<'_>, setting: &Setting<'_>) -> RenderedPage {
     let template = OrganisationsTemplate {
         frame: Frame::of(setting),
-        words: words::of_organisations(setting.language),
+        words: Said::on("organisations", words::of_organisations(setting.language), setting),
         choice,
     };
     rendered(200, html_of(&template), policy::of_kept_form().into(), setting)
@@ -170,7 +178,7 @@ pub fn render_resent_form(target: &str, pairs: &[(String, String)], setting: &Se
     let template = ResentFormTemplate {
         frame: Frame::of(setting),
         script: policy::SCRIPT,
-        words: words::of_resent_form(setting.language),
+        words: Said::on("resent_form", words::of_resent_form(setting.language), setting),
         target,
         pairs: pairs.iter().map(|(name, value)| (escaped(name), escaped(value))).collect(),
     };
@@ -206,46 +214,11 @@ pub fn render_json(page: &Page, reference: &str) -> String {
     serde_json::to_string(&Body { error: page.code(), reference }).expect("two strings always serialise")
 }
 
-/// What is around the words of every page.
-struct Frame<'a> {
-    style: &'static str,
-    lang: &'static str,
-    labels: &'static Labels,
-    reference: &'a str,
-    switch: Vec<Switch<'a>>,
-}
-
-/// The page in one of its languages.
-struct Switch<'a> {
-    lang: &'static str,
-    name: &'static str,
-    href: &'a str,
-    is_this: bool,
-}
-
-impl<'a> Frame<'a> {
-    fn of(setting: &'a Setting<'_>) -> Self {
-        let switch = |(language, href): &'a (Language, String)| Switch {
-            lang: language.tag(),
-            name: language.own_name(),
-            href,
-            is_this: *language == setting.language,
-        };
-        Self {
-            style: policy::STYLE,
-            lang: setting.language.tag(),
-            labels: words::labels(setting.language),
-            reference: setting.reference,
-            switch: setting.switch.iter().map(switch).collect(),
-        }
-    }
-}
-
 #[derive(Template)]
 #[template(path = "page.html")]
 struct PageTemplate<'a> {
     frame: Frame<'a>,
-    words: Words,
+    words: Said<'a>,
     notice: &'a str,
     actions: Vec<Action<'a>>,
 }
@@ -255,7 +228,7 @@ struct PageTemplate<'a> {
 struct LogoutTemplate<'a> {
     script: &'static str,
     frame: Frame<'a>,
-    words: Words,
+    words: Said<'a>,
     endpoint: &'a str,
     parameters: &'a [(&'a str, String)],
 }
@@ -264,7 +237,7 @@ struct LogoutTemplate<'a> {
 #[template(path = "kept.html")]
 struct KeptFormTemplate<'a> {
     frame: Frame<'a>,
-    words: Words,
+    words: Said<'a>,
     links: KeptFormLinks<'a>,
     sealed: &'a str,
 }
@@ -273,7 +246,7 @@ struct KeptFormTemplate<'a> {
 #[template(path = "organisations.html")]
 struct OrganisationsTemplate<'a> {
     frame: Frame<'a>,
-    words: Words,
+    words: Said<'a>,
     choice: &'a OrganisationChoice<'a>,
 }
 
@@ -282,7 +255,7 @@ struct OrganisationsTemplate<'a> {
 struct ResentFormTemplate<'a> {
     script: &'static str,
     frame: Frame<'a>,
-    words: Words,
+    words: Said<'a>,
     target: &'a str,
     /// Escaped already.
     pairs: Vec<(String, String)>,

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::header::{
     ALLOW, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, RETRY_AFTER,
     SEC_WEBSOCKET_VERSION, WWW_AUTHENTICATE,
@@ -16,6 +15,7 @@ use pingora::prelude::{Error, ErrorType, Result};
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use portvakt_core::access::{Shortfall, TokenShortfall};
+use portvakt_core::brand::Brand;
 use portvakt_core::clock::Timestamp;
 use portvakt_core::identity::Kinds;
 use portvakt_core::key::Ring;
@@ -462,6 +462,8 @@ pub(crate) struct Asker<'a> {
     pub(crate) navigation: bool,
     /// The prefix of our endpoints.
     pub(crate) prefix: &'a str,
+    /// How our pages look to them.
+    pub(crate) brand: &'a Brand,
     /// The request's reference.
     pub(crate) reference: &'a str,
     /// Whether the client's side is TLS.
@@ -501,7 +503,14 @@ impl Asker<'_> {
 
     /// The setting of a page that cannot be shown again.
     fn setting(&self) -> Setting<'_> {
-        Setting { language: self.language(), reference: self.reference, switch: Vec::new() }
+        self.setting_in(self.language(), self.reference)
+    }
+
+    /// The same in a language, with a reference.
+    fn setting_in<'s>(&'s self, language: Language, reference: &'s str) -> Setting<'s> {
+        // On no host of ours nobody gives a logo.
+        let prefix = self.seal.map(|_| self.prefix);
+        Setting { language, reference, switch: Vec::new(), brand: self.brand, prefix }
     }
 
     /// The setting of a page that is plain text and links.
@@ -548,7 +557,7 @@ pub(crate) fn refuse(refusal: &Refusal, asker: &Asker<'_>) -> Answer {
         rendered(page::render(&page, &links, refusal.notice(), &setting), refusal.rule(), asker)
     } else {
         let mut answer = Answer::new(status(page.status()), refusal.rule());
-        answer.body = page::render_json(&page, asker.reference);
+        answer.body = page::render_json(&page, asker.reference).into();
         answer = answer.with(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         answer =
             guarded(answer.with(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::BARE_POLICY)), asker);
@@ -579,19 +588,20 @@ pub(crate) fn choice(choice: &Choice, language: Option<Language>, asker: &Asker<
         (other, format!("{}?{}", choice.login, query.finish()))
     };
     // A question is no event: there is nothing to refer to.
-    let setting = Setting { language, reference: "", switch: Language::ALL.map(link).to_vec() };
+    let switch = Language::ALL.map(link).to_vec();
+    let setting = Setting { switch, ..asker.setting_in(language, "") };
     rendered(page::render_choice(choice, &setting), "login_choice", asker)
 }
 
 /// The page that leads on to a link of ours: a redirect would be held to the policy of the page whose form led here.
 pub(crate) fn onward(to: &str, asker: &Asker<'_>) -> Answer {
-    let setting = Setting { reference: "", ..asker.setting() };
+    let setting = asker.setting_in(asker.language(), "");
     rendered(page::render_onward(to, &setting), "login_chosen", asker)
 }
 
 /// A page that somebody saw, in the language that they want instead. It tells of an earlier request: this one is well.
 pub(crate) fn again(again: &Again, sealed: &str, language: Language, asker: &Asker<'_>) -> Option<Answer> {
-    let setting = Setting { language, reference: &again.reference, switch: asker.switch(sealed) };
+    let setting = Setting { switch: asker.switch(sealed), ..asker.setting_in(language, &again.reference) };
     let page = page::render(&again.page()?, &again.links, &again.notice, &setting);
     let page = RenderedPage { status: StatusCode::OK.as_u16(), retry_after_seconds: None, ..page };
     Some(rendered(page, "language", asker))
@@ -651,7 +661,7 @@ fn rendered(page: RenderedPage, rule: &'static str, asker: &Asker<'_>) -> Answer
     if let Ok(policy) = HeaderValue::try_from(&*page.content_security_policy) {
         answer = answer.with(CONTENT_SECURITY_POLICY, policy);
     }
-    answer.body = page.html;
+    answer.body = page.html.into();
     with_retry(guarded(answer, asker), page.retry_after_seconds)
 }
 
@@ -694,7 +704,7 @@ pub(crate) async fn send(session: &mut Session, answer: Answer) -> Result<()> {
     }
     session.write_response_header(Box::new(response), empty).await?;
     if !empty {
-        session.write_response_body(Some(Bytes::from(answer.body)), true).await?;
+        session.write_response_body(Some(answer.body), true).await?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("access", &["clock", "cors", "identity", "level", "request", "route", "session"]),
     ("app_session", &["clock", "cookie", "key", "seal", "session"]),
     ("bearer", &[]),
+    ("brand", &["language"]),
     ("clock", &[]),
     ("cookie", &[]),
     ("cors", &[]),
@@ -50,6 +51,7 @@ const CORE: &[(&str, &[&str])] = &[
         &[
             "access",
             "app_session",
+            "brand",
             "clock",
             "cors",
             "cross_site",

@@ -7,6 +7,7 @@
 mod check;
 mod problem;
 mod raw;
+mod raw_pages;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::brand::Brand;
 use crate::provider::ProviderSettings;
 use crate::route::{Hosts, Rate};
 use crate::session::Limits;
@@ -152,6 +154,8 @@ pub struct Configuration {
     pub providers: Vec<Arc<ProviderSettings>>,
     /// Public hosts and their routes.
     pub hosts: Hosts,
+    /// How pages look that are no host's.
+    pub brand: Arc<Brand>,
     /// Limits of the front.
     pub limits: FrontLimits,
     /// Where the logs go.

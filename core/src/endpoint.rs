@@ -37,6 +37,8 @@ pub enum OwnEndpoint {
     Language,
     /// `POST <prefix>/choose`.
     Choose,
+    /// `GET|HEAD <prefix>/logo/<name>`.
+    Logo,
     /// `GET /.well-known/portvakt/jwks.json`.
     Jwks,
     /// Anything else below the prefix: 404.
@@ -66,7 +68,8 @@ impl OwnEndpoint {
             "/organisation" => Self::Organisation,
             "/language" => Self::Language,
             "/choose" => Self::Choose,
-            path if path.strip_prefix("/callback/").is_some_and(|name| !name.contains('/')) => Self::Callback,
+            path if is_one_below(path, "/callback/") => Self::Callback,
+            path if is_one_below(path, "/logo/") => Self::Logo,
             _ => Self::Unknown,
         })
     }
@@ -77,13 +80,18 @@ impl OwnEndpoint {
         match self {
             Self::Logout | Self::Organisation => &[Method::GET, Method::POST],
             Self::BackChannelLogout | Self::Resume | Self::Choose => &[Method::POST],
-            Self::Jwks | Self::LogoutCallback | Self::Session => &[Method::GET, Method::HEAD],
+            Self::Jwks | Self::LogoutCallback | Self::Session | Self::Logo => &[Method::GET, Method::HEAD],
             // A HEAD begins and ends nothing.
             Self::Login | Self::Callback | Self::FrontChannelLogout | Self::Language | Self::Unknown => {
                 &[Method::GET]
             }
         }
     }
+}
+
+/// Whether a path is `folder` and one segment.
+fn is_one_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|name| !name.contains('/'))
 }
 
 /// Whether any app could read the path as one at or below `prefix`.

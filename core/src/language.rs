@@ -159,6 +159,27 @@ impl Localised {
         all
     }
 
+    /// The text in exactly this language.
+    #[must_use]
+    pub fn exactly(&self, language: Language) -> Option<&str> {
+        self.0[language as usize].as_deref()
+    }
+
+    /// Whether there is none at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+
+    /// These texts, and in the languages that they lack those of `other`.
+    #[must_use]
+    pub fn or(mut self, other: &Self) -> Self {
+        for (text, other) in self.0.iter_mut().zip(&other.0) {
+            *text = text.take().or_else(|| other.clone());
+        }
+        self
+    }
+
     /// The text in a language; else in Bokmål, or the first in which there is one.
     #[must_use]
     pub fn get(&self, language: Language) -> Option<&str> {

@@ -24,6 +24,7 @@
 //! | [`way`] | the ways in to a route that leaves a choice, and what of them is remembered |
 //! | [`redirect`] | where a browser may be sent |
 //! | [`endpoint`] | which requests are for ourselves |
+//! | [`brand`] | how our pages look, and what they say in an operator's words |
 //! | [`language`] | in which language a person is spoken to |
 //! | [`forward`] | what the app is told |
 //! | [`websocket`] | handshakes and frames of WebSockets |
@@ -40,6 +41,7 @@
 pub mod access;
 pub mod app_session;
 pub mod bearer;
+pub mod brand;
 pub mod clock;
 pub mod config;
 pub mod cookie;

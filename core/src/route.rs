@@ -17,6 +17,7 @@ use http::{HeaderValue, Method};
 
 use crate::access::Access;
 use crate::app_session::AppSession;
+use crate::brand::Brand;
 use crate::clock::Timestamp;
 use crate::cors::Cors;
 use crate::cross_site::CrossSite;
@@ -367,6 +368,8 @@ pub struct Host {
     pub sessions: Vec<Arc<SessionPlan>>,
     /// The customer of ours on whose behalf people log in here (dossier 2.10).
     pub onbehalfof: Option<String>,
+    /// How our pages look here.
+    pub brand: Arc<Brand>,
     /// The rules.
     pub routes: Routes,
 }
@@ -895,6 +898,7 @@ mod tests {
             hsts: None,
             sessions: Vec::new(),
             onbehalfof: None,
+            brand: Arc::default(),
             routes: Routes::default(),
         };
         let hosts = Hosts::new(vec![host(origin(true, "a.no", 443)), host(origin(false, "localhost", 8080))]);

@@ -87,7 +87,7 @@ fn neutral(written: Written, ancestors: String) -> Answer {
             CONTENT_SECURITY_POLICY,
             HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("frame-ancestors 'none'")),
         );
-    answer.body = if written == Written::Yes { "ok" } else { "later" }.to_owned();
+    answer.body = if written == Written::Yes { "ok" } else { "later" }.into();
     answer
 }
 

@@ -3,6 +3,7 @@
 //!
 //! **Invariant:** trailers carry outwards nothing that a reply's header may not.
 
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -40,12 +41,13 @@ pub(super) fn answer(answer: Answer) -> Answer {
         return answer;
     }
     let status = HeaderValue::from_static(code(answer.status));
-    let text = if answer.body.starts_with('{') { answer.body.trim_end() } else { answer.rule };
+    let said = std::str::from_utf8(&answer.body).ok().filter(|body| body.starts_with('{'));
+    let text = said.map_or(answer.rule, str::trim_end);
     let mut headers: Vec<_> = answer.headers.into_iter().filter(|(name, _)| name != CONTENT_TYPE).collect();
     headers.push((CONTENT_TYPE, HeaderValue::from_static("application/grpc")));
     headers.push((STATUS, status));
     headers.extend(HeaderValue::try_from(encoded(text)).map(|message| (MESSAGE, message)));
-    Answer { status: StatusCode::OK, headers, body: String::new(), rule: answer.rule }
+    Answer { status: StatusCode::OK, headers, body: Bytes::new(), rule: answer.rule }
 }
 
 /// UNAUTHENTICATED, PERMISSION_DENIED, UNIMPLEMENTED, UNAVAILABLE, RESOURCE_EXHAUSTED, INTERNAL.
@@ -113,7 +115,7 @@ mod tests {
     #[test]
     fn a_refusal_is_said_in_the_words_of_grpc() {
         let refusal = Answer {
-            body: "{\"error\":\"login_required\"}\n".to_owned(),
+            body: Bytes::from_static(b"{\"error\":\"login_required\"}\n"),
             ..Answer::json(StatusCode::UNAUTHORIZED, &serde_json::Value::Null, "login_required")
         };
         let said = answer(refusal);
@@ -123,12 +125,15 @@ mod tests {
             assert!(values.next().is_none(), "{name} occurs once");
             value
         };
-        assert_eq!((said.status, said.body.as_str()), (StatusCode::OK, ""));
+        assert_eq!((said.status, &*said.body), (StatusCode::OK, &b""[..]));
         assert_eq!(field(STATUS), Some("16"));
         assert_eq!(field(MESSAGE), Some("{\"error\":\"login_required\"}"));
         assert_eq!(field(CONTENT_TYPE), Some("application/grpc"));
         assert_eq!(encoded("100 %\né"), "100 %25%0A%C3%A9");
-        let page = Answer { body: "<html>".to_owned(), ..Answer::new(StatusCode::FORBIDDEN, "cross_site") };
+        let page = Answer {
+            body: Bytes::from_static(b"<html>"),
+            ..Answer::new(StatusCode::FORBIDDEN, "cross_site")
+        };
         assert!(answer(page).headers.contains(&(MESSAGE, HeaderValue::from_static("cross_site"))));
         assert_eq!(answer(Answer::new(StatusCode::FOUND, "x")).status, StatusCode::FOUND);
     }

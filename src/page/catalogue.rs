@@ -290,7 +290,7 @@ impl Page {
         }
     }
 
-    pub(super) fn actions<'a>(&self, links: &'a PageLinks, labels: &'a Labels) -> Vec<Action<'a>> {
+    pub(super) fn actions<'a>(&self, links: &'a PageLinks, labels: &Labels<'a>) -> Vec<Action<'a>> {
         let action = |offer: &Offer| {
             let (href, label) = match offer {
                 Offer::LogInAgain => (&links.restart, labels.log_in_again),
@@ -322,7 +322,7 @@ enum Offer {
 /// A link of a page.
 pub(super) struct Action<'a> {
     pub(super) href: &'a str,
-    pub(super) label: &'static str,
+    pub(super) label: &'a str,
     pub(super) in_new_tab: bool,
 }
 

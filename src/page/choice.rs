@@ -10,7 +10,7 @@ use portvakt_core::language::Localised;
 use portvakt_core::way::Way;
 
 use super::{Frame, RenderedPage, Setting, html_of, policy, rendered, words};
-use crate::page::words::Words;
+use crate::page::words::Said;
 
 /// What somebody may choose.
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ pub fn render_choice(choice: &Choice, setting: &Setting<'_>) -> RenderedPage {
     };
     let template = ChoiceTemplate {
         frame: Frame::of(setting),
-        words: words::of_choice(language),
+        words: Said::on("choice", words::of_choice(language), setting),
         action: &choice.action,
         fields: &choice.fields,
         ways: choice.ways.iter().map(way).collect(),
@@ -85,8 +85,9 @@ pub fn render_choice(choice: &Choice, setting: &Setting<'_>) -> RenderedPage {
 /// The page that leads on to a link of ours, by itself where the browser does so.
 #[must_use]
 pub fn render_onward(to: &str, setting: &Setting<'_>) -> RenderedPage {
-    let (frame, words) = (Frame::of(setting), words::of_onward(setting.language));
-    rendered(200, html_of(&OnwardTemplate { frame, words, to }), policy::of_page().into(), setting)
+    let words = Said::on("onward", words::of_onward(setting.language), setting);
+    let html = html_of(&OnwardTemplate { frame: Frame::of(setting), words, to });
+    rendered(200, html, policy::of_page().into(), setting)
 }
 
 struct WayTemplate {
@@ -99,7 +100,7 @@ struct WayTemplate {
 #[template(path = "choice.html")]
 struct ChoiceTemplate<'a> {
     frame: Frame<'a>,
-    words: Words,
+    words: Said<'a>,
     action: &'a str,
     fields: &'a [(&'static str, String)],
     ways: Vec<WayTemplate>,
@@ -110,6 +111,6 @@ struct ChoiceTemplate<'a> {
 #[template(path = "onward.html")]
 struct OnwardTemplate<'a> {
     frame: Frame<'a>,
-    words: Words,
+    words: Said<'a>,
     to: &'a str,
 }

@@ -1,12 +1,15 @@
 //! What a browser may do with a page of ours (CSP Level 3; threat model BR-1).
 //!
-//! **Invariant:** no page loads anything, is framed, or runs a script other than the one line whose hash
+//! **Invariant:** no page loads anything but its operator's logo from this host, is framed, or runs a script other than the one line whose hash
 //! is in its policy. The hashes are taken from the very bytes that the templates get.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use url::{Host, Url};
+
+use super::Setting;
 
 /// The style of every page.
 pub(super) const STYLE: &str = include_str!("../../templates/page.css");
@@ -91,6 +94,18 @@ pub(super) fn of_logout_form(endpoint: &Url, comes_back_to: Option<&Url>) -> Opt
         "default-src 'none'; script-src {script}; style-src {style}; form-action 'self' {targets}; \
          frame-ancestors 'none'; base-uri 'none'"
     ))
+}
+
+/// The same policy with what the page's look needs: the operator's colours, and their logo from this host.
+pub(super) fn branded(policy: Cow<'static, str>, setting: &Setting<'_>) -> Cow<'static, str> {
+    let mut policy = policy;
+    if let Some(colours) = &setting.brand.colours {
+        policy = policy.replacen("style-src ", &format!("style-src {} ", colours.source()), 1).into();
+    }
+    if setting.brand.logo.as_ref().and(setting.prefix).is_some() {
+        policy = policy.replacen("default-src 'none'; ", "default-src 'none'; img-src 'self'; ", 1).into();
+    }
+    policy
 }
 
 fn hash_source(inline: &str) -> String {

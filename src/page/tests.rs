@@ -1,15 +1,35 @@
 //! Every page in every language, looked at as a browser would.
 
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock};
+
 use aws_lc_rs::digest::{SHA256, digest};
+use portvakt_core::brand::colour::Palette;
+use portvakt_core::brand::image::Image;
+use portvakt_core::brand::texts::{LABEL, LABELS, PAGES, PLACES, WAITING};
+use portvakt_core::brand::{Colours, Contact, Logo};
 use portvakt_core::identity::Kind;
+use portvakt_core::language::Localised;
 
 use super::*;
 
 const REFERENCE: &str = "7f3a-91c2";
 
+/// No operator's look.
+fn plain() -> &'static Brand {
+    static PLAIN: LazyLock<Brand> = LazyLock::new(Brand::default);
+    &PLAIN
+}
+
 fn setting(language: Language, reference: &str) -> Setting<'_> {
     let link = |language: Language| (language, format!("/oauth2/language?to={}&page=AbC-_9", language.tag()));
-    Setting { language, reference, switch: Language::ALL.map(link).to_vec() }
+    Setting {
+        language,
+        reference,
+        switch: Language::ALL.map(link).to_vec(),
+        brand: plain(),
+        prefix: Some("/oauth2"),
+    }
 }
 
 /// Without the links to other languages.
@@ -411,6 +431,161 @@ fn the_wait_is_said_in_words() {
     assert_eq!(advice(61, Language::Nb), "Prøv igjen om 2 minutter.");
     assert_eq!(advice(60, Language::Nn), "Prøv igjen om eit minutt.");
     assert_eq!(advice(86_400, Language::En), "Try again later.");
+}
+
+/// A look with everything in it, and what would be markup if it were not text.
+fn branded() -> Brand {
+    let same = |text: &str| Localised::same(text);
+    let svg = |id: &str| Image::parse(format!("<svg xmlns='x'><g id='{id}'/></svg>").as_bytes()).unwrap();
+    let mut brand = Brand {
+        name: same("Kommune <b>&\"'"),
+        logo: Some(Arc::new(Logo {
+            image: svg("a"),
+            dark: Some(svg("b")),
+            alt: same("\"><script>1</script>"),
+        })),
+        colours: Some(Arc::new(Colours::of(&Palette::LIGHT, &Palette::DARK))),
+        contact: Some(Arc::new(Contact {
+            text: same("<i>Spør</i>"),
+            phone: Some("+47 22 00 00 00".to_owned()),
+            email: Some("hjelp@kommune.example".to_owned()),
+            link: same("https://kommune.example/?a=1&b=2"),
+            link_text: Localised::default(),
+        })),
+        ..Brand::default()
+    };
+    for page in PAGES {
+        for place in PLACES {
+            brand.texts.put(page, place, same(&format!("<script>{page} {place}</script>")));
+        }
+    }
+    for label in LABELS {
+        brand.texts.put(LABEL, label, same(&format!("<script>{label}</script>")));
+    }
+    brand
+}
+
+/// All pages in all languages, in a look.
+fn every_page_of(brand: &Brand) -> Vec<(&'static str, RenderedPage)> {
+    let mut pages = Vec::new();
+    for language in Language::ALL {
+        let here = Setting { brand, ..setting(language, REFERENCE) };
+        let parameters = [("state", "x".to_owned())];
+        let endpoint = Url::parse("https://login.idporten.no/logout").unwrap();
+        let kept = KeptFormLinks { login: "/oauth2/login", resume: "/oauth2/resume" };
+        let none =
+            OrganisationChoice { action: "/x", hidden: &[], organisations: &[], logout: "/oauth2/logout" };
+        let ways = Choice {
+            action: "/oauth2/choose".to_owned(),
+            login: "/oauth2/login".to_owned(),
+            ways: Vec::new(),
+            fields: Vec::new(),
+            remembered: false,
+        };
+        pages.extend(Page::ALL.map(|page| (page.code(), super::render(&page, &links(), "", &here))));
+        pages.extend([
+            ("logout_form", render_logout_form(&endpoint, &parameters, &here)),
+            ("kept_form", render_kept_form(kept, "x", &here)),
+            ("organisations", render_organisations(&none, &here)),
+            ("resent_form", render_resent_form("/app", &[], &here)),
+            ("choice", render_choice(&ways, &here)),
+            ("onward", render_onward("/oauth2/login", &here)),
+        ]);
+    }
+    pages
+}
+
+#[test]
+fn every_page_speaks_in_the_operators_words_and_they_are_text() {
+    let brand = branded();
+    let mut seen = HashSet::new();
+    for (name, page) in every_page_of(&brand) {
+        seen.insert(name);
+        let html = &page.html;
+        let escaped = |text: &str| format!("&#60;script&#62;{text}&#60;/script&#62;");
+        for place in PLACES {
+            assert!(html.contains(&escaped(&format!("{name} {place}"))), "{name}: {place}");
+        }
+        assert_eq!(elements(html, "h1"), [escaped(&format!("{name} title"))], "{name}");
+        assert!(!html.contains("<b>") && !html.contains("<i>"), "{name}");
+        let ours = elements(html, "script").into_iter().all(|script| script == policy::SCRIPT);
+        assert!(ours, "{name}");
+        assert!(html.contains("alt=\"&#34;&#62;&#60;script&#62;1"), "{name}");
+    }
+    assert_eq!(seen, PAGES.into_iter().collect(), "the list of the texts is the list of the pages");
+    let labels = words::labels(&Setting { brand: &brand, ..setting(Language::Nb, "") });
+    assert_eq!(labels.try_again, "<script>try_again</script>");
+    let html = every_page_of(&brand).into_iter().map(|(_, page)| page.html).collect::<String>();
+    for label in LABELS {
+        assert!(
+            html.contains(&format!("&#60;script&#62;{label}&#60;/script&#62;")),
+            "{label} is on some page"
+        );
+    }
+}
+
+#[test]
+fn a_look_adds_its_colours_and_its_logo_to_the_policy_and_nothing_else() {
+    let brand = branded();
+    let plain = every_page_of(plain());
+    for ((name, page), (_, plain)) in every_page_of(&brand).iter().zip(&plain) {
+        let styles = elements(&page.html, "style");
+        let (ours, theirs) = (hash_source(styles[0]), hash_source(styles[1]));
+        let expected = plain
+            .content_security_policy
+            .replace("default-src 'none';", "default-src 'none'; img-src 'self';")
+            .replace(&ours, &format!("{theirs} {ours}"));
+        assert_eq!(page.content_security_policy, expected, "{name}");
+        let logo = brand.logo.as_ref().unwrap();
+        let (src, dark) = (logo.image.tag(), logo.dark.as_ref().unwrap().tag());
+        assert!(page.html.contains(&format!("<img src=\"/oauth2/logo/{src}\"")), "{name}");
+        assert!(page.html.contains(&format!("srcset=\"/oauth2/logo/{dark}\"")), "{name}");
+        assert!(page.html.contains("<a href=\"tel:+4722000000\">+47 22 00 00 00</a>"), "{name}");
+        assert!(page.html.contains("<a href=\"mailto:hjelp@kommune.example\">"), "{name}");
+        let link = "<a href=\"https://kommune.example/?a=1&#38;b=2\" rel=\"noreferrer\">kommune.example</a>";
+        assert!(page.html.contains(link), "{name}");
+    }
+}
+
+#[test]
+fn a_logo_is_not_asked_for_where_nobody_gives_it_and_a_name_stands_where_no_logo_speaks() {
+    let brand = branded();
+    let of = |brand: &Brand, prefix| {
+        super::render(&Page::WrongHost, &links(), "", &Setting { brand, prefix, ..setting(Language::Nb, "") })
+    };
+    let elsewhere = of(&brand, None);
+    assert!(!elsewhere.html.contains("<img") && !elsewhere.content_security_policy.contains("img-src"));
+    assert!(elsewhere.html.contains("<span>Kommune &#60;b&#62;"));
+    assert!(!of(&brand, Some("/oauth2")).html.contains("<span>Kommune"));
+    let silent = Logo { alt: Localised::default(), ..(**brand.logo.as_ref().unwrap()).clone() };
+    let beside = of(&Brand { logo: Some(Arc::new(silent)), ..brand }, Some("/oauth2")).html;
+    assert!(beside.contains("alt=\"\"") && beside.contains("<span>Kommune"));
+}
+
+#[test]
+fn the_wait_is_put_into_the_operators_words() {
+    let mut brand = Brand::default();
+    let text = Localised::of([(Language::Nb, "Ring oss. {wait}".to_owned())]);
+    brand.texts.put("maintenance", "advice", text);
+    let page = |language| {
+        let page = Page::Maintenance { retry_after_seconds: 600 };
+        super::render(&page, &links(), "", &Setting { brand: &brand, ..setting(language, "") }).html
+    };
+    assert!(page(Language::Nb).contains("<p>Ring oss. Prøv igjen om 10 minutter.</p>"));
+    assert!(page(Language::Nn).contains("<p>Prøv igjen om 10 minutt.</p>"), "another language has our words");
+}
+
+#[test]
+fn the_palette_is_that_of_the_style_sheet_and_pages_wait_where_the_texts_say_so() {
+    for (palette, at) in [(Palette::LIGHT, 0), (Palette::DARK, 1)] {
+        let declared = policy::STYLE.split(":root {").nth(at + 1).unwrap().split('}').next().unwrap();
+        for declaration in palette.to_string().split_inclusive(';').map(str::trim) {
+            assert!(declared.contains(declaration), "{declaration}");
+        }
+    }
+    for page in Page::ALL {
+        assert_eq!(page.retry_after_seconds().is_some(), WAITING.contains(&page.code()), "{page:?}");
+    }
 }
 
 #[test]

@@ -11,9 +11,10 @@ mod se;
 
 use std::borrow::Cow;
 
+use portvakt_core::brand::texts::{LABEL, WAIT};
 use portvakt_core::identity::Kind;
 
-use super::{Language, Page};
+use super::{Language, Page, Setting};
 
 /// One page's text.
 pub(super) struct Words {
@@ -22,23 +23,48 @@ pub(super) struct Words {
     pub(super) advice: Cow<'static, str>,
 }
 
+/// What a page says: our text, or its operators'.
+pub(super) struct Said<'a> {
+    pub(super) title: Cow<'a, str>,
+    pub(super) happened: Cow<'a, str>,
+    pub(super) advice: Cow<'a, str>,
+}
+
+impl<'a> Said<'a> {
+    /// On a page of this name (`portvakt_core::brand::texts::PAGES`).
+    pub(super) fn on(page: &'static str, words: Words, setting: &Setting<'a>) -> Self {
+        let texts = &setting.brand.texts;
+        let theirs = |place| texts.get(page, place, setting.language);
+        let advice = match theirs("advice") {
+            Some(advice) if advice.contains(WAIT) => advice.replace(WAIT, &words.advice).into(),
+            Some(advice) => advice.into(),
+            None => words.advice,
+        };
+        Self {
+            title: theirs("title").unwrap_or(words.title).into(),
+            happened: theirs("happened").unwrap_or(words.happened).into(),
+            advice,
+        }
+    }
+}
+
 /// What is the same on every page of a language.
-pub(super) struct Labels {
-    pub(super) log_in_again: &'static str,
-    pub(super) log_in_otherwise: &'static str,
-    pub(super) log_in_in_new_tab: &'static str,
-    pub(super) come_back_and_send: &'static str,
-    pub(super) send: &'static str,
-    pub(super) try_again: &'static str,
-    pub(super) start: &'static str,
-    pub(super) log_out: &'static str,
-    pub(super) log_out_again: &'static str,
-    pub(super) finish_logout: &'static str,
-    pub(super) reference: &'static str,
-    pub(super) use_of_reference: &'static str,
-    pub(super) language: &'static str,
-    pub(super) remember: &'static str,
-    pub(super) go_on: &'static str,
+pub(super) struct Labels<'a> {
+    pub(super) log_in_again: &'a str,
+    pub(super) log_in_otherwise: &'a str,
+    pub(super) log_in_in_new_tab: &'a str,
+    pub(super) come_back_and_send: &'a str,
+    pub(super) send: &'a str,
+    pub(super) try_again: &'a str,
+    pub(super) start: &'a str,
+    pub(super) log_out: &'a str,
+    pub(super) log_out_again: &'a str,
+    pub(super) finish_logout: &'a str,
+    pub(super) reference: &'a str,
+    pub(super) use_of_reference: &'a str,
+    pub(super) language: &'a str,
+    pub(super) remember: &'a str,
+    pub(super) go_on: &'a str,
 }
 
 /// The text of a page.
@@ -122,13 +148,31 @@ pub(super) fn of_resent_form(language: Language) -> Words {
     }
 }
 
-/// What every page of a language says.
-pub(super) fn labels(language: Language) -> &'static Labels {
-    match language {
+/// What every page says.
+pub(super) fn labels<'a>(setting: &Setting<'a>) -> Labels<'a> {
+    let ours = match setting.language {
         Language::Nb => &nb::LABELS,
         Language::Nn => &nn::LABELS,
         Language::En => &en::LABELS,
         Language::Se => &se::LABELS,
+    };
+    let said = |name, ours| setting.brand.texts.get(LABEL, name, setting.language).unwrap_or(ours);
+    Labels {
+        log_in_again: said("log_in_again", ours.log_in_again),
+        log_in_otherwise: said("log_in_otherwise", ours.log_in_otherwise),
+        log_in_in_new_tab: said("log_in_in_new_tab", ours.log_in_in_new_tab),
+        come_back_and_send: said("come_back_and_send", ours.come_back_and_send),
+        send: said("send", ours.send),
+        try_again: said("try_again", ours.try_again),
+        start: said("start", ours.start),
+        log_out: said("log_out", ours.log_out),
+        log_out_again: said("log_out_again", ours.log_out_again),
+        finish_logout: said("finish_logout", ours.finish_logout),
+        reference: said("reference", ours.reference),
+        use_of_reference: said("use_of_reference", ours.use_of_reference),
+        language: said("language", ours.language),
+        remember: said("remember", ours.remember),
+        go_on: said("go_on", ours.go_on),
     }
 }
 

@@ -7,6 +7,7 @@ mod ambiguities;
 mod app_cookies;
 mod assertion;
 mod auth_host;
+mod branding;
 mod certified;
 mod choosing;
 mod cross_site;

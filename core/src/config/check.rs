@@ -10,6 +10,7 @@ mod eidas;
 mod file;
 mod header;
 mod host;
+mod pages;
 mod path;
 mod place;
 mod policy;
@@ -28,6 +29,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -47,6 +49,7 @@ use super::{
     AuditPerson, ClientAddress, Configuration, Environment, FrontLimits, Listener, LogTarget, Logs,
     ProxyProtocol, Revocation, Transport,
 };
+use crate::brand::Brand;
 use crate::request::normal_path;
 use crate::route::Rate;
 use crate::session::Limits;
@@ -90,6 +93,7 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
     let upstreams = Upstreams::check(raw, desk);
     let assertion = assertion::assertion(raw, circumstances, desk);
     let persistence = eidas::persistence(raw.eidas.as_ref(), desk);
+    let brand = Arc::new(pages::brand(raw.pages.as_ref(), &Brand::default(), desk));
     let surroundings = host::Surroundings {
         circumstances,
         prefix: &prefix,
@@ -97,6 +101,7 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
         upstreams: &upstreams,
         issuer: assertion.issuer.as_deref(),
         persistence: &persistence,
+        brand: &brand,
     };
     let hosts = host::hosts(raw, &surroundings, desk);
     let session = session(raw.session.as_ref(), &providers, desk);
@@ -123,6 +128,7 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
         revocation,
         providers: providers.settings(),
         hosts,
+        brand,
         limits,
         logs,
         threads,

@@ -230,16 +230,22 @@ const LONGEST_NAME: usize = 100;
 
 /// The name that was probably meant.
 pub(super) fn nearest<'n>(word: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    near(word, names).first().copied()
+}
+
+/// The names that were probably meant, the nearest first: at most three.
+pub(super) fn near<'n>(word: &str, names: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
     if word.len() > LONGEST_NAME {
-        return None;
+        return Vec::new();
     }
     let word = word.to_lowercase();
-    names
+    let mut near: Vec<(usize, &str)> = names
         .into_iter()
         .map(|name| (strsim::osa_distance(&word, &name.to_lowercase()), name))
         .filter(|(distance, name)| *distance <= (name.chars().count() / 3).max(1))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
+        .collect();
+    near.sort_by_key(|(distance, _)| *distance);
+    near.into_iter().map(|(_, name)| name).take(3).collect()
 }
 
 /// `` `a`, `b` or `c` ``.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::problem::Span;
+use super::raw_pages::RawPages;
 use super::shape::{
     At, Desk, Named, Shape, Size, Written, choice, described, point, read_at, record, unknown_word,
 };
@@ -54,6 +55,8 @@ record! {
         optional limits: RawLimits,
         /// where the logs go
         optional logs: RawLogs,
+        /// how the gateway's own pages look, and what they say in your words
+        optional pages: RawPages,
         /// identity providers by name
         optional providers: Named<RawProvider>,
         /// sessions that a browser may hold side by side, by name; by default each provider has one
@@ -378,6 +381,8 @@ record! {
         optional onbehalfof: String,
         /// the origin of another host of this file to which the provider's answers for this one come, so that only its addresses are registered at the provider
         optional auth_host: String,
+        /// how the gateway's own pages look on this host: what is said here counts before the file's `pages`
+        optional pages: RawPages,
         /// the rules; the most specific one governs, whatever the order
         required routes: List<RawRoute>,
     }
@@ -782,26 +787,47 @@ impl Shape for RawTexts {
 impl RawTexts {
     /// The texts; each has at most so many characters.
     pub(super) fn localised(&self, most: usize, desk: &mut Desk<'_>) -> Localised {
-        let given: Vec<(Language, &At<String>)> = match self {
-            Self::Same(text) => Language::ALL.map(|language| (language, text)).to_vec(),
-            Self::Each(each) => [
-                (Language::Nb, &each.nb),
-                (Language::Nn, &each.nn),
-                (Language::En, &each.en),
-                (Language::Se, &each.se),
-            ]
+        match self {
+            Self::Same(text) => {
+                check_length(text, most, desk);
+                Localised::same(&text.value)
+            }
+            Self::Each(each) => each.localised(most, desk),
+        }
+    }
+
+    /// Each text that stands in the file.
+    pub(super) fn written(&self) -> Vec<&At<String>> {
+        match self {
+            Self::Same(text) => vec![text],
+            Self::Each(each) => each.written().into_iter().map(|(_, text)| text).collect(),
+        }
+    }
+}
+
+impl RawTextOfEach {
+    /// The texts; each has at most so many characters.
+    pub(super) fn localised(&self, most: usize, desk: &mut Desk<'_>) -> Localised {
+        let written = self.written();
+        for (_, text) in &written {
+            check_length(text, most, desk);
+        }
+        Localised::of(written.into_iter().map(|(language, text)| (language, text.value.clone())))
+    }
+
+    /// Each text that stands in the file.
+    pub(super) fn written(&self) -> Vec<(Language, &At<String>)> {
+        let Self { nb, nn, en, se, unread: _ } = self;
+        [(Language::Nb, nb), (Language::Nn, nn), (Language::En, en), (Language::Se, se)]
             .into_iter()
             .filter_map(|(language, text)| Some((language, text.as_ref()?)))
-            .collect(),
-        };
-        let mut said: Option<&Span> = None;
-        for (_, text) in &given {
-            if text.value.chars().count() > most && said != Some(&text.span) {
-                desk.error(&text.span, "this is too long", format!("write at most {most} characters"));
-                said = Some(&text.span);
-            }
-        }
-        Localised::of(given.into_iter().map(|(language, text)| (language, text.value.clone())))
+            .collect()
+    }
+}
+
+fn check_length(text: &At<String>, most: usize, desk: &mut Desk<'_>) {
+    if text.value.chars().count() > most {
+        desk.error(&text.span, "this is too long", format!("write at most {most} characters"));
     }
 }
 

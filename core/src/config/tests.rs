@@ -18,6 +18,7 @@ use crate::route::{Host, Maintenance, Rate, Route, UpstreamHost};
 use crate::token::SignatureAlgorithm;
 
 mod expectations;
+mod pages;
 mod paths;
 mod protocol;
 mod replies;
@@ -1392,6 +1393,9 @@ fn fits(value: &serde_json::Value, schema: &serde_json::Value) -> Result<(), Str
             "items" => {
                 value.as_array().is_some_and(|items| items.iter().all(|item| fits(item, rule).is_ok()))
             }
+            "propertyNames" => value.as_object().is_some_and(|entries| {
+                entries.keys().all(|key| fits(&serde_json::Value::from(key.as_str()), rule).is_ok())
+            }),
             "minItems" => value.as_array().is_some_and(|items| items.len() as u64 >= rule.as_u64().unwrap()),
             "minProperties" => {
                 value.as_object().is_some_and(|entries| entries.len() as u64 >= rule.as_u64().unwrap())

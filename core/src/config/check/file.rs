@@ -22,6 +22,18 @@ pub(super) fn is_readable(path: &At<PathBuf>, desk: &mut Desk<'_>) -> bool {
     open(&path.value, &path.span, desk).is_some()
 }
 
+/// What is in a file, and no more than one byte beyond `most`.
+pub(super) fn contents(path: &At<PathBuf>, most: usize, desk: &mut Desk<'_>) -> Option<Vec<u8>> {
+    let file = open(&path.value, &path.span, desk)?;
+    let mut bytes = Vec::new();
+    if let Err(error) = file.take(most as u64 + 1).read_to_end(&mut bytes) {
+        let fix = "make sure that it is there and can be read";
+        desk.error(&path.span, format!("this file cannot be read: {error}"), fix);
+        return None;
+    }
+    Some(bytes)
+}
+
 /// As [`is_readable`], for a file that others must not read.
 pub(super) fn is_private(path: &At<PathBuf>, desk: &mut Desk<'_>) -> bool {
     open_private(&path.value, &path.span, desk).is_some()

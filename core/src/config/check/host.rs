@@ -4,11 +4,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::browser;
+use super::pages;
 use super::place::{Place, origin};
 use super::route::{Placed, route};
 use super::session::{HostSessions, Sessions};
 use super::upstream::Upstreams;
 use super::{Circumstances, Span};
+use crate::brand::Brand;
 use crate::config::raw::{RawFile, RawHost, RawRoute};
 use crate::config::shape::{At, Desk};
 use crate::forward::Persistence;
@@ -28,6 +30,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) issuer: Option<&'a str>,
     /// Which countries' identifiers last.
     pub(super) persistence: &'a Arc<Persistence>,
+    /// How pages look where a host says nothing else.
+    pub(super) brand: &'a Arc<Brand>,
 }
 
 /// Checks all hosts.
@@ -160,6 +164,10 @@ fn host(
             placed.push(place);
         }
     }
+    let brand = match &raw.pages {
+        Some(pages) => Arc::new(pages::brand(Some(pages), surroundings.brand, desk)),
+        None => Arc::clone(surroundings.brand),
+    };
     let routes = build(routes, &placed, desk)?;
     warn_of_weak_routes(&routes, &placed, desk);
     warn_of_weak_rewrites(&routes, &placed, desk);
@@ -169,7 +177,7 @@ fn host(
     let hsts = browser::hsts(raw, &origin, desk);
     let onbehalfof = onbehalfof(raw.onbehalfof.as_ref(), &sessions, desk);
     let auth_host = auth_host(raw.auth_host.as_ref(), &origin, surroundings.circumstances, desk);
-    Some(Host { origin, auth_host, hsts, sessions, onbehalfof, routes })
+    Some(Host { origin, auth_host, hsts, sessions, onbehalfof, brand, routes })
 }
 
 fn auth_host(
