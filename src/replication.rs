@@ -110,10 +110,7 @@ async fn follow(live: Arc<Live>, settings: Stream, mut left: watch::Receiver<boo
             _ = left.wait_for(|left| *left) => return,
         };
         let ended = match connected {
-            Ok(store) => {
-                report.failing = false;
-                converse(&live, store, &places, &mut report, left.clone()).await
-            }
+            Ok(store) => converse(&live, store, &places, &mut report, left.clone()).await,
             Err(error) => Err(error),
         };
         match ended {
@@ -145,14 +142,15 @@ async fn converse(
     left: watch::Receiver<bool>,
 ) -> Result<(), StoreError> {
     let Store { mut reader, mut writer } = store;
-    let continuous = {
-        let (ends, anchor) = {
-            let places = locked(places);
-            (places.ends.clone(), places.anchor.clone())
-        };
-        anchor != START && writer.has(&ends, &anchor).await?
+    let (ends, anchor) = {
+        let places = locked(places);
+        (places.ends.clone(), places.anchor.clone())
     };
-    live.revocations.stream_connected(continuous, live.clock.now());
+    let is_as_it_was = writer.has(&ends, &anchor).await?;
+    live.revocations.stream_connected(is_as_it_was && anchor != START, live.clock.now());
+    if !is_as_it_was {
+        live.revocations.stream_rewound(live.clock.now());
+    }
     tokio::select! {
         failed = read(live, &mut reader, places) => failed,
         done = write(live, &mut writer, places, report, left) => done,
@@ -174,7 +172,12 @@ async fn read(live: &Live, reader: &mut Reader, places: &Shared) -> Result<(), S
                 let places = locked(places);
                 (places.ends.clone(), places.beats.clone())
             };
+            let asked = Instant::now();
             let mut news = reader.wait(&ends, &beats).await?;
+            if news.is_empty() && asked.elapsed() < TICK {
+                // It says at once that there is something, and shows nothing of it.
+                sleep(TICK).await;
+            }
             // Beats speak of ends that may not have been read.
             if news.ends.len() >= COUNT {
                 news.beats.clear();
@@ -221,6 +224,8 @@ async fn write(
             live.revocations.stream_leave(live.clock.now());
         }
         let said = write_once(live, writer, places).await?;
+        // One that can be reached and takes nothing fails again at once.
+        report.failing &= !said;
         if leaving && said {
             return Ok(());
         }

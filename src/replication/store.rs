@@ -92,6 +92,12 @@ pub(super) struct News {
     pub(super) beats: Vec<Entry>,
 }
 
+impl News {
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty() && self.beats.is_empty()
+    }
+}
+
 impl Store {
     /// Connects to the first server that holds the streams and answers.
     pub(super) async fn connect(settings: &Stream) -> Result<Self, StoreError> {

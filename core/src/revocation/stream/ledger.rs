@@ -24,12 +24,21 @@ pub(super) struct Ledger {
     gaps: BTreeSet<u64>,
     /// From here on a gap alone says that something is missing. What is older is missing if somebody has it.
     heard_from: u64,
+    /// What comes before it was given up, and is never missed again.
+    given_up: u64,
 }
 
 impl Ledger {
     /// Of a writer whose first record of interest is this one.
     pub(super) fn from(first: u64) -> Self {
-        Self { from: first, first, tags: VecDeque::new(), gaps: BTreeSet::new(), heard_from: first }
+        Self {
+            from: first,
+            first,
+            tags: VecDeque::new(),
+            gaps: BTreeSet::new(),
+            heard_from: first,
+            given_up: 0,
+        }
     }
 
     /// The first record that still matters.
@@ -99,6 +108,7 @@ impl Ledger {
 
     /// Somebody has older ones than those that were heard of first: they are missing.
     pub(super) fn reach(&mut self, first: u64) {
+        let first = first.max(self.given_up);
         if first < self.from && self.first - first <= FAR {
             for _ in first..self.first {
                 self.tags.push_front(FORGOTTEN);
@@ -108,8 +118,9 @@ impl Ledger {
         }
     }
 
-    /// Whether all of these are known, or were.
+    /// Whether all of these are known, or were, or are given up.
     pub(super) fn covers(&self, first: u64, last: u64) -> bool {
+        let first = first.max(self.given_up);
         last < first
             || (first >= self.from && last <= self.last() && self.gaps.range(first..=last).next().is_none())
     }
@@ -157,7 +168,7 @@ impl Ledger {
             self.first += 1;
         }
         self.first = self.first.max(before);
-        (self.from, self.heard_from) = (self.first, self.first);
+        (self.from, self.heard_from, self.given_up) = (self.first, self.first, self.first);
         self.gaps = self.gaps.split_off(&self.first);
     }
 
@@ -221,6 +232,17 @@ mod tests {
             prop_assert!(ledger.covers(ledger.first(), ledger.last()));
             prop_assert_eq!(ledger.ranges(), [(ledger.first(), ledger.last())]);
         }
+    }
+
+    #[test]
+    fn what_is_given_up_is_not_missed_again_and_what_follows_is() {
+        let mut ledger = Ledger::from(3);
+        ledger.reach(1);
+        assert!(!ledger.covers(1, 2));
+        ledger.write_off(3);
+        ledger.reach(1);
+        assert!(ledger.covers(1, 2) && !ledger.covers(1, 3));
+        assert!(!ledger.insert(2, tag(2)) && ledger.insert(3, tag(3)) && ledger.covers(1, 3));
     }
 
     #[test]

@@ -407,6 +407,9 @@ impl World {
         if !node.connected {
             node.connected = true;
             revocations.stream_connected(continuous && node.anchor > 0, now);
+            if !continuous {
+                revocations.stream_rewound(now);
+            }
         } else if !continuous && !revocations.stream_wants_all() {
             revocations.stream_rewound(now);
         }
@@ -541,6 +544,50 @@ impl World {
         self.heal();
         self
     }
+}
+
+/// Two that hear each other, and one of whom has ended something.
+fn two_of_whom_one_has_ended() -> World {
+    let seed = (0..).find(|seed| seed % 5 == 0 && World::new(*seed, None).nodes.len() == 2);
+    let mut world = World::new(seed.unwrap(), None);
+    (0..40).for_each(|_| world.step(true));
+    world.now = world.now + EARLIER;
+    world.step(true);
+    world.end(0);
+    world
+}
+
+#[test]
+fn a_store_that_was_set_back_while_nobody_looked_gets_everything_again() {
+    let mut world = two_of_whom_one_has_ended();
+    (0..40).for_each(|_| world.step(true));
+    assert!(!world.store.ends.is_empty());
+    // It starts again, with nothing: the connections break too.
+    world.store = Store::default();
+    world.nodes.iter_mut().for_each(|node| node.connected = false);
+    (0..40).for_each(|_| world.step(true));
+    assert!(!world.store.ends.is_empty(), "who comes next, and alone, could not read it");
+    for node in &world.nodes {
+        let status = node.revocations.as_ref().unwrap().stream_status(world.now).unwrap();
+        assert!(status.sure && status.rewound > 0, "{status:?}");
+    }
+}
+
+#[test]
+fn who_is_never_shown_an_end_believes_nobody_of_before_and_goes_on() {
+    let mut world = two_of_whom_one_has_ended();
+    let stays = world.session(1, world.now);
+    // Whatever comes, however often it is written again.
+    world.hidden.extend((0..1_000_000).map(|id| (1, id)));
+    let mut sure = 0;
+    for _ in 0..400 {
+        world.step(true);
+        let node = world.nodes[1].revocations.as_ref().unwrap();
+        sure += usize::from(!node.is_uncertain(world.clock(1)));
+    }
+    assert!(sure > 200, "it is certain again, of what it can know: {sure}");
+    let node = world.nodes[1].revocations.as_ref().unwrap();
+    assert!(node.check(&stays).is_err() && node.check(&world.ended[0].session).is_err());
 }
 
 fn number(name: &str) -> Option<u64> {
