@@ -300,14 +300,21 @@ impl Visit<'_> {
         cookies::open_session(self.headers(), plan, self.ring(), &unlimited, self.now)
     }
 
-    /// The session as which a request of a route is judged. Where people choose between several, it is that of their
-    /// latest login, alive or not: an older one never takes its place unseen.
+    /// The session as which a request of a route is judged.
     pub(crate) fn session_of(&self, route: &Route) -> Option<Session> {
         if route.ways.is_empty() {
             return self.session(route.session.as_ref()?);
         }
-        let (plan, _) = self.latest(route)?;
-        self.session(&plan)
+        self.session(&*self.plan_of(route)?)
+    }
+
+    /// As whose session a request of a route is judged. Where people choose between several, it is that of their
+    /// latest login, alive or not: an older one never takes its place unseen.
+    pub(crate) fn plan_of(&self, route: &Route) -> Option<Arc<SessionPlan>> {
+        if route.ways.is_empty() {
+            return route.session.clone();
+        }
+        self.latest(route).map(|(plan, _)| plan)
     }
 
     /// The latest login of this browser among a route's sessions, as far as its cookies tell: also one that is over
@@ -354,8 +361,31 @@ impl Visit<'_> {
         sid: Option<&str>,
         session: Option<&Session>,
     ) {
-        let person = session.map(Session::identity);
+        let record = self.audit_record(action, result, provider, sid, session);
+        self.live.telemetry.audit(&record, &self.snapshot.keys);
+    }
+
+    /// Writes down that a person acts for another organisation from now on: in `session`, which takes the place of
+    /// `previous`. For which, no log says.
+    pub(crate) fn audit_organisation(&self, provider: &Provider, session: &Session, previous: &Session) {
+        let (action, result) = (Action::Organisation, AuditResult::Success);
         let record = AuditRecord {
+            previous: Some(previous.id()),
+            ..self.audit_record(action, result, provider, None, Some(session))
+        };
+        self.live.telemetry.audit(&record, &self.snapshot.keys);
+    }
+
+    fn audit_record<'r>(
+        &'r self,
+        action: Action,
+        result: AuditResult,
+        provider: &'r Provider,
+        sid: Option<&'r str>,
+        session: Option<&'r Session>,
+    ) -> AuditRecord<'r> {
+        let person = session.map(Session::identity);
+        AuditRecord {
             time: self.live.clock.now(),
             action,
             result,
@@ -366,9 +396,9 @@ impl Visit<'_> {
             kind: person.map(VerifiedIdentity::kind),
             person,
             session: session.map(Session::id),
+            previous: None,
             reference: self.reference,
-        };
-        self.live.telemetry.audit(&record, &self.snapshot.keys);
+        }
     }
 
     /// Ends a session here.

@@ -206,7 +206,10 @@ impl Gateway {
             Judgement::TokenNeeded => Err(Refusal::Token(TokenRefusal::Missing)),
             Judgement::TokenRefused(why) => Err(Refusal::token_not_enough(why, route)),
             Judgement::MustLogIn(need) => Ok(Verdict::Answer(endpoint::login::invite(&visit, route, need)?)),
-            Judgement::Forbidden(why) => Err(endpoint::login::forbid(&visit, route, why)),
+            Judgement::Forbidden(why) => match endpoint::organisation::offer(&visit, route, why) {
+                Some(answer) => Ok(Verdict::Answer(answer)),
+                None => Err(endpoint::login::forbid(&visit, route, why)),
+            },
         }
     }
 
@@ -237,8 +240,7 @@ impl Gateway {
         let token = bearer::token(visit.headers(), request.query())
             .map_err(|why| Refusal::Token(TokenRefusal::Request(why)))?;
         let Some(token) = token else { return Ok(self.session(route, visit)?.into()) };
-        let shows_session =
-            route.session.as_ref().is_some_and(|plan| cookies::has_session_cookie(visit.headers(), plan));
+        let shows_session = route.plans().any(|plan| cookies::has_session_cookie(visit.headers(), plan));
         if shows_session && self.session(route, visit)?.is_some() {
             return Err(Refusal::Token(TokenRefusal::BesideSession));
         }

@@ -306,6 +306,7 @@ mod tests {
             kind: None,
             person: None,
             session: None,
+            previous: None,
             reference: "7K2QD-M0XW4",
         }
     }

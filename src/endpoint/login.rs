@@ -66,12 +66,18 @@ pub(crate) fn invite(visit: &Visit<'_>, route: &Route, need: LoginNeed) -> Resul
 
 /// Tells somebody who is logged in that the route does not take them as they are, and what they can do.
 pub(crate) fn forbid(visit: &Visit<'_>, route: &Route, why: Shortfall) -> Refusal {
-    let (requirement, plan) = (route.access.requirement(), route.session.as_ref());
+    forbid_at(&place_asked_for(visit), visit, route, why)
+}
+
+/// The same for a place that another request asked for.
+pub(super) fn forbid_at(target: &Target, visit: &Visit<'_>, route: &Route, why: Shortfall) -> Refusal {
+    let (requirement, plan) = (route.access.requirement(), visit.plan_of(route));
+    let plan = plan.or_else(|| route.session.clone());
     Refusal::Forbidden(Box::new(Forbidden {
         why,
         kinds: requirement.map(|requirement| requirement.kinds.clone()).unwrap_or_default(),
-        otherwise: plan.map(|plan| other_link(visit, plan, &place_asked_for(visit), true)),
-        logout: plan.map(|plan| visit.logout_link(plan)),
+        otherwise: plan.as_ref().map(|plan| other_link(visit, plan, target, true)),
+        logout: plan.as_ref().map(|plan| visit.logout_link(plan)),
     }))
 }
 
@@ -165,7 +171,7 @@ fn ask(
 }
 
 /// Where a login that a request needs ends: on the place that it asked for, if that can be asked for again.
-fn place_asked_for(visit: &Visit<'_>) -> Target {
+pub(super) fn place_asked_for(visit: &Visit<'_>) -> Target {
     let asked = std::str::from_utf8(visit.head.raw_path()).ok();
     visit.target(asked.filter(|_| visit.head.method == Method::GET)).unwrap_or_else(Target::start)
 }

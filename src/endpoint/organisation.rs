@@ -2,21 +2,27 @@
 //! changed without another one (dossier 1.5; `portvakt_core::session::choice`).
 //!
 //! GET shows a page, POST takes the choice: `organisation` is a number, `redirect` the place to go to. Where nothing can
-//! be chosen from, since the provider let the person choose, or the login is over, a new login follows.
+//! be chosen from, since the provider let the person choose, or the login is over, a new login follows. Who comes to a
+//! place that needs a choice and has made none is sent here with `needed=yes`: if there is nothing to choose from, they
+//! represent nobody, and another login would only say so again.
 //!
 //! **Invariant:** a choice counts only from a page of this very origin: nobody else decides for whom a person acts.
 
+use std::sync::Arc;
+
 use http::{Method, StatusCode};
+use portvakt_core::access::Shortfall;
 use portvakt_core::identity::OrganisationNumber;
 use portvakt_core::redirect::Target;
-use portvakt_core::request::is_known_subrequest;
+use portvakt_core::request::{is_known_subrequest, is_navigation};
 use portvakt_core::revocation::Tagger;
+use portvakt_core::route::Route;
 use portvakt_core::session::choice::{self, Choice};
 use portvakt_core::session::plan::SessionPlan;
 use portvakt_core::session::{cookies, ticket};
 use url::form_urlencoded;
 
-use super::{Visit, apps, parameters};
+use super::{Visit, apps, login, parameters};
 use crate::answer::{Answer, Location};
 use crate::page::{Chosen, OrganisationChoice};
 use crate::respond::{self, Refusal};
@@ -24,7 +30,26 @@ use crate::respond::{self, Refusal};
 /// The most bytes of the form: a number, a place, a name.
 pub(crate) const MAX_BODY: usize = 8 * 1024;
 
-const PARAMETERS: [&str; 4] = ["organisation", "redirect", "session", "provider"];
+const PARAMETERS: [&str; 5] = ["organisation", "redirect", "session", "provider", "needed"];
+
+/// Sends somebody to choose who may pass once they have: what they lack is an organisation, and the place lets people
+/// choose one. Only a navigation is sent anywhere (OP-14).
+pub(crate) fn offer(visit: &Visit<'_>, route: &Route, why: Shortfall) -> Option<Answer> {
+    let navigates = is_navigation(&visit.head.method, visit.headers());
+    let asked = route.access.requirement()?.representation.as_ref()?;
+    if why != Shortfall::NoOrganisation || !navigates || !asked.is_chosen() {
+        return None;
+    }
+    let plan = visit.plan_of(route)?;
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("redirect", login::place_asked_for(visit).as_str());
+    query.append_pair("needed", "yes");
+    if let Some(name) = visit.name_in_links(&plan) {
+        query.append_pair("session", name);
+    }
+    let place = Location::Own(format!("{}/organisation?{}", visit.prefix(), query.finish()));
+    Some(Answer::redirect(&place, "organisation_needed"))
+}
 
 pub(super) fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
     if visit.head.method == Method::POST {
@@ -33,12 +58,18 @@ pub(super) fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
     if is_known_subrequest(visit.headers()) {
         return Err(Refusal::NotANavigation);
     }
-    let [_, redirect, session, provider] = parameters(query, PARAMETERS)?;
-    let plan = plan(visit, session.as_deref(), provider.as_deref())?;
+    let [_, redirect, session, provider, needed] = parameters(query, PARAMETERS)?;
     let target = visit.target(redirect.as_deref());
-    match standing(visit, plan) {
-        Some(choice) => Ok(page(&choice, target, plan, visit)),
-        None => Ok(log_in_anew(target, plan, visit, StatusCode::FOUND)),
+    let plan = &*plan(visit, session.as_deref(), provider.as_deref(), target.as_ref())?;
+    if let Some(choice) = standing(visit, plan) {
+        return Ok(page(&choice, target, plan, visit));
+    }
+    let route = target.as_ref().and_then(|target| login::place(visit, target, None));
+    match (route, &target) {
+        (Some(route), Some(target)) if needed.is_some() && visit.session(plan).is_some() => {
+            Err(login::forbid_at(target, visit, route, Shortfall::NoOrganisation))
+        }
+        _ => Ok(log_in_anew(target, plan, visit, StatusCode::FOUND)),
     }
 }
 
@@ -48,9 +79,9 @@ fn take(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         return Err(Refusal::NotANavigation);
     }
     let text = visit.body.and_then(|body| std::str::from_utf8(body).ok()).ok_or(Refusal::Parameters)?;
-    let [organisation, redirect, session, provider] = parameters(text, PARAMETERS)?;
-    let plan = plan(visit, session.as_deref(), provider.as_deref())?;
+    let [organisation, redirect, session, provider, _] = parameters(text, PARAMETERS)?;
     let target = visit.target(redirect.as_deref());
+    let plan = &*plan(visit, session.as_deref(), provider.as_deref(), target.as_ref())?;
     let Some(choice) = standing(visit, plan) else {
         return Ok(log_in_anew(target, plan, visit, StatusCode::SEE_OTHER));
     };
@@ -63,6 +94,7 @@ fn take(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let Some(kept) = next.seal(plan, visit.ring(), now) else { return Err(Refusal::Internal) };
     // Its cookie is replaced by this answer. If its end is not written, that is tried again.
     let _ = visit.end(choice.whole());
+    visit.audit_organisation(visit.provider(plan)?, &session, choice.whole());
     let target = target.or_else(|| choice.target().cloned()).unwrap_or_else(Target::start);
     let mut answer = Answer::redirect(&Location::Target(target), "organisation_chosen");
     // After a POST the browser must come with GET (RFC 9110, 15.4.4).
@@ -113,29 +145,34 @@ fn page(choice: &Choice, target: Option<Target>, plan: &SessionPlan, visit: &Vis
     respond::organisations(&choice, &visit.asker())
 }
 
-/// The session whose organisation is chosen: the named one, or the first that has anything to choose from.
-fn plan<'v>(
-    visit: &'v Visit<'_>,
+/// The session whose organisation is chosen: the named one; else that of the place where the choice counts; else the first
+/// that has anything to choose from.
+fn plan(
+    visit: &Visit<'_>,
     session: Option<&str>,
     provider: Option<&str>,
-) -> Result<&'v SessionPlan, Refusal> {
+    target: Option<&Target>,
+) -> Result<Arc<SessionPlan>, Refusal> {
     if !visit.host.routes.let_choose() {
         return Err(Refusal::NoRoute);
     }
     if let Some(plan) = visit.named_plan(session, provider)? {
-        return Ok(plan);
+        return Ok(Arc::clone(plan));
     }
-    let carried = visit.host.sessions.iter().find(|plan| choice::is_carried(visit.headers(), plan));
-    // Else that of a place where one is chosen.
-    let of_routes = || {
-        let chosen = |route: &&std::sync::Arc<portvakt_core::route::Route>| {
-            let asked =
-                route.access.requirement().and_then(|requirement| requirement.representation.as_ref());
-            asked.is_some_and(|asked| asked.is_chosen())
-        };
-        visit.host.routes.iter().find(chosen).and_then(|route| route.session.as_ref())
-    };
-    carried.or_else(of_routes).map(AsRef::as_ref).ok_or(Refusal::NoRoute)
+    let of_place = target.and_then(|target| asked_plan(visit, login::place(visit, target, None)?));
+    let carried =
+        || visit.host.sessions.iter().find(|plan| choice::is_carried(visit.headers(), plan)).cloned();
+    let of_routes = || visit.host.routes.iter().find_map(|route| asked_plan(visit, route));
+    of_place.or_else(carried).or_else(of_routes).ok_or(Refusal::NoRoute)
+}
+
+/// In which session an organisation is chosen for a route; `None`: in none. Where people choose how they log in, only
+/// some providers are asked for organisations; of those the one counts where the person is.
+fn asked_plan(visit: &Visit<'_>, route: &Route) -> Option<Arc<SessionPlan>> {
+    let requirement = route.access.requirement()?;
+    requirement.representation.as_ref().filter(|asked| asked.is_chosen())?;
+    let asks = |plan: &Arc<SessionPlan>| requirement.asks_at(&plan.provider.name);
+    visit.plan_of(route).filter(asks).or_else(|| route.plans().find(|plan| asks(plan)).cloned())
 }
 
 /// The provider asks for whom the person acts, also who is logged in there.

@@ -28,12 +28,20 @@ pub enum Action {
     FrontChannelLogout,
     /// Was logged out by the provider itself (back-channel logout).
     BackChannelLogout,
+    /// Chose for which of several organisations they act, after a login or instead of another one.
+    Organisation,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 5] =
-        [Self::Login, Self::StepUp, Self::Logout, Self::FrontChannelLogout, Self::BackChannelLogout];
+    pub const ALL: [Self; 6] = [
+        Self::Login,
+        Self::StepUp,
+        Self::Logout,
+        Self::FrontChannelLogout,
+        Self::BackChannelLogout,
+        Self::Organisation,
+    ];
 
     /// The name in logs.
     #[must_use]
@@ -44,6 +52,7 @@ impl Action {
             Self::Logout => "logout",
             Self::FrontChannelLogout => "frontchannel_logout",
             Self::BackChannelLogout => "backchannel_logout",
+            Self::Organisation => "organisation",
         }
     }
 }
@@ -80,6 +89,8 @@ pub struct AuditRecord<'a> {
     pub person: Option<&'a VerifiedIdentity>,
     /// The session of ours: written as the tag that it has in the access log.
     pub session: Option<&'a SessionId>,
+    /// The session whose place it takes, likewise: leads to the login, and so to its `sid`.
+    pub previous: Option<&'a SessionId>,
     /// The reference that the person was shown, and that the access log has.
     pub reference: &'a str,
 }
@@ -116,8 +127,10 @@ impl AuditRecord<'_> {
             if let Some(person) = self.person {
                 self.name(person, shown, audit, line);
             }
-            if let Some(session) = self.session {
-                line.hex("session", &session_tag(session, &audit.active(self.time).key));
+            for (name, session) in [("session", self.session), ("previous", self.previous)] {
+                if let Some(session) = session {
+                    line.hex(name, &session_tag(session, &audit.active(self.time).key));
+                }
             }
             line.text("reference", self.reference, MAX_TEXT);
         };
@@ -239,6 +252,7 @@ mod tests {
             kind: Some(Kind::National),
             person,
             session: None,
+            previous: None,
             reference: "7K2QD-M0XW4",
         }
     }

@@ -15,19 +15,24 @@ const OLA: &str = "10915596784";
 
 /// `/both/**` by ID-porten or Ansattporten, `/either/**` by a Norwegian or a European eID.
 fn world() -> World {
-    let mut world = World::with(Settings::default());
-    world.settings.providers = format!(
-        "  ansattporten:\n    profile: ansattporten\n    issuer: '{}/ansattporten'\n    client_id: staff\n    \
-         label: {{nb: Jobb & sånt, en: Work}}\n",
-        world.simulator(),
-    );
     let both = format!(
         "{{path: '/both/**', access: login, choose: [idporten, ansattporten], authorization_details: {DETAILS}, \
          require: {{level: substantial}}, upstream: app}}"
     );
     let either = "{path: '/either/**', access: login, choose: ['idporten:national', 'idporten:eidas'], \
                   require: {level: substantial, kinds: [national, eidas]}, upstream: app}";
-    world.settings.routes.extend([both, either.to_owned()]);
+    world_with(&[both, either.to_owned()])
+}
+
+/// With these routes and both providers.
+pub(crate) fn world_with(routes: &[String]) -> World {
+    let mut world = World::with(Settings::default());
+    world.settings.providers = format!(
+        "  ansattporten:\n    profile: ansattporten\n    issuer: '{}/ansattporten'\n    client_id: staff\n    \
+         label: {{nb: Jobb & sånt, en: Work}}\n",
+        world.simulator(),
+    );
+    world.settings.routes.extend_from_slice(routes);
     world.write_configuration();
     run_keys(world.folder(), &["new", "client-ansattporten"]);
     let jwks = run_keys(world.folder(), &["list", "client-ansattporten", "--jwks"]);

@@ -3,6 +3,7 @@
 
 use url::form_urlencoded;
 
+use crate::choosing;
 use crate::harness::browser::{Ask, Browser, Page};
 use crate::harness::{Settings, World};
 use crate::provider_logout::end_at_provider;
@@ -100,6 +101,120 @@ fn one_is_chosen_after_the_login_and_changed_without_another() {
     assert!(browser.at_login_page(&page));
     assert_eq!(browser.choose(&page, "employee-many").status(), 200);
     assert_eq!(told(&world).0, Some(format!("{OTHER},{ONE}")));
+    world.finish();
+}
+
+#[test]
+fn who_has_not_chosen_yet_is_asked_where_it_is_needed_and_who_has_nothing_to_choose_is_told() {
+    let world = world();
+    let mut browser = world.browser();
+    browser.log_in("/job/orders?x=1", "employee-many").shows(200, "Hvem representerer du?");
+    // Somebody who leaves the page alone and goes to the place, or to another one, directly.
+    let page = browser.open("/job/other?y=2&z=å");
+    page.shows(200, "Hvem representerer du?");
+    assert_eq!(world.app.count(), 0);
+    let page = browser.submit(&page, &[("organisation", ONE)]);
+    assert_eq!((page.status(), page.target()), (200, "/job/other?y=2&z=%C3%A5"), "{}", page.text());
+    assert_eq!(told(&world).0.as_deref(), Some(ONE));
+    // Programs are told, not sent.
+    let mut browser = world.browser();
+    browser.log_in("/job/x", "employee-many");
+    let answer = browser.fetch("/job/x");
+    assert_eq!((answer.status(), answer.response.json()["error"].as_str()), (403, Some("represents_nobody")));
+    // Who represents nobody is not sent to the provider again and again.
+    let count = world.app.count();
+    let mut browser = world.browser();
+    browser.log_in("/job/x?y=1", "employee-none").shows(403, "<h1>Du representerer ingen virksomhet</h1>");
+    let logins = world.calls("par");
+    for place in ["/job/x?y=1", "/oauth2/organisation?redirect=%2Fjob%2Fx%3Fy%3D1&needed=yes"] {
+        let page = browser.open(place);
+        page.shows(403, "<h1>Du representerer ingen virksomhet</h1>");
+        assert_eq!(page.links()[0], "/oauth2/login?redirect=%2Fjob%2Fx%3Fy%3D1&prompt=login");
+    }
+    assert_eq!((world.calls("par"), world.app.count()), (logins, count));
+    // Without any login the link leads to one.
+    let page = world.browser().open("/oauth2/organisation?redirect=/job/x&needed=yes");
+    page.shows(200, "name=\"person\"");
+    world.finish();
+}
+
+#[test]
+fn each_choice_is_in_the_audit_log_without_saying_for_whom() {
+    let world = world();
+    let mut browser = employee(&world, ONE);
+    let page = browser.open("/oauth2/organisation");
+    browser.submit(&page, &[("organisation", OTHER)]);
+    let lines = world.await_audit(3);
+    let actions: Vec<_> = lines.iter().map(|line| line["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["login", "organisation", "organisation"]);
+    for (before, line) in lines.iter().zip(&lines[1..]) {
+        assert_eq!(line["result"], "success");
+        assert_eq!(line["previous"], before["session"], "one leads to the other, and so to the sid");
+        assert_ne!(line["session"], line["previous"]);
+        assert_eq!(
+            (&line["provider"], &line["level"], &line["identity"]),
+            (&before["provider"], &before["level"], &before["identity"])
+        );
+        let keys: Vec<&str> = line.as_object().unwrap().keys().map(String::as_str).collect();
+        let known = [
+            "action",
+            "client",
+            "identity",
+            "kind",
+            "level",
+            "previous",
+            "provider",
+            "reference",
+            "result",
+            "session",
+            "time",
+        ];
+        assert!(keys.iter().all(|key| known.contains(key)), "{keys:?}");
+        let text = line.to_string();
+        assert!(![ONE, OTHER, "PRØVE", "ANNEN"].iter().any(|said| text.contains(said)), "{text}");
+    }
+    // What was not chosen is not in it.
+    choose(&world, &mut browser, "/job/", &[("organisation", "991825827")]);
+    assert_eq!(browser.fetch("/job/x").status(), 200);
+    assert_eq!(world.audit_log().len(), 3);
+    world.finish();
+}
+
+/// Where people choose how they log in, and one of the ways is for employees.
+#[test]
+fn beside_another_way_in_the_organisation_is_chosen_where_it_is_asked_for() {
+    let details = "[{type: 'ansattporten:altinn:resource', resource: 'urn:altinn:resource:proeve', \
+                   allow_multiple_organizations: true}]";
+    let world = choosing::world_with(&[format!(
+        "{{path: '/job/**', access: login, choose: [idporten, ansattporten], require: {{level: substantial}}, \
+         authorization_details: {details}, choose_organisation: true, upstream: app}}"
+    )]);
+    // Logged in by the other way, and by none: the employees' provider is asked.
+    let mut browser = world.browser();
+    for logged_in in [false, true] {
+        if logged_in {
+            browser.open("/oauth2/login?redirect=/job/x&provider=idporten");
+            let page = browser.open("/oauth2/login?redirect=/job/x&provider=idporten");
+            assert_eq!(browser.choose(&page, "bankid-high").target(), "/job/x");
+            assert_eq!(told(&world).0, None);
+        }
+        let page = browser.open("/oauth2/organisation?redirect=/job/x");
+        assert!(page.url.path().starts_with("/ansattporten/"), "{logged_in}: {}", page.url);
+    }
+    let page = browser.open("/oauth2/organisation?redirect=/job/x");
+    let page = browser.choose(&page, "employee-many");
+    page.shows(200, "Hvem representerer du?");
+    let asked = browser.open("/job/y");
+    asked.shows(200, "Hvem representerer du?");
+    let page = browser.submit(&asked, &[("organisation", OTHER)]);
+    assert_eq!((page.status(), page.target()), (200, "/job/y"), "{}", page.text());
+    assert_eq!(told(&world).0.as_deref(), Some(OTHER));
+    // Who may not come in is led out of the session in which they are.
+    let mut browser = world.browser();
+    let page = browser.open("/oauth2/login?redirect=/job/x&provider=ansattporten");
+    let page = browser.choose(&page, "employee-none");
+    page.shows(403, "<h1>Du representerer ingen virksomhet</h1>");
+    assert!(page.links().contains(&"/oauth2/logout?session=ansattporten".to_owned()), "{:?}", page.links());
     world.finish();
 }
 
