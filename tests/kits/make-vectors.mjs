@@ -152,6 +152,12 @@ function compact(header, payload, key) {
   return `${input}.${base64url(made)}`;
 }
 
+// Signed by the right key, whatever the header says.
+const compactOf = (header) => {
+  const input = `${base64url(JSON.stringify(header))}.${jwt().split('.')[1]}`;
+  return `${input}.${base64url(SIGNERS['ecdsa-p256-sha256'](KEYS.jwt, input))}`;
+};
+
 const withAssertion = (token, over = {}) =>
   request({ headers: [...IDENTITY, ['X-Identity-Assertion', token]], ...over });
 const nobody = (over = {}) => request({ headers: [], ...over });
@@ -177,6 +183,7 @@ function vector(file, name, config, sent, expect, over = {}) {
     method: step.sent.method,
     target: step.sent.target,
     headers: [['Host', step.sent.host], ...step.sent.headers],
+    ...(step.sent.type === undefined ? {} : { type: step.sent.type }),
     ...(step.sent.body === undefined ? {} : { body: Buffer.from(step.sent.body).toString('base64') }),
     // The number of the person, or null for nobody; what is rejected has neither.
     ...(step.expect === 'reject' ? { expect: 'reject' } : { expect: 'accept', who: step.expect }),
@@ -197,6 +204,8 @@ function messages({ name, nonces, digest, algorithm, key, next, foreign }) {
   good('a person', name, sent);
   good('the key of the next rotation', name, made(request(), { key: next }));
   good('nobody is logged in', name, made(nobody()), null);
+  // RFC 9421, 2.2.7: no query and an empty one are signed alike.
+  good('a question mark is added', name, { ...made(request({ target: '/signed/a' })), target: '/signed/a?' });
   good('a post', name, made(request({ method: 'POST', body: 'a=b' })));
   good('no query', name, made(request({ target: '/signed/a' })));
   good('an empty query', name, made(request({ target: '/signed/a?' })));
@@ -230,6 +239,30 @@ function messages({ name, nonces, digest, algorithm, key, next, foreign }) {
   bad('an underscore twin', name, add(sent, ['X_Identity_Fnr', '24929935140']), { dropped: FNR });
   bad('an underscore twin of an absent header', name, add(sent, ['X_Identity_Org', '910075918']), { dropped: FNR });
   bad('a twin with one underscore', name, add(made(nobody()), ['X-Identity_Fnr', FNR]), { dropped: null });
+  bad('two values in one line', name, put(sent, 'X-Identity-Fnr', (old) => `24929935140, ${old}`));
+  bad('two values in one line, the same', name, put(sent, 'X-Identity-Fnr', (old) => `${old}, ${old}`));
+  bad('an empty header is added', name, add(sent, ['X-Identity-Org', '']));
+  bad('a value is emptied', name, put(sent, 'X-Identity-Fnr', () => ''));
+  bad('an empty twin in front of another', name, { ...sent, headers: [['X_Identity_A', ''], ['X_Identity_Org', '910075918'], ...sent.headers] }, { dropped: FNR });
+  bad('a twin with other letters', name, add(made(nobody()), ['X.Identity~Fnr', FNR]), { dropped: null });
+  bad('a name without its hyphen', name, add(sent, ['X-IdentityFnr', '24929935140']));
+  bad('a twin of the audience', name, add(made(request(), { audience: 'other' }), ['X_Portvakt_Audience', 'app']));
+  bad('a twin of Signature-Input', name, add(sent, ['Signature_Input', 'portvakt=()']), { dropped: FNR });
+  bad('a folded line', name, put(sent, 'X-Identity-Fnr', (old) => `${old}\r\n 24929935140`));
+  bad('a line that begins with a folded one', name, put(made(nobody()), 'X-Portvakt-Audience', (old) => `${old}\r\n X-Identity-Fnr: ${FNR}`), { dropped: null });
+  bad('a space before the colon', name, add(made(nobody()), ['X-Identity-Fnr ', FNR]), { dropped: null });
+  bad('a no-break space around a value', name, put(sent, 'X-Identity-Fnr', (old) => `\u00a0${old}`));
+  // Servers take away what Connection names, or leave it be.
+  bad('Connection names an identity header', name, add(sent, ['Connection', 'X-Identity-Fnr']), { dropped: FNR });
+  bad('Connection names the signature', name, add(sent, ['Connection', 'signature, signature-input']), { dropped: FNR });
+  bad('the signature of another request', name, put(sent, 'Signature', () => value(made(nobody()), 'Signature')));
+  bad('signature and input of another request', name, (() => {
+    const other = made(nobody());
+    return put(put(sent, 'Signature', () => value(other, 'Signature')), 'Signature-Input', () => value(other, 'Signature-Input'));
+  })());
+  bad('a member beside in Signature-Input', name, put(sent, 'Signature-Input', (old) => `${old}, other=("@method")`));
+  bad('a member beside in Signature', name, put(sent, 'Signature', (old) => `${old}, other=:AAAA:`));
+  bad('a member of our label behind', name, put(put(sent, 'Signature-Input', (old) => `portvakt=(), ${old}`), 'Signature', (old) => `portvakt=:AAAA:, ${old}`));
   bad('two Signature-Input', name, add(sent, ['Signature-Input', value(sent, 'Signature-Input')]));
   bad('two Signature', name, add(sent, ['Signature', value(sent, 'Signature')]));
   bad('the audience is stripped', name, drop(sent, 'X-Portvakt-Audience'));
@@ -247,6 +280,29 @@ function messages({ name, nonces, digest, algorithm, key, next, foreign }) {
   bad('the query is stripped', name, { ...sent, target: '/signed/a%20b' });
   bad('another host', name, { ...sent, host: 'other.example' });
   bad('another port', name, { ...sent, host: 'app.example:8444' });
+  bad('a dot segment', name, { ...made(request({ target: '/signed/a' })), target: '/signed/./a' });
+  bad('an encoded dot segment', name, { ...made(request({ target: '/signed/a' })), target: '/signed/%2e/a' });
+  bad('a dot segment back', name, { ...made(request({ target: '/signed/a' })), target: '/signed/b/../a' });
+  bad('an encoded dot segment back', name, { ...made(request({ target: '/signed/a' })), target: '/signed/b/%2e%2e/a' });
+  bad('a slash doubled', name, { ...made(request({ target: '/signed/a' })), target: '/signed//a' });
+  bad('a slash in front', name, { ...made(request({ target: '/signed/a' })), target: '//signed/a' });
+  bad('a slash at the end', name, { ...made(request({ target: '/signed/a' })), target: '/signed/a/' });
+  bad('a path parameter', name, { ...made(request({ target: '/signed/a' })), target: '/signed/a;v=1' });
+  bad('a backslash', name, { ...made(request({ target: '/signed/a' })), target: '/signed\\a' });
+  bad('a fragment', name, { ...made(request({ target: '/signed/a' })), target: '/signed/a#b' }, { dropped: FNR });
+  bad('a path in capitals', name, { ...made(request({ target: '/signed/a' })), target: '/SIGNED/A' });
+  bad('the query doubled', name, { ...made(request({ target: '/signed/a?x=1' })), target: '/signed/a?x=1&x=1' });
+  bad('the query in another order', name, { ...made(request({ target: '/signed/a?x=1&y=2' })), target: '/signed/a?y=2&x=1' });
+  bad('a second question mark', name, { ...made(request({ target: '/signed/a?x=1' })), target: '/signed/a??x=1' });
+  bad('an encoded question mark', name, { ...made(request({ target: '/signed/a?x=1' })), target: '/signed/a%3Fx=1' });
+  bad('an absolute target', name, { ...sent, target: `http://${sent.host}${sent.target}` }, { dropped: FNR });
+  bad('an absolute target of another host', name, { ...sent, target: `http://other.example${sent.target}` }, { dropped: FNR });
+  bad('an absolute target, its host in the Host line not', name, { ...sent, host: 'other.example', target: `http://${sent.host}${sent.target}` });
+  bad('a dot behind the host', name, { ...sent, host: 'app.example.' });
+  bad('the default port in the host', name, { ...sent, host: 'app.example:80' });
+  bad('two hosts', name, { ...sent, headers: [['Host', 'other.example'], ...sent.headers] });
+  bad('two hosts in one line', name, { ...sent, host: 'app.example, other.example' });
+  bad('a method in small letters', name, { ...sent, method: 'get' });
   bad('another method', name, { ...sent, method: 'DELETE' });
 
   // Not for this app, or not now.
@@ -257,6 +313,14 @@ function messages({ name, nonces, digest, algorithm, key, next, foreign }) {
   bad('from the future', name, sent, { now: CREATED - 11 });
   bad('a life that nobody would give', name, made(request(), { life: 3600 }));
   bad('no created', name, made(request(), { without: ['created'] }));
+  bad('created as a text', name, put(sent, 'Signature-Input', (old) => old.replace(`created=${CREATED}`, `created="${CREATED}"`)));
+  bad('created with a fraction', name, put(sent, 'Signature-Input', (old) => old.replace(`created=${CREATED}`, `created=${CREATED}.0`)));
+  bad('a negative created', name, put(sent, 'Signature-Input', (old) => old.replace(`created=${CREATED}`, `created=-${CREATED}`)));
+  bad('an expires that no number holds', name, put(sent, 'Signature-Input', (old) => old.replace(`expires=${CREATED + 30}`, `expires=${'9'.repeat(400)}`)));
+  bad('an expires of five thousand digits', name, put(sent, 'Signature-Input', (old) => old.replace(`expires=${CREATED + 30}`, `expires=${'9'.repeat(5000)}`)));
+  bad('created twice', name, put(sent, 'Signature-Input', (old) => old.replace(';expires', `;created=${CREATED};expires`)));
+  bad('the nonce twice', nonces, put(sent, 'Signature-Input', (old) => old.replace(';alg', ';nonce="b3RoZXI";alg')));
+  bad('the nonce changed', nonces, [{ sent, expect: FNR }, { sent: put(sent, 'Signature-Input', (old) => old.replace(/nonce="[^"]*"/, 'nonce="b3RoZXI"')), expect: 'reject' }]);
   bad('no expires', name, made(request(), { without: ['expires'] }));
   bad('replayed', nonces, [{ sent, expect: FNR }, { sent, expect: 'reject' }]);
   bad('replayed later, within the leeway', nonces, [{ sent, expect: FNR }, { sent, now: CREATED + 40, expect: 'reject' }]);
@@ -265,6 +329,13 @@ function messages({ name, nonces, digest, algorithm, key, next, foreign }) {
   // Another key, algorithm, label, tag.
   bad('a key of somebody else under our kid', name, made(request(), { key: foreign }));
   bad('a kid that is not published', name, made(request(), { kid: 'ffffffff' }));
+  for (const kid of ['', '__proto__', 'constructor', '../../etc/passwd', "' OR 1=1", '*', '0']) {
+    bad(`the kid ${JSON.stringify(kid)}`, name, made(request(), { kid }));
+  }
+  bad('no kid', name, made(request(), { without: ['keyid'] }));
+  bad('alg in capitals', name, made(request(), { alg: algorithm.toUpperCase() }));
+  bad('alg none in a signature', name, made(request(), { alg: 'none' }));
+  bad('the label in capitals', name, made(request(), { label: 'Portvakt' }));
   bad('another label', name, made(request(), { label: 'sig1' }));
   bad('another tag', name, made(request(), { tag: 'web-bot-auth' }));
   bad('no tag', name, made(request(), { tag: null }));
@@ -282,6 +353,13 @@ function messages({ name, nonces, digest, algorithm, key, next, foreign }) {
   bad('a signature that is not base64', name, put(sent, 'Signature', () => 'portvakt=:%%%%:'));
   bad('an input without a list', name, put(sent, 'Signature-Input', (old) => old.replace(/^portvakt=\([^)]*\)/, 'portvakt=1')));
   bad('a list that does not end', name, put(sent, 'Signature-Input', (old) => old.replace(')', '')));
+  bad('a list with tabs', name, put(sent, 'Signature-Input', (old) => old.replace(' ', '\t')));
+  bad('a list with a space more', name, put(sent, 'Signature-Input', (old) => old.replace(' ', '  ')));
+  bad('a component with a parameter', name, put(sent, 'Signature-Input', (old) => old.replace('"@method"', '"@method";req')));
+  bad('a component that nobody knows', name, put(sent, 'Signature-Input', (old) => old.replace('"@method"', '"@method" "@status"')));
+  bad('the target in its place', name, put(sent, 'Signature-Input', (old) => old.replace('"@path" "@query"', '"@request-target"')));
+  bad('a component in capitals', name, put(sent, 'Signature-Input', (old) => old.replace('"x-identity-fnr"', '"X-Identity-Fnr"')));
+  bad('a header that is not there is listed', name, put(sent, 'Signature-Input', (old) => old.replace('"@method"', '"@method" "x-nothing"')));
   bad('a component listed twice', name, put(sent, 'Signature-Input', (old) => old.replace('("@method"', '("@method" "@method"')));
   bad('expires changed', name, put(sent, 'Signature-Input', (old) => old.replace(`expires=${CREATED + 30}`, `expires=${CREATED + 29}`)));
 
@@ -291,6 +369,15 @@ function messages({ name, nonces, digest, algorithm, key, next, foreign }) {
   bad('a body cut under its digest', digest, { ...made(posted), body: 'amount=' });
   bad('a body added under its digest', digest, { ...made(request({ method: 'POST', body: '', digest: digestOf('') })), body: 'amount=9' });
   bad('body and digest swapped', digest, put({ ...made(posted), body: 'amount=9' }, 'Content-Digest', () => digestOf('amount=9')));
+  bad('a form under the digest of nothing', digest, {
+    ...made(request({ method: 'POST', body: '', digest: digestOf('') })),
+    body: '--b\r\nContent-Disposition: form-data; name="to"\r\n\r\n9\r\n--b--\r\n', type: 'multipart/form-data; boundary=b',
+  });
+  bad('a digest of another kind', digest, made(request({ method: 'POST', body: 'amount=1', digest: `sha-512=:${createHash('sha512').update('amount=1').digest('base64')}:` })));
+  bad('a digest beside', digest, put({ ...made(posted), body: 'amount=9' }, 'Content-Digest', (old) => `${digestOf('amount=9')}, ${old}`));
+  bad('a digest more', digest, add({ ...made(posted), body: 'amount=9' }, ['Content-Digest', digestOf('amount=9')]));
+  // Once: it is long.
+  if (name === 'ecdsa') bad('a body that is too long', digest, made(request({ method: 'POST', body: 'a'.repeat(65537), digest: digestOf('a'.repeat(65537)) })));
   bad('no digest', digest, made(request({ method: 'POST', body: 'amount=1' })));
   bad('a digest that is not covered', digest, made(posted, { leave: ['content-digest'] }));
 }
@@ -349,6 +436,28 @@ bad('an assertion with a critical extension', 'assertion', person(jwt({}, { crit
 bad('an assertion with its key in the header', 'assertion', person(jwt({}, { kid: 'ffffffff', jwk: KEYS.jwt.jwk })));
 bad('another claim', 'assertion', person(jwt().replace(/\.([^.]+)\./, (_, payload) =>
   `.${base64url(Buffer.from(payload, 'base64url').toString().replace(FNR, '24929935140'))}.`)));
+bad('no kid in an assertion', 'assertion', person(jwt({}, { kid: undefined })));
+bad('a kid that is a number', 'assertion', person(jwt({}, { kid: 1 })));
+bad('a kid that is a list', 'assertion', person(jwt({}, { kid: ['c0000001'] })));
+bad('alg as a list', 'assertion', person(compactOf({ alg: ['ES256'], kid: 'c0000001', typ: 'JWT' })));
+bad('no alg', 'assertion', person(compactOf({ kid: 'c0000001', typ: 'JWT' })));
+bad('alg in small letters', 'assertion', person(compactOf({ alg: 'es256', kid: 'c0000001', typ: 'JWT' })));
+bad('another typ', 'assertion', person(jwt({}, { typ: 'at+jwt' })));
+bad('no typ', 'assertion', person(jwt({}, { typ: undefined })));
+bad('times as texts', 'assertion', person(jwt({ iat: String(CREATED), exp: String(CREATED + 60) })));
+bad('an exp that is true', 'assertion', person(jwt({ exp: true })));
+bad('an exp before iat', 'assertion', person(jwt({ iat: CREATED + 60, exp: CREATED })), { now: CREATED + 55 });
+bad('claims that are a list', 'assertion', person(compact({ alg: 'ES256', kid: 'c0000001', typ: 'JWT' }, '[]', KEYS.jwt)));
+bad('claims that are nothing', 'assertion', person(compact({ alg: 'ES256', kid: 'c0000001', typ: 'JWT' }, 'null', KEYS.jwt)));
+bad('a header that never ends', 'assertion', person(`${base64url('['.repeat(6000))}.e30.AAAA`));
+bad('an assertion in bytes that are no text', 'assertion', person(`${Buffer.from([0xff, 0xfe, 0x7b]).toString('base64url')}.e30.AAAA`));
+bad('padding', 'assertion', person(`${jwt()}==`));
+bad('four parts', 'assertion', person(`${jwt()}.AAAA`));
+bad('a scheme in front', 'assertion', person(`Bearer ${jwt()}`));
+bad('two assertions in one line', 'assertion', person(`${jwt()}, ${jwt()}`));
+bad('a signature of zeros', 'assertion', person(jwt().replace(/[^.]+$/, base64url(Buffer.alloc(64)))));
+bad('an empty signature in an assertion', 'assertion', person(jwt().replace(/[^.]+$/, '')));
+bad('an empty assertion', 'assertion', person(''));
 bad('a truncated assertion', 'assertion', person(jwt().slice(0, -4)));
 bad('two parts', 'assertion', person(jwt().split('.').slice(0, 2).join('.')));
 bad('two assertions', 'assertion', add(person(jwt()), ['X-Identity-Assertion', jwt()]));

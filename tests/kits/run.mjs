@@ -9,7 +9,8 @@
 //   kits    name → command of a server on {port}, behind the kit in {kit}; {work} and {tests} are folders
 //   setup   commands that install the runtime's packages, once
 //   build   commands that must follow each change of the kit
-//   faults  [{name, file, find, put}]: a copy of the kit with `find` replaced must fail a vector
+//   faults  [{name, file, find, put}]: a copy of the kit with `find` replaced must fail a vector,
+//           but for the servers in `not`, which cannot meet it (WSGI folds the names before the kit sees them)
 //   cannot  word → reason: configurations that the kit says it cannot check, by a word of what they ask for; it must
 //           refuse every request of them, the good ones too
 // The server reads the file KIT_CONTROL for each request: {vector, now, config}.
@@ -72,7 +73,7 @@ async function freePort() {
 function ask(port, step) {
   const body = step.body === undefined ? null : Buffer.from(step.body, 'base64');
   const lines = [`${step.method} ${step.target} HTTP/1.1`, ...step.headers.map(([name, value]) => `${name}: ${value}`)];
-  if (body !== null) lines.push('Content-Type: application/x-www-form-urlencoded', `Content-Length: ${body.length}`);
+  if (body !== null) lines.push(`Content-Type: ${step.type ?? 'application/x-www-form-urlencoded'}`, `Content-Length: ${body.length}`);
   const head = Buffer.from(`${lines.join('\r\n')}\r\nConnection: close\r\n\r\n`, 'latin1');
   return new Promise((then, fail) => {
     const parts = [];
@@ -86,6 +87,7 @@ function ask(port, step) {
 
 async function answer(port, step) {
   const text = await ask(port, step);
+  if (text === '') return { expect: 'reject' }; // closed at once
   const status = Number(text.match(/^HTTP\/1\.[01] (\d{3})/)?.[1]);
   if (status !== 200) return status >= 400 && status < 500 ? { expect: 'reject' } : { expect: `status ${status}` };
   const said = JSON.parse(text.match(/\{.*\}/s)[0]);
@@ -170,9 +172,9 @@ for (const folder of folders.filter((name) => only.length === 0 || only.includes
     writeFileSync(done, JSON.stringify(setup));
   }
   if (live === 'install') continue;
+  // Anew, since what was built last is the last broken copy.
+  for (const step of build) must(step, places, folder);
   for (const [name, command] of Object.entries(servers)) {
-    // Anew, since what is built last is the last broken copy.
-    for (const step of build) must(step, places, folder);
     const wrong = await judge(name, command, places, cannot, false);
     kits += 1;
     total += wrong.length;
@@ -181,19 +183,21 @@ for (const folder of folders.filter((name) => only.length === 0 || only.includes
     const of = refused === 0 ? '' : `; ${refused} ask for what it says it cannot check (${Object.keys(cannot).join(', ')}), and all must be refused`;
     console.log(`${name}: ${wrong.length} wrong${of}`);
     for (const one of wrong) console.log(`  ${one}`);
-    for (const fault of faults) {
-      const copy = join(places.work, 'fault');
-      rmSync(copy, { recursive: true, force: true });
-      cpSync(places.kit, copy, { recursive: true });
-      const file = join(copy, fault.file);
-      const text = readFileSync(file, 'utf8');
-      if (!text.includes(fault.find)) throw new Error(`${name}: nothing to plant in ${fault.file}: ${fault.find}`);
-      writeFileSync(file, text.replaceAll(fault.find, fault.put));
-      const broken = { ...places, kit: copy };
-      for (const step of build) must(step, broken, folder);
+  }
+  for (const fault of faults) {
+    const copy = join(places.work, 'fault');
+    rmSync(copy, { recursive: true, force: true });
+    cpSync(places.kit, copy, { recursive: true });
+    const file = join(copy, fault.file);
+    const text = readFileSync(file, 'utf8');
+    if (!text.includes(fault.find)) throw new Error(`${folder}: nothing to plant in ${fault.file}: ${fault.find}`);
+    writeFileSync(file, text.replaceAll(fault.find, fault.put));
+    const broken = { ...places, kit: copy };
+    for (const step of build) must(step, broken, folder);
+    for (const [name, command] of Object.entries(servers).filter(([one]) => !fault.not?.includes(one))) {
       const caught = await judge(name, command, broken, cannot, true);
       if (caught.length === 0) missed += 1;
-      console.log(`  ${fault.name}: ${caught.length === 0 ? 'NOT CAUGHT' : `caught by “${caught[0].split(', step')[0]}”`}`);
+      console.log(`  ${name}, ${fault.name}: ${caught.length === 0 ? 'NOT CAUGHT' : `caught by “${caught[0].split(', step')[0]}”`}`);
     }
   }
 }

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math/big"
 	"net/http"
 	"regexp"
@@ -127,6 +128,8 @@ type Verifier struct {
 	secrets       map[string][]byte
 	mutex         sync.Mutex
 	nonces        map[string]int64
+	pruned        int64
+	pruneAt       int
 }
 
 // New judges the configuration.
@@ -134,7 +137,7 @@ func New(config Config) (*Verifier, error) {
 	if config.Clock == nil {
 		config.Clock = time.Now
 	}
-	v := &Verifier{config: config, secrets: map[string][]byte{}, nonces: map[string]int64{}}
+	v := &Verifier{config: config, secrets: map[string][]byte{}, nonces: map[string]int64{}, pruneAt: 1024}
 	if config.Audience == "" || (config.Signature == nil && config.Assertion == nil) {
 		return nil, errors.New("say Audience, and Signature, Assertion or both")
 	}
@@ -174,6 +177,7 @@ func (v *Verifier) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		person, err := v.Check(r)
 		if err != nil {
+			log.Printf("portvakt: refused: %v", err)
 			w.Header().Set("Cache-Control", "no-store")
 			http.Error(w, "Not by way of the gateway.", http.StatusForbidden)
 			return
@@ -353,6 +357,9 @@ func checkDigest(r *http.Request) error {
 		return refused("a body that cannot be read")
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
+	if r.ContentLength >= 0 && r.ContentLength != int64(len(body)) {
+		return refused("a body that somebody read before")
+	}
 	digest := sha256.Sum256(body)
 	wanted := "sha-256=:" + base64.StdEncoding.EncodeToString(digest[:]) + ":"
 	if given, err := only(r, "Content-Digest"); err != nil || given != wanted {
@@ -364,11 +371,18 @@ func checkDigest(r *http.Request) error {
 func (v *Verifier) remember(nonce string, expires, now int64) error {
 	v.mutex.Lock()
 	defer v.mutex.Unlock()
-	if len(v.nonces) > 1024 && len(v.nonces)%1024 == 0 {
+	// Whenever it has doubled, and at most once a second when it is full.
+	if len(v.nonces) >= v.pruneAt && now-v.pruned >= 1 {
 		for known, end := range v.nonces {
 			if end+leeway < now {
 				delete(v.nonces, known)
 			}
+		}
+		v.pruned, v.pruneAt = now, 2*len(v.nonces)
+		if v.pruneAt < 1024 {
+			v.pruneAt = 1024
+		} else if v.pruneAt > maxNonces {
+			v.pruneAt = maxNonces
 		}
 	}
 	if _, known := v.nonces[nonce]; known || nonce == "" || len(v.nonces) >= maxNonces {

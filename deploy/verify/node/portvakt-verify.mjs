@@ -24,7 +24,7 @@ export class Refused extends Error {}
 
 /** Knows what to expect. `config` as deploy/verify/README.md describes it; `clock` gives Unix seconds. */
 export class Verifier {
-  #keys; #assertionKeys; #secrets = new Map(); #nonces = new Map(); #clock;
+  #keys; #assertionKeys; #secrets = new Map(); #nonces = new Map(); #pruned = 0; #pruneAt = 1024; #clock;
 
   constructor(config, clock = () => Date.now() / 1000) {
     const { audience, signature, assertion } = config;
@@ -59,7 +59,7 @@ export class Verifier {
    * Rejects with `Refused`.
    */
   async check(method, target, headers, body = Buffer.alloc(0)) {
-    const lower = headers.map(([name, value]) => [name.toLowerCase(), value.trim()]);
+    const lower = headers.map(([name, value]) => [name.toLowerCase(), value.replace(/^[ \t]+|[ \t]+$/g, '')]);
     const covered = this.signature ? await this.#checkSignature(method, target, lower, body) : null;
     const told = Object.create(null);
     for (const [name, value] of lower) {
@@ -98,6 +98,8 @@ export class Verifier {
     await this.#checkBytes(kid, wanted, base, Buffer.from(signature[1], 'base64'));
     if (only(headers, 'x-portvakt-audience') !== this.audience) throw new Refused('for another audience');
     if (this.needsBody) {
+      const length = headers.find(([name]) => name === 'content-length')?.[1];
+      if (Number(length ?? body.length) !== body.length) throw new Refused('a body that somebody read before');
       const digest = createHash('sha256').update(body).digest('base64');
       if (only(headers, 'content-digest') !== `sha-256=:${digest}:`) throw new Refused('another body');
     }
@@ -162,8 +164,11 @@ export class Verifier {
   }
 
   #remember(nonce, expires, now) {
-    if (this.#nonces.size > 1024 && this.#nonces.size % 1024 === 0) {
+    // Whenever it has doubled, and at most once a second when it is full.
+    if (this.#nonces.size >= this.#pruneAt && now - this.#pruned >= 1) {
       for (const [known, end] of this.#nonces) if (end + LEEWAY < now) this.#nonces.delete(known);
+      this.#pruneAt = Math.min(MAX_NONCES, Math.max(1024, 2 * this.#nonces.size));
+      this.#pruned = now;
     }
     if (!nonce || this.#nonces.has(nonce) || this.#nonces.size >= MAX_NONCES) throw new Refused('replayed');
     this.#nonces.set(nonce, expires);
@@ -216,6 +221,7 @@ export function guard(verifier) {
       req.portvakt = await verifier.check(req.method, req.originalUrl ?? req.url, headers, body);
     } catch (error) {
       if (!(error instanceof Refused)) return next(error);
+      console.warn(`portvakt: refused: ${error.message}`);
       res.writeHead(403, { 'Content-Type': 'text/plain', 'Cache-Control': 'no-store' });
       return res.end('Not by way of the gateway.\n');
     }
@@ -257,7 +263,7 @@ function check(jwk, message, signature) {
 
 function only(headers, name) {
   const values = headers.filter(([other]) => other === name);
-  if (values.length !== 1) throw new Refused(`${values.length} of ${name}`);
+  if (values.length !== 1) throw new Refused(`${values.length} lines of ${JSON.stringify(name)}`);
   return values[0][1];
 }
 

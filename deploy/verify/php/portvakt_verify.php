@@ -26,6 +26,7 @@ final class Verifier
     private const LEEWAY = 10; // seconds that clocks may differ
     private const LIFE = 30; // seconds that a signature lives
     private const ASSERTION_LIFE = 60;
+    private const MAX_BODY = 64 * 1024; // the gateway signs no digest of more
     private const COMPONENTS = ['@method', '@authority', '@path', '@query', 'x-portvakt-audience'];
     private const JWK_ALG = ['ed25519' => 'EdDSA', 'ecdsa-p256-sha256' => 'ES256'];
     // What the assertion says too must be the same there.
@@ -164,7 +165,15 @@ final class Verifier
             throw new Refused('for another audience');
         }
         if ($needsBody) {
-            $digest = base64_encode(hash('sha256', $body ?? file_get_contents('php://input'), true));
+            $length = $server['CONTENT_LENGTH'] ?? '';
+            $read = $body ?? file_get_contents('php://input', false, null, 0, self::MAX_BODY + 1);
+            if (strlen($read) > self::MAX_BODY) {
+                throw new Refused('a body that is too long to be signed');
+            }
+            if (($length !== '' && $length !== (string) strlen($read)) || ($read === '' && ($_POST !== [] || $_FILES !== []))) {
+                throw new Refused('a body that PHP has read before (enable_post_data_reading)');
+            }
+            $digest = base64_encode(hash('sha256', $read, true));
             if (self::field($server, 'content-digest') !== "sha-256=:$digest:") {
                 throw new Refused('another body');
             }
@@ -298,7 +307,9 @@ final class Verifier
         $folder = $this->signature['nonce_folder'];
         if (random_int(1, 256) === 1) {
             foreach (new \FilesystemIterator($folder) as $file) {
-                if ($file->getMTime() + self::LIFE + 2 * self::LEEWAY < $now) {
+                // Another process may have removed it.
+                $made = @filemtime($file->getPathname());
+                if ($made !== false && $made + self::LIFE + 2 * self::LEEWAY < $now) {
                     @unlink($file->getPathname());
                 }
             }
@@ -347,7 +358,7 @@ final class Verifier
         if (!is_string($value)) {
             throw new Refused("no $name");
         }
-        return trim($value);
+        return trim($value, " \t");
     }
 
     private static function base64url(string $text): string

@@ -12,6 +12,7 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
 import re
 import threading
 import time
@@ -25,6 +26,7 @@ LEEWAY = 10  # seconds that clocks may differ
 LIFE = 30  # seconds that a signature lives
 ASSERTION_LIFE = 60
 MAX_NONCES = 1_000_000  # more within LIFE + LEEWAY are refused: fail closed
+MAX_BODY = 64 * 1024  # the gateway signs no digest of more
 COMPONENTS = ("@method", "@authority", "@path", "@query", "x-portvakt-audience")
 JWK_ALG = {"ed25519": "EdDSA", "ecdsa-p256-sha256": "ES256", "EdDSA": "EdDSA", "ES256": "ES256"}
 # What the assertion says too must be the same there.
@@ -60,7 +62,7 @@ class Verifier:
             self.assertion_keys = KeySet(self.assertion["keys"], clock)
             if self.assertion["algorithm"] not in ("ES256", "EdDSA") or not self.assertion["issuer"]:
                 raise ValueError("`assertion` names `algorithm` (ES256 or EdDSA), `issuer` and `keys`")
-        self.nonces = {}
+        self.nonces, self.pruned, self.prune_at = {}, 0, 1024
         self.lock = threading.Lock()
 
     @property
@@ -73,7 +75,7 @@ class Verifier:
         `target` as it stood in the request line; `headers` as (name, value) pairs, each line one pair.
         Raises `Refused`.
         """
-        headers = [(name.lower(), value.strip()) for name, value in headers]
+        headers = [(name.lower(), value.strip(" \t")) for name, value in headers]
         covered = self._signature(method, target, headers, body) if self.signature else set()
         identity = {}
         for name, value in headers:
@@ -120,6 +122,9 @@ class Verifier:
         if self._only(headers, "x-portvakt-audience") != self.audience:
             raise Refused("for another audience")
         if self.needs_body:
+            length = next((value for name, value in headers if name == "content-length"), str(len(body)))
+            if length != str(len(body)):
+                raise Refused("a body that somebody read before")
             digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
             if not hmac.compare_digest(self._only(headers, "content-digest"), f"sha-256=:{digest}:"):
                 raise Refused("another body")
@@ -189,8 +194,10 @@ class Verifier:
 
     def _remember(self, nonce, expires, now):
         with self.lock:
-            if len(self.nonces) > 1024 and len(self.nonces) % 1024 == 0:
+            # Whenever it has doubled, and at most once a second when it is full.
+            if len(self.nonces) >= self.prune_at and now - self.pruned >= 1:
                 self.nonces = {known: end for known, end in self.nonces.items() if end + LEEWAY >= now}
+                self.prune_at, self.pruned = min(MAX_NONCES, max(1024, 2 * len(self.nonces))), now
             if not nonce or nonce in self.nonces or len(self.nonces) >= MAX_NONCES:
                 raise Refused("replayed")
             self.nonces[nonce] = expires
@@ -199,12 +206,12 @@ class Verifier:
     def _only(headers, name):
         values = [value for other, value in headers if other == name]
         if len(values) != 1:
-            raise Refused(f"{len(values)} of {name}")
+            raise Refused(f"{len(values)} lines of {name!r}")
         return values[0]
 
     @staticmethod
     def _seconds(given, name):
-        if not given.get(name, "").isdigit():
+        if not re.fullmatch(r"[0-9]{1,12}", given.get(name, "")):
             raise Refused(f"no {name}")
         return int(given[name])
 
@@ -232,16 +239,28 @@ class KeySet:
         known = any(key.get("kid") == kid for key in self.keys)
         if known and self.fetched is not None and now - self.fetched < 300:
             return
-        with self.lock:
+        # Who has no key waits for whom is fetching; the others go on with what is here.
+        if not self.lock.acquire(blocking=not known):
+            return
+        try:
             if self.tried is not None and now - self.tried < 60:
                 return
             self.tried = now
-        try:
-            with urllib.request.urlopen(self.url, timeout=5) as answer:  # noqa: S310 (configured)
+            with _OPENER.open(self.url, timeout=5) as answer:
                 self.keys = _json(answer.read(1_000_000))["keys"]
                 self.fetched = now
         except Exception:  # noqa: BLE001 (the keys that are here go on)
             pass
+        finally:
+            self.lock.release()
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None  # an error, then
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
 
 
 def verify(jwk, message, signature):
@@ -284,12 +303,15 @@ class WsgiGuard:
     @staticmethod
     def _headers(environ):
         # CGI has folded the names already: a doubled header or an underscore twin has changed the value.
-        return [(name[5:].replace("_", "-"), value) for name, value in environ.items() if name.startswith("HTTP_")]
+        headers = [(name[5:].replace("_", "-"), value) for name, value in environ.items() if name.startswith("HTTP_")]
+        return headers + [("content-length", environ["CONTENT_LENGTH"])] if environ.get("CONTENT_LENGTH") else headers
 
     @staticmethod
     def _body(environ):
         import io
-        body = environ["wsgi.input"].read()
+        body = environ["wsgi.input"].read(MAX_BODY + 1)
+        if len(body) > MAX_BODY:
+            raise Refused("a body that is too long to be signed")
         environ["wsgi.input"] = io.BytesIO(body)
         return body
 
@@ -308,13 +330,14 @@ class AsgiGuard:
         query = scope.get("query_string", b"")
         target = scope["raw_path"].split(b"?")[0] + (b"?" + query if query else b"")
         body = b""
-        if self.verifier.needs_body and scope["type"] == "http":
-            body, receive = await self._body(receive)
         try:
+            if self.verifier.needs_body and scope["type"] == "http":
+                body, receive = await self._body(receive)
             headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
             scope["portvakt.identity"] = self.verifier.check(
                 scope.get("method", "GET"), target.decode("latin-1"), headers, body)
-        except Refused:
+        except Refused as error:
+            logging.getLogger("portvakt").warning("refused: %s", error)
             if scope["type"] == "websocket":
                 return await send({"type": "websocket.close", "code": 1008})
             await send({"type": "http.response.start", "status": 403, "headers": [(b"cache-control", b"no-store")]})
@@ -327,6 +350,8 @@ class AsgiGuard:
         while True:
             message = await receive()
             body += message.get("body", b"")
+            if len(body) > MAX_BODY:
+                raise Refused("a body that is too long to be signed")
             if message["type"] != "http.request" or not message.get("more_body"):
                 break
         sent = False
@@ -362,7 +387,7 @@ def _json(text):
 
     try:
         value = json.loads(text, object_pairs_hook=once)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Refused("no JSON") from error
     if not isinstance(value, dict):
         raise Refused("no JSON object")

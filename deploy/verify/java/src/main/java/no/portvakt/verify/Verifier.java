@@ -62,6 +62,7 @@ public final class Verifier {
             "portvakt=(\\((\"[^\"\\\\]*\"(?: \"[^\"\\\\]*\")*)\\)((?:;[a-z]+=(?:[0-9]+|\"[^\"\\\\]*\"))*))");
     private static final Pattern PARAMETER = Pattern.compile(";([a-z]+)=([0-9]+|\"[^\"\\\\]*\")");
     private static final Pattern SIGNATURE = Pattern.compile("portvakt=:([A-Za-z0-9+/]+={0,2}):");
+    private static final Pattern EDGES = Pattern.compile("^[ \t]+|[ \t]+$");
     private static final Pattern SIGNABLE = Pattern.compile("[ -~]*");
     private static final Pattern SECONDS = Pattern.compile("[0-9]{1,12}");
     private static final ObjectMapper JSON =
@@ -86,6 +87,8 @@ public final class Verifier {
     private final KeySet keys;
     private final KeySet assertionKeys;
     private final Map<String, Long> nonces = new HashMap<>();
+    private long pruned;
+    private int pruneAt = 1024;
     private final LongSupplier clock;
 
     /**
@@ -146,7 +149,7 @@ public final class Verifier {
     public Map<String, String> check(String method, String target, List<Field> headers, byte[] body) throws Refused {
         List<Field> lower = new ArrayList<>();
         for (Field field : headers) {
-            lower.add(new Field(field.name().toLowerCase(Locale.ROOT), field.value().strip()));
+            lower.add(new Field(field.name().toLowerCase(Locale.ROOT), EDGES.matcher(field.value()).replaceAll("")));
         }
         Set<String> covered = signature.isMissingNode() ? null : checkSignature(method, target, lower, body);
         Map<String, String> told = new LinkedHashMap<>();
@@ -210,6 +213,11 @@ public final class Verifier {
             throw new Refused("for another audience");
         }
         if (needsBody()) {
+            for (Field field : headers) {
+                if (field.name().equals("content-length") && !field.value().equals(String.valueOf(body.length))) {
+                    throw new Refused("a body that somebody read before");
+                }
+            }
             String digest = "sha-256=:" + Base64.getEncoder().encodeToString(sha256(body)) + ":";
             if (!only(headers, "content-digest").equals(digest)) {
                 throw new Refused("another body");
@@ -308,8 +316,11 @@ public final class Verifier {
     }
 
     private synchronized void remember(String nonce, long expires, long now) throws Refused {
-        if (nonces.size() > 1024 && nonces.size() % 1024 == 0) {
+        // Whenever it has doubled, and at most once a second when it is full.
+        if (nonces.size() >= pruneAt && now - pruned >= 1) {
             nonces.values().removeIf(end -> end + LEEWAY < now);
+            pruneAt = Math.min(MAX_NONCES, Math.max(1024, 2 * nonces.size()));
+            pruned = now;
         }
         if (nonce == null || nonces.size() >= MAX_NONCES || nonces.putIfAbsent(nonce, expires) != null) {
             throw new Refused("replayed");
@@ -476,6 +487,9 @@ public final class Verifier {
     }
 
     private static byte[] base64url(String text) throws Refused {
+        if (text.indexOf('=') >= 0) {
+            throw new Refused("no base64url");
+        }
         return decode(Base64.getUrlDecoder(), text);
     }
 
