@@ -4,6 +4,7 @@
 //!
 //! **Invariant:** no request waits for the store, and none calls it. A logout waits for it for [`PATIENCE`] at most.
 
+mod probe;
 mod store;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,9 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use self::store::{COUNT, Entry, News, Reader, START, Store, StoreError, Writer};
+pub(crate) use self::probe::{Held, Probe, Refused};
+pub(crate) use self::store::StoreError;
+use self::store::{COUNT, Entry, News, Reader, START, Store, Writer};
 use crate::cause;
 use crate::snapshot::Live;
 

@@ -255,18 +255,20 @@ pub struct Revocation {
 }
 
 /// A Redis or Valkey in which replicas write what ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
     /// Where to ask first.
     pub servers: Vec<StreamServer>,
     /// The master's name; then the servers are sentinels.
     pub sentinel: Option<String>,
-    /// The ACL user.
-    pub username: Option<String>,
-    /// Its password.
-    pub password: Option<SecretString>,
+    /// Who we are at the store.
+    pub user: StreamUser,
+    /// Who we are at the sentinels.
+    pub sentinel_user: StreamUser,
     /// The CAs to trust, instead of the system's.
     pub ca_file: Option<PathBuf>,
+    /// What we show to servers that ask for a certificate: the chain and the key.
+    pub client: Option<(PathBuf, PathBuf)>,
     /// How the names of the streams begin.
     pub name: String,
 }
@@ -282,19 +284,23 @@ pub struct StreamServer {
     pub tls: bool,
 }
 
-impl PartialEq for Stream {
+/// Who we are at a server.
+#[derive(Clone, Debug, Default)]
+pub struct StreamUser {
+    /// The ACL user; `default` if it is not said.
+    pub name: Option<String>,
+    /// Its password.
+    pub password: Option<SecretString>,
+}
+
+impl PartialEq for StreamUser {
     fn eq(&self, other: &Self) -> bool {
-        let Self { servers, sentinel, username, password, ca_file, name } = self;
-        let secret = |password: &Option<SecretString>| {
-            password.as_ref().map(|password| password.expose_secret().to_owned())
-        };
-        (servers, sentinel, username) == (&other.servers, &other.sentinel, &other.username)
-            && (ca_file, name) == (&other.ca_file, &other.name)
-            && secret(password) == secret(&other.password)
+        let secret = |user: &Self| user.password.as_ref().map(|password| password.expose_secret().to_owned());
+        self.name == other.name && secret(self) == secret(other)
     }
 }
 
-impl Eq for Stream {}
+impl Eq for StreamUser {}
 
 /// Whether people's data is behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,6 +16,7 @@ mod keys;
 mod providers;
 mod revocations;
 mod running;
+mod store;
 mod unsigned;
 mod upstreams;
 
@@ -70,8 +71,8 @@ fn examine(around: &Surroundings) -> Vec<(&'static str, Findings<'_>)> {
         ("key", Box::pin(keys::examine(around))),
         ("upstream", Box::pin(upstreams::examine(around))),
         ("verified", Box::pin(unsigned::examine(around))),
-        // What replicas share is looked at here: a store of revocations that is not the file.
         ("revocations", Box::pin(revocations::examine(around))),
+        ("store", Box::pin(store::examine(around))),
         ("audit", Box::pin(audit::examine(around))),
         ("files", Box::pin(files::examine(around))),
     ]

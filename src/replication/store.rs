@@ -5,19 +5,24 @@
 //!
 //! **Invariant:** every call has a deadline. What is not what a stream answers is no entry.
 
+use std::path::Path;
 use std::time::Duration;
 
-use portvakt_core::config::{Stream, StreamServer};
+use portvakt_core::config::{Stream, StreamServer, StreamUser};
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo as _, Pipeline,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, IntoConnectionInfo as _, Pipeline,
     RedisConnectionInfo, RedisError, TlsCertificates, Value, cmd,
 };
 use secrecy::ExposeSecret as _;
-use tokio::time::timeout;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 /// How long a connection may take, with its handshakes.
 const CONNECT: Duration = Duration::from_secs(2);
+
+/// How long the first server has before the next one is asked too.
+const STAGGER: Duration = Duration::from_millis(200);
 
 /// How long an answer may take. A logout is told after less that it is not done.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -39,7 +44,7 @@ pub(super) type Entry = (String, Vec<u8>);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum StoreError {
+pub(crate) enum StoreError {
     /// The server, or the way to it.
     #[error("the store refuses, or cannot be reached")]
     Redis(#[from] RedisError),
@@ -49,9 +54,9 @@ pub(super) enum StoreError {
     /// No sentinel knows the master.
     #[error("no sentinel knows a master of that name")]
     NoMaster,
-    /// The file of CAs.
-    #[error("`revocation.stream.ca_file` cannot be read")]
-    CaFile(#[source] std::io::Error),
+    /// A file of certificates.
+    #[error("`revocation.stream.{name}` cannot be read")]
+    File { name: &'static str, source: std::io::Error },
 }
 
 /// Two connections to one server: one waits for news, the other writes.
@@ -73,13 +78,13 @@ pub(super) struct Writer {
 }
 
 #[derive(Clone)]
-struct Names {
-    ends: String,
-    beats: String,
+pub(super) struct Names {
+    pub(super) ends: String,
+    pub(super) beats: String,
 }
 
 impl Names {
-    fn of(settings: &Stream) -> Self {
+    pub(super) fn of(settings: &Stream) -> Self {
         let name = &settings.name;
         Self { ends: format!("{{{name}}}:ends"), beats: format!("{{{name}}}:beats") }
     }
@@ -99,16 +104,31 @@ impl News {
 }
 
 impl Store {
-    /// Connects to the first server that holds the streams and answers.
+    /// Connects to the store by the first server that leads there. Who does not answer at once keeps nobody waiting.
     pub(super) async fn connect(settings: &Stream) -> Result<Self, StoreError> {
+        let (mut servers, mut under_way) = (settings.servers.clone().into_iter(), JoinSet::new());
         let mut failure = StoreError::NoMaster;
-        for server in &settings.servers {
-            match Self::by(settings, server).await {
-                Ok(store) => return Ok(store),
-                Err(error) => failure = error,
+        loop {
+            match servers.next() {
+                Some(server) => {
+                    let settings = settings.clone();
+                    under_way.spawn(async move { Self::by(&settings, &server).await });
+                }
+                None if under_way.is_empty() => return Err(failure),
+                None => {}
+            }
+            let more = servers.len() > 0;
+            let ended = tokio::select! {
+                ended = under_way.join_next() => ended,
+                () = sleep(STAGGER), if more => None,
+            };
+            match ended {
+                Some(Ok(Ok(store))) => return Ok(store),
+                Some(Ok(Err(error))) => failure = error,
+                // Nothing ends them, and they do not panic.
+                Some(Err(_)) | None => {}
             }
         }
-        Err(failure)
     }
 
     async fn by(settings: &Stream, server: &StreamServer) -> Result<Self, StoreError> {
@@ -128,9 +148,10 @@ impl Store {
 
     async fn at(settings: &Stream, server: &StreamServer) -> Result<Self, StoreError> {
         let names = Names::of(settings);
-        let mut connection = open(settings, server, true).await?;
+        let mut connection = open(settings, server, &settings.user).await?;
         let _: Value = ask(&mut connection, cmd("XLEN").arg(&names.ends)).await?;
-        let reader = Reader { connection: open(settings, server, true).await?, names: names.clone() };
+        let reader =
+            Reader { connection: open(settings, server, &settings.user).await?, names: names.clone() };
         Ok(Self { reader, writer: Writer { connection, names } })
     }
 }
@@ -228,10 +249,10 @@ impl Writer {
     }
 }
 
-async fn open(
+pub(super) async fn open(
     settings: &Stream,
     server: &StreamServer,
-    login: bool,
+    user: &StreamUser,
 ) -> Result<MultiplexedConnection, StoreError> {
     let (host, port) = (server.host.clone(), server.port);
     let address = match server.tls {
@@ -239,21 +260,15 @@ async fn open(
         false => ConnectionAddr::Tcp(host, port),
     };
     let mut identity = RedisConnectionInfo::default().set_skip_set_lib_name();
-    if login {
-        if let Some(username) = &settings.username {
-            identity = identity.set_username(username);
-        }
-        if let Some(password) = &settings.password {
-            identity = identity.set_password(password.expose_secret());
-        }
+    if let Some(name) = &user.name {
+        identity = identity.set_username(name);
+    }
+    if let Some(password) = &user.password {
+        identity = identity.set_password(password.expose_secret());
     }
     let info = address.into_connection_info()?.set_redis_settings(identity);
     let client = match server.tls {
-        true => {
-            let root_cert = settings.ca_file.as_ref().map(std::fs::read).transpose();
-            let root_cert = root_cert.map_err(StoreError::CaFile)?;
-            Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert })?
-        }
+        true => Client::build_with_tls(info, certificates(settings)?)?,
         false => Client::open(info)?,
     };
     // Each call has its own deadline: some are meant to wait.
@@ -262,13 +277,29 @@ async fn open(
     within(CONNECT, client.get_multiplexed_async_connection_with_config(&config)).await
 }
 
+/// Read anew with each connection: what is exchanged in its place is taken up.
+fn certificates(settings: &Stream) -> Result<TlsCertificates, StoreError> {
+    let read = |name: &'static str, path: &Path| {
+        std::fs::read(path).map_err(|source| StoreError::File { name, source })
+    };
+    let root_cert = settings.ca_file.as_deref().map(|path| read("ca_file", path)).transpose()?;
+    let client_tls = match &settings.client {
+        Some((certificate, key)) => Some(ClientTlsConfig {
+            client_cert: read("client_certificate", certificate)?,
+            client_key: read("client_key", key)?,
+        }),
+        None => None,
+    };
+    Ok(TlsCertificates { client_tls, root_cert })
+}
+
 /// Where the master is (Redis Sentinel, `SENTINEL get-master-addr-by-name`). Sentinels have users of their own.
-async fn ask_sentinel(
+pub(super) async fn ask_sentinel(
     settings: &Stream,
     sentinel: &StreamServer,
     name: &str,
 ) -> Result<StreamServer, StoreError> {
-    let mut connection = open(settings, sentinel, false).await?;
+    let mut connection = open(settings, sentinel, &settings.sentinel_user).await?;
     let mut command = cmd("SENTINEL");
     command.arg("get-master-addr-by-name").arg(name);
     let Value::Array(address) = ask(&mut connection, &command).await? else {
@@ -281,13 +312,13 @@ async fn ask_sentinel(
 }
 
 /// The node to which a cluster sends us (`MOVED slot host:port`); without a host it is the one that was asked.
-fn moved(error: &RedisError, asked: &StreamServer) -> Option<StreamServer> {
+pub(super) fn moved(error: &RedisError, asked: &StreamServer) -> Option<StreamServer> {
     let (host, port) = error.redirect_node()?.0.rsplit_once(':')?;
     let host = if host.is_empty() { asked.host.clone() } else { host.to_owned() };
     Some(StreamServer { host, port: port.parse().ok()?, tls: asked.tls })
 }
 
-async fn ask(connection: &mut MultiplexedConnection, command: &Cmd) -> Result<Value, StoreError> {
+pub(super) async fn ask(connection: &mut MultiplexedConnection, command: &Cmd) -> Result<Value, StoreError> {
     within(ANSWER, command.query_async(connection)).await
 }
 
@@ -316,7 +347,7 @@ fn read_entries(answer: &Value) -> Vec<Entry> {
     entries.iter().filter_map(read).collect()
 }
 
-fn text(value: &Value) -> Option<String> {
+pub(super) fn text(value: &Value) -> Option<String> {
     match value {
         Value::BulkString(bytes) => String::from_utf8(bytes.clone()).ok(),
         Value::SimpleString(text) => Some(text.clone()),

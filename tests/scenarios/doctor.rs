@@ -306,14 +306,14 @@ fn text(output: &Output) -> String {
 }
 
 /// Its exit code, and what it found.
-fn doctor(world: &World) -> (i32, Value) {
+pub(crate) fn doctor(world: &World) -> (i32, Value) {
     let output = run(world, &["--json"]);
     let findings = serde_json::from_slice(&output.stdout);
     (output.status.code().unwrap(), findings.unwrap_or_else(|error| panic!("{error}: {output:?}")))
 }
 
 /// What was found with a verdict: check, subject and finding in a line each.
-fn verdicts(findings: &Value, verdict: &str) -> Vec<String> {
+pub(crate) fn verdicts(findings: &Value, verdict: &str) -> Vec<String> {
     let all = findings["findings"].as_array().unwrap().iter();
     let part = |finding: &Value, name: &str| finding[name].as_str().unwrap().to_owned();
     let of = all.filter(|finding| finding["verdict"] == verdict);

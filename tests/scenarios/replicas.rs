@@ -9,6 +9,7 @@ mod fleet;
 mod gone;
 mod lies;
 mod lost;
+mod places;
 mod redis;
 mod resp;
 

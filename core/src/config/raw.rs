@@ -175,8 +175,16 @@ record! {
         optional username: String,
         /// its password, as `file:PATH` or `env:NAME`
         optional password: SecretPlace,
+        /// the ACL user at the sentinels; `default` by default
+        optional sentinel_username: String,
+        /// its password, as `file:PATH` or `env:NAME`; none by default
+        optional sentinel_password: SecretPlace,
         /// a PEM file of the CAs to trust, instead of the system's
         optional ca_file: PathBuf,
+        /// a PEM file with the certificate chain that is shown to servers which ask for one
+        optional client_certificate: PathBuf,
+        /// the key of `client_certificate`, a PEM file that others cannot read
+        optional client_key: PathBuf,
         /// how the names of the two streams begin; `portvakt` by default
         optional name: String,
         /// whether the password may travel readable to a server that is not on this machine; never in production

@@ -268,6 +268,26 @@ fn times_and_numbers_have_bounds() {
             "keys: keys\nrevocation: {stream: {servers: ['redis://127.0.0.1'], password: secret, name: 'a{b}'}}",
             &["7:65: a secret does not stand in this file", "7:79: this is no name for streams"],
         ),
+        (
+            "keys: keys",
+            "keys: keys\nrevocation: {stream: {servers: ['redis://127.0.0.1'], username: portvakt}}",
+            &["7:65: a user without a password is not let in"],
+        ),
+        (
+            "keys: keys",
+            "keys: keys\nrevocation: {stream: {servers: ['redis://127.0.0.1'], sentinel_username: a}}",
+            &["7:74: a user without a password is not let in", "7:74: the servers are no sentinels"],
+        ),
+        (
+            "keys: keys",
+            "keys: keys\nrevocation: {stream: {servers: ['redis://127.0.0.1'], client_key: k.pem}}",
+            &["7:67: a client certificate needs both"],
+        ),
+        (
+            "keys: keys",
+            "keys: keys\nrevocation: {stream: {servers: ['redis://127.0.0.1'], ca_file: /nowhere/ca.pem}}",
+            &["7:64: this file cannot be read", "7:64: `ca_file` has no effect without TLS"],
+        ),
         ("access: login", "access: login\n        require: {max_age: 0s}", &["23:28: `0s` is out of bounds"]),
     ]);
 }

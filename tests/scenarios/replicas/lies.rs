@@ -7,13 +7,12 @@ use std::time::Instant;
 
 use super::between::{Between, bytes_of, rewrite, verb, with_bytes};
 use super::fleet::{Fleet, STRICT, plain};
-use super::redis::{BEATS, ENDS, Redis};
+use super::redis::{BEATS, ENDS, RECORD, Redis};
 use super::resp::Resp;
 use crate::harness::process::await_that;
 
-/// Where a record has its writer, and how long it is (`core/src/revocation/record.rs`).
+/// Where a record has its writer (`core/src/revocation/record.rs`).
 const WRITER: std::ops::Range<usize> = 8..16;
-const RECORD: usize = 72;
 
 fn fleet_behind(redis: &Redis, size: usize) -> (Vec<Between>, Fleet) {
     let between: Vec<_> = (0..size).map(|_| Between::start(redis.address())).collect();

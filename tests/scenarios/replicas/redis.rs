@@ -17,6 +17,9 @@ pub(super) const ENDS: &str = "{portvakt}:ends";
 /// The stream of signs of life.
 pub(super) const BEATS: &str = "{portvakt}:beats";
 
+/// The length of a record of what ended (`core/src/revocation/record.rs`).
+pub(super) const RECORD: usize = 72;
+
 pub(super) struct Redis {
     pub(super) process: Process,
     pub(super) port: u16,

@@ -1,9 +1,11 @@
 //! The store that replicas share (`design.md` D1): its addresses, who we are there, and that nobody listens in.
 
+use std::path::PathBuf;
+
 use super::{Circumstances, file, place};
-use crate::config::raw::RawStream;
+use crate::config::raw::{RawStream, SecretPlace};
 use crate::config::shape::{At, Desk};
-use crate::config::{Stream, StreamServer};
+use crate::config::{Stream, StreamServer, StreamUser};
 
 /// The port of Redis and Valkey.
 const PORT: u16 = 6379;
@@ -26,22 +28,70 @@ pub(super) fn stream(raw: &RawStream, circumstances: Circumstances, desk: &mut D
             "write at most 64 letters, digits, `-`, `_`, `.` and `:`",
         );
     }
-    let password = raw.password.as_ref().map(|place| file::secret(place, desk));
-    if let (Some(username), None) = (&raw.username, &raw.password) {
-        desk.error(&username.span, "a user without a password is not let in", "add `password: file:PATH`");
+    let store_user = user(&raw.username, &raw.password, "password", desk);
+    let sentinel_user = user(&raw.sentinel_username, &raw.sentinel_password, "sentinel_password", desk);
+    let of_sentinels = [
+        raw.sentinel_username.as_ref().map(|given| &given.span),
+        raw.sentinel_password.as_ref().map(|given| &given.span),
+    ];
+    if let (Some(span), None) = (of_sentinels.into_iter().flatten().next(), &raw.sentinel) {
+        desk.error(
+            span,
+            "the servers are no sentinels",
+            "write the master's name as `sentinel:`, or remove it",
+        );
     }
+    let client = client(raw, desk);
     let text = |field: &Option<At<String>>| field.as_ref().map(|field| field.value.clone());
+    let servers = servers.filter(|servers| !servers.is_empty())?;
+    for (key, span) in [
+        ("ca_file", raw.ca_file.as_ref().map(|given| &given.span)),
+        ("client_certificate", raw.client_certificate.as_ref().map(|given| &given.span)),
+    ] {
+        if let Some(span) = span.filter(|_| servers.iter().all(|server| !server.tls)) {
+            let fix = "write `rediss://` for each server, or remove it";
+            desk.error(span, format!("`{key}` has no effect without TLS"), fix);
+        }
+    }
     Some(Stream {
-        servers: servers.filter(|servers| !servers.is_empty())?,
+        servers,
         sentinel: text(&raw.sentinel),
-        username: text(&raw.username),
-        password: match password {
-            Some(password) => Some(password?),
-            None => None,
-        },
+        user: store_user?,
+        sentinel_user: sentinel_user?,
+        client,
         ca_file: raw.ca_file.as_ref().map(|file| file.value.clone()),
         name: text(&raw.name).unwrap_or_else(|| NAME.to_owned()),
     })
+}
+
+fn user(
+    name: &Option<At<String>>,
+    password: &Option<At<SecretPlace>>,
+    key: &str,
+    desk: &mut Desk<'_>,
+) -> Option<StreamUser> {
+    if let (Some(name), None) = (name, password) {
+        let fix = format!("add `{key}: file:PATH`");
+        desk.error(&name.span, "a user without a password is not let in", fix);
+    }
+    let name = name.as_ref().map(|name| name.value.clone());
+    let Some(place) = password else { return Some(StreamUser { name, password: None }) };
+    Some(StreamUser { name, password: Some(file::secret(place, desk)?) })
+}
+
+fn client(raw: &RawStream, desk: &mut Desk<'_>) -> Option<(PathBuf, PathBuf)> {
+    match (&raw.client_certificate, &raw.client_key) {
+        (Some(certificate), Some(key)) => {
+            let there = (file::is_readable(certificate, desk), file::is_private(key, desk));
+            (there == (true, true)).then(|| (certificate.value.clone(), key.value.clone()))
+        }
+        (Some(alone), None) | (None, Some(alone)) => {
+            let fix = "write `client_certificate:` and `client_key:`";
+            desk.error(&alone.span, "a client certificate needs both its chain and its key", fix);
+            None
+        }
+        (None, None) => None,
+    }
 }
 
 /// Whether a server elsewhere may be spoken to without TLS.
