@@ -4,6 +4,7 @@
 //! behind it, which the proxy may repeat on a retry, needs the [`Permit`] that it gave: without one the
 //! answer is 500 (`design.md` D3).
 
+mod access_token;
 mod app_session;
 mod arrival;
 mod body;
@@ -48,9 +49,11 @@ use crate::machine::{self, TokenRefusal};
 use crate::respond::{self, Asker, PageSeal, Refusal};
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{AccessRecord, InFlight, Reference};
+use crate::tokens::Bearer;
 use crate::underway::{Entry, Place};
 use crate::upstream::Stay;
 
+use self::access_token::Held;
 use self::app_session::AppSessionHeld;
 pub(crate) use self::arrival::Arrival;
 
@@ -93,6 +96,8 @@ pub struct Passage {
     permit: Option<Permit>,
     /// What the app's own session needs, where it keeps one.
     app_session: Option<AppSessionHeld>,
+    /// The person's token at the provider, where the app gets it.
+    bearer: Option<Bearer>,
     stay: Option<Stay>,
     /// The body's digest, where the signature covers it.
     digest: Option<String>,
@@ -198,7 +203,13 @@ impl Gateway {
             Judgement::Allowed(permit) => {
                 passage.handshake = websocket::handshake(&permit, head, host)?; // 8 a WebSocket only where and as it may be
                 passage.app_session = app_session::hold(&permit, passage.session, &visit); // 9 the app's own, inside ours
-                Ok(Verdict::Forward(permit))
+                match access_token::hold(&permit, &visit).await? {
+                    Held::Instead(verdict) => Ok(*verdict),
+                    Held::Forward(bearer) => {
+                        passage.bearer = bearer; // 10 the person's token, where the app needs one
+                        Ok(Verdict::Forward(permit))
+                    }
+                }
             }
             Judgement::MustLogIn(_) if endpoint::resume::is_form(&visit) => {
                 Ok(Verdict::KeepForm { keepable: endpoint::resume::can_be_kept(&visit) })
@@ -433,6 +444,7 @@ impl ProxyHttp for Gateway {
             route: None,
             permit: None,
             app_session: None,
+            bearer: None,
             stay: None,
             digest: None,
             told_to_go_on: false,
@@ -494,7 +506,10 @@ impl ProxyHttp for Gateway {
                     self.serve_websocket(session, &handshake, passage).await?;
                     return Ok(true);
                 }
-                Err(refusal) => respond::refuse(&refusal, &passage.asker(session)),
+                Err(refusal) => {
+                    let lines = access_token::lines(Some(&permit), passage.bearer.as_ref(), &self.live);
+                    respond::refuse(&refusal, &passage.asker(session)).with_cookies(lines)
+                }
             },
             Ok(Verdict::Answer(answer)) => answer,
             Ok(Verdict::KeepForm { keepable }) => self.keep_form(session, keepable, passage).await,
@@ -552,9 +567,10 @@ impl ProxyHttp for Gateway {
             // The body is here: who waited has been told already.
             request.remove_header(&EXPECT);
         }
-        let (upstream, own_session) = (passage.stay.as_ref(), passage.app_session.as_ref());
-        let upstream = upstream.and_then(Stay::authority).unwrap_or_default();
-        forward::write(request, permit, upstream, arrival, own_session, &passage.snapshot, &self.live)
+        let upstream = passage.stay.as_ref().and_then(Stay::authority).unwrap_or_default();
+        let held =
+            forward::Held { own_session: passage.app_session.as_ref(), bearer: passage.bearer.as_ref() };
+        forward::write(request, permit, upstream, arrival, &held, &passage.snapshot, &self.live)
     }
 
     async fn request_body_filter(
@@ -614,7 +630,7 @@ impl ProxyHttp for Gateway {
         if let Some(cookie) = renewed {
             reply::set_cookie(response, cookie)?;
         }
-        Ok(())
+        access_token::renew(response, permit, passage.bearer.as_ref(), &self.live)
     }
 
     /// A reply ends when its time is over (LI-1). Its session's end is noticed elsewhere: see [`Place`].
@@ -699,7 +715,8 @@ impl ProxyHttp for Gateway {
         let mut code = 0;
         if session.response_written().is_none_or(|written| written.status.is_informational()) {
             session.set_keepalive(None);
-            let mut answer = respond::refuse(&refusal, &passage.asker(session));
+            let lines = access_token::lines(passage.permit.as_ref(), passage.bearer.as_ref(), &self.live);
+            let mut answer = respond::refuse(&refusal, &passage.asker(session)).with_cookies(lines);
             code = answer.status.as_u16();
             if grpc::is_call(session.req_header()) {
                 answer = grpc::answer(answer);

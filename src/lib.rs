@@ -10,6 +10,7 @@
 //! | [`answer`], [`respond`], [`page`] | what we say ourselves: data, cause to status, pages |
 //! | [`provider`] | talking to an identity provider |
 //! | `machine` | a machine's token: read, verified, refused |
+//! | `tokens` | people's access tokens: exchanged, forwarded, ended |
 //! | `limit` | how much one client, and all together, may ask |
 //! | `share` | what one client may use of what everybody needs |
 //! | [`upstream`] | where requests go |
@@ -44,6 +45,7 @@ mod share;
 pub mod snapshot;
 mod system;
 pub mod telemetry;
+mod tokens;
 mod underway;
 mod upkeep;
 pub mod upstream;

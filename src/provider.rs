@@ -6,6 +6,7 @@
 //! | `authorization` | the authorization request, pushed where that is offered (RFC 9126) |
 //! | `client_auth` | how the gateway proves who it is (RFC 6749, 2.3.1; RFC 7523) |
 //! | `token` | a code becomes an ID token (RFC 6749, 4.1.3) |
+//! | `refresh` | tokens for apps are exchanged, and ended (RFC 6749, 6; RFC 7009) |
 //! | `verify` | tokens checked with the provider's keys, fetched anew once if a key is unknown |
 //! | `end_session` | the way out (RP-Initiated Logout 1.0) |
 //! | `http` | what a call may cost |
@@ -21,6 +22,7 @@ mod end_session;
 mod error;
 pub mod http;
 mod metadata;
+mod refresh;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -40,6 +42,7 @@ pub use self::call::{Call, Calls, Outcome};
 pub use self::end_session::{EndSession, EndSessionRequest};
 pub use self::error::{MachineRefused, OAuthErrorCode, ProviderError, Unreachable, VerifyError};
 pub use self::metadata::Metadata;
+pub use self::refresh::Exchanged;
 pub use self::token::Tokens;
 pub use self::verify::LoginExpectation;
 

@@ -39,6 +39,7 @@ use crate::page::{
     self, Again, Choice, KeptFormLinks, OrganisationChoice, Page, PageLinks, RenderedPage, Setting,
 };
 use crate::provider::{EndSessionRequest, ProviderError, VerifyError};
+use crate::tokens::Unavailable;
 
 /// The word for the access log: which rule a login does not fulfil.
 fn rule_of(why: Shortfall) -> &'static str {
@@ -109,6 +110,8 @@ pub(crate) enum Refusal {
     FormGone,
     /// Which sessions have ended is not known well enough for a strict route.
     SessionsUncertain,
+    /// The app gets no request without the person's access token, and there is none now.
+    AccessToken(Unavailable),
     /// The app could not be reached, or broke off.
     AppUnreachable,
     /// The app took too long.
@@ -261,6 +264,7 @@ impl Refusal {
             Self::FormNotKept { .. } => "login_required",
             Self::FormGone => "form_gone",
             Self::SessionsUncertain => "sessions_uncertain",
+            Self::AccessToken(why) => why.rule(),
             Self::AppUnreachable => "app_unreachable",
             Self::AppTooSlow => "app_too_slow",
             Self::Maintenance { .. } => "maintenance",
@@ -314,6 +318,7 @@ impl Refusal {
             Self::FormNotKept { .. } => Page::LoginRequired,
             Self::FormGone => Page::FormGone,
             Self::SessionsUncertain => Page::SessionsUncertain { retry_after_seconds: SESSIONS_RETRY },
+            Self::AccessToken(why) => Page::AccessTokenMissing { retry_after_seconds: why.retry() },
             Self::AppUnreachable => Page::AppUnreachable,
             Self::AppTooSlow => Page::AppTooSlow,
             Self::Maintenance { retry, .. } => Page::Maintenance { retry_after_seconds: *retry },
@@ -351,6 +356,7 @@ impl Refusal {
             | Self::Forbidden(_)
             | Self::FormGone
             | Self::SessionsUncertain
+            | Self::AccessToken(_)
             | Self::AppUnreachable
             | Self::AppTooSlow
             | Self::Maintenance { .. }

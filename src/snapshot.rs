@@ -32,6 +32,7 @@ use crate::share::Lines;
 use crate::system::Manager;
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::RouteMetrics;
+use crate::tokens::Exchanges;
 use crate::underway::Underway;
 use crate::upstream::{Errands, UpstreamError, Upstreams};
 
@@ -281,6 +282,8 @@ pub struct Live {
     pub(crate) rates: Rates,
     /// Requests of our own to apps.
     pub(crate) errands: Errands,
+    /// Exchanges of people's access tokens.
+    pub(crate) exchanges: Exchanges,
     /// Whether the process has been told to stop: it is not ready any more.
     pub stopping: AtomicBool,
     /// Whether clients should come back to another process, or by another connection.
@@ -336,6 +339,7 @@ impl Live {
             unproven_lines: Lines::default(),
             rates: Rates::default(),
             errands: Errands::default(),
+            exchanges: Exchanges::default(),
             stopping: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             fixed: Fixed::of(&snapshot.configuration),

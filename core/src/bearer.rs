@@ -38,7 +38,7 @@ pub enum BadBearer {
 ///
 /// [`BadBearer`]: it tries to, in a way that is not read.
 pub fn token<'h>(headers: &'h HeaderMap, query: Option<&str>) -> Result<Option<&'h str>, BadBearer> {
-    if query.is_some_and(has_token) {
+    if in_query(query) {
         return Err(BadBearer::InQuery);
     }
     let mut fields = headers.get_all(AUTHORIZATION).iter();
@@ -64,6 +64,12 @@ pub fn token<'h>(headers: &'h HeaderMap, query: Option<&str>) -> Result<Option<&
         return Err(BadBearer::Malformed);
     }
     Ok(Some(token))
+}
+
+/// Whether a query brings a token, which an app behind us might believe.
+#[must_use]
+pub fn in_query(query: Option<&str>) -> bool {
+    query.is_some_and(has_token)
 }
 
 /// `b64token` (RFC 6750, 2.1).

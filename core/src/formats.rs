@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use base64_simd::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue};
@@ -28,6 +29,7 @@ use crate::seal::{self, Place, SealKey};
 use crate::session::cookies::{self, LogoutReturn};
 use crate::session::plan::SessionPlan;
 use crate::session::plan::tests_support::{named, usual};
+use crate::session::tokens::{AccessToken, Tokens};
 use crate::session::{Limits, Session, SessionId, ticket};
 use crate::token::{Algorithm, IdTokenExpectation, KeySet, SigningKey, verify_id_token};
 
@@ -97,10 +99,16 @@ fn written_now() -> BTreeMap<String, String> {
     let target = Target::sealed("/app/letters?page=2");
     let attempt = Slot::Pending(Attempt::start(usual.realm(), wish, target.clone(), 1, NOW));
     let back = LogoutReturn::begin(Some(target), vec!["staff".to_owned()], NOW);
+    let access = AccessToken::received("eyJhIjoxfQ.eyJiIjoyfQ.c2lnbmF0dXJl", Some(120), NOW);
+    let tokens = Tokens::begin(national.id(), "n", access, Some("opaque+text".into()));
+    let tokens = tokens.exchanged(tokens.access().unwrap().clone(), None);
+    let tokens = tokens.keep(&usual, &cookie_ring(), NOW).unwrap().remove(0);
+    let tokens = tokens.to_str().unwrap().split(['=', ';']).nth(1).unwrap().to_owned();
     [
         ("session of a national identity", sealed(&national, &usual)),
         ("session of a European identity, by name and domain", sealed(&european, &staff)),
         ("attempt", attempt::seal(3, &attempt, HOST, &cookie_ring(), NOW)),
+        ("tokens", tokens),
         ("way back from a logout", back.seal(&usual, HOST, &cookie_ring(), NOW)),
     ]
     .map(|(name, written)| (name.to_owned(), written))
@@ -154,6 +162,29 @@ fn read(name: &str, written: &str) -> (String, Vec<u8>, Vec<u8>) {
                 target.as_str()
             );
             (says, below(&place, written), below(&place, &again))
+        }
+        "tokens" => {
+            use secrecy::ExposeSecret as _;
+            let place = Place::whole("tokens", "__Host-portvakt-tokens", HOST);
+            let tokens = Tokens::open(&carrying(place.cookie), &usual, &ring, NOW).unwrap();
+            let again = tokens.keep(&usual, &ring, NOW).unwrap().remove(0);
+            let again = again.to_str().unwrap().split(['=', ';']).nth(1).unwrap();
+            let (access, later) = (tokens.access().unwrap(), |seconds| NOW + Duration::from_secs(seconds));
+            assert!(access.is_due(later(90)) && !access.is_due(later(89)) && access.is_good(later(117)));
+            let says = format!(
+                "{} {} {} {}",
+                tokens.exchange(),
+                tokens.is_nonce("n"),
+                access.secret().expose_secret(),
+                tokens.refresh().unwrap().expose_secret()
+            );
+            // Each set of parts has a mark of its own behind the realm.
+            let unmarked = |sealed: &str| {
+                let mut plain = below(&place, sealed);
+                plain.drain(8..16);
+                plain
+            };
+            (says, unmarked(written), unmarked(again))
         }
         "way" => {
             let jar = cookies::logout_jar(&usual, "/oauth2", 0);

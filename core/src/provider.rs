@@ -99,6 +99,15 @@ pub struct ProviderSettings {
     pub sends_iss: bool,
     /// Whether its answers come to a callback that no other provider's come to (RFC 9700, 4.4.2.2).
     pub own_callback: bool,
+    /// Whether access tokens are kept for apps, and which; `None`: they are thrown away after the login.
+    pub access_tokens: Option<AccessTokens>,
+}
+
+/// Access tokens that are kept for apps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccessTokens {
+    /// For which API they are asked for (RFC 8707; dossier 2.1).
+    pub resource: Option<String>,
 }
 
 impl ProviderSettings {
@@ -154,6 +163,7 @@ pub(crate) mod tests_support {
             insecure_login_without_sid: false,
             sends_iss: profile.capabilities.iss_in_response,
             own_callback: false,
+            access_tokens: None,
         }
     }
 }

@@ -298,6 +298,8 @@ pub struct Route {
     pub client_signatures: bool,
     /// Whether its app is said to refuse what carries no proof of ours.
     pub verified: bool,
+    /// Whether the app gets the person's access token at the provider.
+    pub access_token: bool,
     /// The session that the app keeps itself, if it keeps one.
     pub app_session: Option<Arc<AppSession>>,
     /// How often one client may ask; `None`: as often as it likes.
@@ -340,6 +342,12 @@ impl Route {
             return self.session.as_ref();
         }
         self.plans().find(|plan| plan.provider.name == session.identity().provider())
+    }
+
+    /// Whether `Authorization` is the gateway's own there: no client's ever passes.
+    #[must_use]
+    pub fn writes_authorization(&self) -> bool {
+        self.access_token || self.headers.is_bearer()
     }
 
     /// The methods that the route governs.
@@ -690,6 +698,7 @@ pub(crate) mod tests_support {
             signature: None,
             client_signatures: false,
             verified: false,
+            access_token: false,
             app_session: None,
             rate: None,
             maintenance: None,

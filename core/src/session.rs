@@ -2,8 +2,10 @@
 
 pub mod choice;
 pub mod cookies;
+mod parts;
 pub mod plan;
 pub mod ticket;
+pub mod tokens;
 
 use std::time::Duration;
 

@@ -36,7 +36,10 @@ pub use self::access_token::{
     verify_access_token,
 };
 pub use self::assertion::{ASSERTION_LIFE, client_assertion};
-pub use self::id_token::{IdTokenExpectation, MAX_ID_TOKEN_AGE, MaxAge, VerifiedIdToken, verify_id_token};
+pub use self::id_token::{
+    IdTokenExpectation, MAX_ID_TOKEN_AGE, MaxAge, RefreshedExpectation, VerifiedIdToken, verify_id_token,
+    verify_refreshed_id_token,
+};
 pub use self::jws::{MAX_TOKEN_LENGTH, TokenError};
 pub use self::key_set::{KeySet, KeySetError, MAX_KEYS};
 pub use self::logout_token::{LogoutTokenExpectation, VerifiedLogoutToken, verify_logout_token};

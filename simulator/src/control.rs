@@ -54,6 +54,8 @@ pub(crate) struct Orders {
     refresh_token_padding: Option<usize>,
     /// Whether a refresh token is exchanged at each use; it is unless this says otherwise.
     refresh_rotation: Option<bool>,
+    /// Whether the second use of one ends all that came of the login; it does unless this says otherwise.
+    refresh_reuse_ends: Option<bool>,
     /// Logs a person out as if at another service.
     end_session: Option<EndSession>,
 }
@@ -118,6 +120,7 @@ async fn carry_out(simulator: &Simulator, orders: Orders) -> Value {
         orders.access_token_padding.into_iter().for_each(|given| settings.access_token_padding = given);
         orders.refresh_token_padding.into_iter().for_each(|given| settings.refresh_token_padding = given);
         orders.refresh_rotation.into_iter().for_each(|given| settings.refresh_rotation = given);
+        orders.refresh_reuse_ends.into_iter().for_each(|given| settings.refresh_reuse_ends = given);
         if let Some(claims) = orders.access_token_claims {
             settings.access_token_claims = claims;
         }
@@ -203,6 +206,7 @@ fn state(simulator: &Simulator) -> Value {
         "access_token_padding": settings.access_token_padding,
         "refresh_token_padding": settings.refresh_token_padding,
         "refresh_rotation": settings.refresh_rotation,
+        "refresh_reuse_ends": settings.refresh_reuse_ends,
         "clock_offset_seconds": clock_offset,
         "sso_offset_seconds": sso_offset,
     })

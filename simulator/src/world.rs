@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) refresh_token_padding: usize,
     /// Whether a refresh token is exchanged at each use.
     pub(crate) refresh_rotation: bool,
+    /// Whether the second use of one ends all that came of the login; if not, it is refused and that is all.
+    pub(crate) refresh_reuse_ends: bool,
 }
 
 impl Default for Settings {
@@ -67,6 +69,7 @@ impl Default for Settings {
             access_token_padding: 0,
             refresh_token_padding: 0,
             refresh_rotation: true,
+            refresh_reuse_ends: true,
         }
     }
 }

@@ -14,6 +14,7 @@ use portvakt_core::request::is_known_subrequest;
 use portvakt_core::revocation::{Ended, Tagger};
 use portvakt_core::session::choice::{self, Choice};
 use portvakt_core::session::plan::SessionPlan;
+use portvakt_core::session::tokens::Tokens;
 use portvakt_core::session::{Session, SessionId, cookies, ticket};
 use portvakt_core::token::{MaxAge, TokenError, VerifiedIdToken};
 
@@ -22,6 +23,7 @@ use crate::answer::{Answer, Location};
 use crate::provider::{Call, LoginExpectation, Provider, ProviderError, VerifyError};
 use crate::respond::{self, FailedLogin, Refusal};
 use crate::telemetry::{Action, AuditResult};
+use crate::tokens;
 
 /// For how long a finished login is remembered, in seconds, to notice browsers that keep no session.
 const DONE_LIFE: u32 = 60;
@@ -169,6 +171,7 @@ struct Login {
     answer: CheckedAnswer,
     token: VerifiedIdToken,
     id_token: String,
+    for_apps: Option<Tokens>,
     begins: Begins,
 }
 
@@ -210,14 +213,15 @@ async fn log_in(
         return Err(CallbackError::Answer(AnswerError::NoAttempt));
     }
     let redirect_uri = visit.return_url(&settings.callback());
-    let tokens = provider
-        .redeem(answer.code(), &redirect_uri, &attempt.verifier(), visit.live.clock.now())
+    let asked_at = visit.live.clock.now();
+    let brought = provider
+        .redeem(answer.code(), &redirect_uri, &attempt.verifier(), asked_at)
         .await
         .map_err(CallbackError::Redeem)?;
     let now = visit.live.clock.now();
     let expected =
         LoginExpectation { nonce: &attempt.nonce(), max_age: max_age(attempt), code: answer.code() };
-    let token = provider.verify_id_token(&tokens, &expected, now).await.map_err(CallbackError::IdToken)?;
+    let token = provider.verify_id_token(&brought, &expected, now).await.map_err(CallbackError::IdToken)?;
     let representation = match attempt.wish.asked {
         None => None,
         // Asked by a configuration that is in force no more.
@@ -226,7 +230,7 @@ async fn log_in(
         }
     };
     let userinfo = if settings.profile.capabilities.userinfo && leaves_out_who_it_is(&token, provider) {
-        Some(provider.userinfo(&tokens, now).await.map_err(CallbackError::Userinfo)?)
+        Some(provider.userinfo(&brought, now).await.map_err(CallbackError::Userinfo)?)
     } else {
         None
     };
@@ -252,6 +256,7 @@ async fn log_in(
     }
     let session = begin(visit, settings, &token, who);
     visit.live.revocations.check(&session).map_err(CallbackError::Ended)?;
+    let for_apps = tokens::of_login(visit, plan, session.id(), &attempt.nonce(), brought.for_apps(asked_at));
     // A browser drops a cookie that is too long, and would log in for ever.
     let now = visit.live.clock.now();
     if representation.is_some_and(|asked| asked.is_chosen()) && session.identity().organisations().len() > 1 {
@@ -259,15 +264,16 @@ async fn log_in(
         if choice.seal(plan, visit.ring(), now).is_none() {
             return Err(CallbackError::Identity(IdentityError::TooManyOrganisations));
         }
-        let id_token = tokens.unverified_id_token().to_owned();
-        return Ok(Login { id_token, token, begins: Begins::AndChooses(choice), answer });
+        let id_token = brought.unverified_id_token().to_owned();
+        return Ok(Login { id_token, token, for_apps, begins: Begins::AndChooses(choice), answer });
     }
     if ticket::seal(&session, plan, visit.ring(), now).len() > cookies::MAX_SESSION {
         return Err(CallbackError::TooLarge);
     }
     Ok(Login {
-        id_token: tokens.unverified_id_token().to_owned(),
+        id_token: brought.unverified_id_token().to_owned(),
         token,
+        for_apps,
         begins: Begins::Now(session),
         answer,
     })
@@ -342,7 +348,7 @@ fn begin(
 /// they are. Another person than before, be that session over or not, starts at the start page (`design.md`
 /// D13).
 fn welcome(login: Login, visit: &Visit<'_>, plan: &SessionPlan) -> Result<Answer, Refusal> {
-    let Login { answer, token, id_token, begins } = login;
+    let Login { answer, token, id_token, for_apps, begins } = login;
     let session = begins.session();
     let provider = visit.provider(plan)?;
     let mut target = answer.attempt().target.clone();
@@ -351,6 +357,8 @@ fn welcome(login: Login, visit: &Visit<'_>, plan: &SessionPlan) -> Result<Answer
     let _ = visit.end_presented(plan);
     if previous.is_some_and(|previous| !previous.identity().is_same_person(session.identity())) {
         target = Target::start();
+        // At the provider too the one before leaves nothing behind. Of the same person both may be one.
+        let _ = tokens::end(visit, plan);
     }
     let now = visit.live.clock.now();
     let (scope, ring, prefix) = (visit.scope(), visit.ring(), visit.prefix());
@@ -359,6 +367,7 @@ fn welcome(login: Login, visit: &Visit<'_>, plan: &SessionPlan) -> Result<Answer
     let done = attempt::seal(answer.slot(), &done, scope, ring, now);
     let mut set = vec![attempt::jar(answer.slot()).set_for(&done, DONE_LIFE)];
     set.extend(begin_in_browser(&begins, &target, visit, plan));
+    set.extend(tokens::keep(for_apps.as_ref(), visit, plan, provider));
     set.extend(apps::leave(&[plan], visit));
     let hint = cookies::seal_hint(&id_token, plan, ring, now).unwrap_or_default();
     for part in 0..cookies::CHUNKS {

@@ -26,6 +26,7 @@ use crate::limit;
 use crate::page::{Choice, Offered};
 use crate::provider::{AuthorizationRequest, Call};
 use crate::respond::{self, Forbidden, Refusal};
+use crate::tokens;
 
 /// Tells a request that somebody must log in first: a navigation is sent there, all else is told (OP-14).
 pub(crate) fn invite(visit: &Visit<'_>, route: &Route, need: LoginNeed) -> Result<Answer, Refusal> {
@@ -251,6 +252,7 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
     if let Some(session) = session
         && !fresh
         && wish.is_met_by(session.identity(), visit.now)
+        && !place.is_some_and(|route| tokens::are_lacking(visit, route, &session))
     {
         return Ok(Answer::redirect(&Location::Target(target), "login_already"));
     }
@@ -288,6 +290,7 @@ pub(super) async fn start(
     let extra: Vec<(&str, String)> = [
         ("onbehalfof", visit.onbehalfof(plan).map(str::to_owned)),
         ("authorization_details", asked.map(|asked| asked.parameter().to_owned())),
+        ("resource", plan.provider.access_tokens.as_ref().and_then(|tokens| tokens.resource.clone())),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name, value?)))

@@ -21,6 +21,7 @@ use crate::answer::{Answer, Location};
 use crate::provider::{EndSession, EndSessionRequest, Provider};
 use crate::respond::{self, Refusal};
 use crate::telemetry::{Action, AuditResult};
+use crate::tokens;
 
 pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let [redirect, session, provider] = parameters(query, ["redirect", "session", "provider"])?;
@@ -45,6 +46,7 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
     let mut set: Vec<HeaderValue> = Vec::new();
     for plan in &plans {
         set.push(cookies::session_jar(plan).delete());
+        set.extend(tokens::end(visit, plan));
         // Those that come next need their hints until then; the first one's carry the way back.
         if !Arc::ptr_eq(plan, first) && !next.iter().any(|next| Arc::ptr_eq(plan, next)) {
             set.extend(without_hint(visit, plan, 0));

@@ -26,6 +26,7 @@ use super::{Visit, apps, login, parameters};
 use crate::answer::{Answer, Location};
 use crate::page::{Chosen, OrganisationChoice};
 use crate::respond::{self, Refusal};
+use crate::tokens;
 
 /// The most bytes of the form: a number, a place, a name.
 pub(crate) const MAX_BODY: usize = 8 * 1024;
@@ -101,6 +102,7 @@ fn take(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     answer.status = StatusCode::SEE_OTHER;
     let ticket = ticket::seal(&session, plan, visit.ring(), now);
     let mut set = vec![cookies::session_jar(plan).set(&ticket), choice::jar(plan, visit.prefix()).set(&kept)];
+    set.extend(tokens::carry_over(visit, plan, choice.whole(), &session));
     set.extend(apps::leave(&[plan], visit));
     Ok(answer.with_cookies(set))
 }

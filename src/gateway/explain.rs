@@ -532,6 +532,9 @@ impl Walk<'_> {
                 }
             }
         }
+        if route.access_token && permit.session().is_some() {
+            told.push(("Authorization".to_owned(), "Bearer, the person's access token at the provider"));
+        }
         if let Some(plan) = &route.signature {
             told.push((signature::AUDIENCE_HEADER.to_owned(), "for whom it is signed"));
             told.push(("Signature-Input".to_owned(), "what is signed (RFC 9421)"));

@@ -20,6 +20,15 @@ use portvakt_core::seal;
 use super::app_session::AppSessionHeld;
 use super::arrival::Arrival;
 use crate::snapshot::{Live, Snapshot};
+use crate::tokens::Bearer;
+
+/// What is held for a request beside its permit.
+pub(super) struct Held<'a> {
+    /// The session that the app keeps itself.
+    pub(super) own_session: Option<&'a AppSessionHeld>,
+    /// The person's access token at the provider.
+    pub(super) bearer: Option<&'a Bearer>,
+}
 
 /// Makes `request`, a copy of the client's, what the app gets. `upstream`: the app's own `host:port`.
 pub(super) fn write(
@@ -27,18 +36,19 @@ pub(super) fn write(
     permit: &Permit,
     upstream: &str,
     arrival: &Arrival,
-    own_session: Option<&AppSessionHeld>,
+    held: &Held<'_>,
     snapshot: &Snapshot,
     live: &Live,
 ) -> Result<()> {
     let client = permit.route().client_signatures.then(|| signature::of_client(&request.headers)).flatten();
     take_away(request, snapshot);
     take_token(request, permit);
+    write_token(request, permit, held.bearer)?;
     if let Some(Signature { input, signature }) = client {
         request.insert_header("Signature-Input", input)?;
         request.insert_header("Signature", signature)?;
     }
-    write_cookies(request, permit, own_session)?;
+    write_cookies(request, permit, held.own_session)?;
     write_target(request, permit)?;
     write_origin(request, permit, upstream, arrival)?;
     write_identity(request, permit, snapshot, live)?;
@@ -126,7 +136,7 @@ fn signature_of(
     }
     let names = plain::names(&permit.route().headers)
         .chain([assertion::HEADER, signature::AUDIENCE_HEADER])
-        .chain(permit.route().headers.is_bearer().then_some(AUTHORIZATION.as_str()))
+        .chain(permit.route().writes_authorization().then_some(AUTHORIZATION.as_str()))
         .chain(digest);
     let mut fields = Vec::new();
     for name in names {
@@ -162,10 +172,23 @@ fn take_away(request: &mut RequestHeader, snapshot: &Snapshot) {
 /// Where tokens are read, `Authorization` is ours: the app gets it only if its route says so, and only as what was
 /// verified.
 fn take_token(request: &mut RequestHeader, permit: &Permit) {
-    let Some(rule) = permit.route().access.token_rule() else { return };
-    if !(rule.forward && permit.machine().is_some()) {
+    let rule = permit.route().access.token_rule();
+    if rule.is_none() && !permit.route().access_token {
+        return;
+    }
+    if !(rule.is_some_and(|rule| rule.forward) && permit.machine().is_some()) {
         request.remove_header(&AUTHORIZATION);
     }
+}
+
+/// The person's own token, on a route that says so: it is there, or the request fails.
+fn write_token(request: &mut RequestHeader, permit: &Permit, bearer: Option<&Bearer>) -> Result<()> {
+    if !permit.route().access_token || permit.session().is_none() {
+        return Ok(());
+    }
+    let bearer = bearer
+        .ok_or_else(|| Error::explain(ErrorType::HTTPStatus(500), "the app's access token is missing"))?;
+    request.insert_header(AUTHORIZATION, bearer.header().clone())
 }
 
 fn write_cookies(

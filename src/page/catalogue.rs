@@ -73,6 +73,11 @@ pub enum Page {
         /// When another try makes sense.
         retry_after_seconds: u32,
     },
+    /// The app needs a token of the person's that the provider does not give now.
+    AccessTokenMissing {
+        /// When another try makes sense.
+        retry_after_seconds: u32,
+    },
     /// A page of another origin asked for what this place does not take from there.
     CrossSite,
     /// The operators have closed the place for now.
@@ -131,7 +136,7 @@ pub struct PageLinks {
 
 impl Page {
     /// One of each, with some waiting time.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::LoginRequired,
         Self::FormGone,
         Self::LoginExpired,
@@ -157,6 +162,7 @@ impl Page {
         Self::ProviderBusy { retry_after_seconds: 30 },
         Self::TooManyRequests { retry_after_seconds: 300 },
         Self::SessionsUncertain { retry_after_seconds: 5 },
+        Self::AccessTokenMissing { retry_after_seconds: 5 },
         Self::CrossSite,
         Self::Maintenance { retry_after_seconds: 600 },
         Self::Overloaded { retry_after_seconds: 2 },
@@ -208,6 +214,7 @@ impl Page {
             | Self::ProviderBusy { retry_after_seconds }
             | Self::TooManyRequests { retry_after_seconds }
             | Self::SessionsUncertain { retry_after_seconds }
+            | Self::AccessTokenMissing { retry_after_seconds }
             | Self::Maintenance { retry_after_seconds }
             | Self::Overloaded { retry_after_seconds }
             | Self::AppBusy { retry_after_seconds } => Some(retry_after_seconds),
@@ -222,6 +229,7 @@ impl Page {
             | Self::ProviderBusy { retry_after_seconds }
             | Self::TooManyRequests { retry_after_seconds }
             | Self::SessionsUncertain { retry_after_seconds }
+            | Self::AccessTokenMissing { retry_after_seconds }
             | Self::Maintenance { retry_after_seconds }
             | Self::Overloaded { retry_after_seconds }
             | Self::AppBusy { retry_after_seconds },
@@ -269,6 +277,7 @@ impl Page {
             Self::ProviderBusy { .. } => ("provider_busy", 503, RETRY),
             Self::TooManyRequests { .. } => ("too_many_requests", 429, RETRY),
             Self::SessionsUncertain { .. } => ("sessions_uncertain", 503, RETRY),
+            Self::AccessTokenMissing { .. } => ("access_token_missing", 503, RETRY),
             Self::CrossSite => ("cross_site", 403, FIND_THE_WAY),
             Self::NotFound => ("not_found", 404, FIND_THE_WAY),
             Self::MethodNotAllowed => ("method_not_allowed", 405, FIND_THE_WAY),

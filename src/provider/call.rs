@@ -18,11 +18,16 @@ pub enum Call {
     Token,
     /// Claims that the ID token leaves out (OpenID Connect Core 1.0, 5.3).
     Userinfo,
+    /// The exchange of a refresh token (RFC 6749, 6).
+    Refresh,
+    /// The end of a token (RFC 7009, 2.1).
+    Revoke,
 }
 
 impl Call {
     /// Every call.
-    pub const ALL: [Self; 5] = [Self::Metadata, Self::Keys, Self::Par, Self::Token, Self::Userinfo];
+    pub const ALL: [Self; 7] =
+        [Self::Metadata, Self::Keys, Self::Par, Self::Token, Self::Userinfo, Self::Refresh, Self::Revoke];
 
     /// The name in metrics and logs.
     #[must_use]
@@ -33,6 +38,8 @@ impl Call {
             Self::Par => "par",
             Self::Token => "token",
             Self::Userinfo => "userinfo",
+            Self::Refresh => "refresh",
+            Self::Revoke => "revoke",
         }
     }
 }

@@ -19,6 +19,9 @@ use url::{Host, Url};
 use super::error::Unreachable;
 use super::{Call, ProviderError};
 
+/// How many calls that end tokens may be open at once.
+const LEAVING: usize = 32;
+
 /// What a call may cost.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -127,6 +130,10 @@ pub(super) struct Http {
     beginning: Semaphore,
     /// For logins that end: who is here has been at the provider, and is not kept out by who begins.
     ending: Semaphore,
+    /// For tokens of those who are logged in: their exchange keeps no login out, and none keeps them out.
+    keeping: Semaphore,
+    /// For tokens of those who have left: nobody waits for it.
+    leaving: Semaphore,
 }
 
 /// A whole answer.
@@ -149,6 +156,8 @@ impl Http {
             limits,
             beginning: Semaphore::new(limits.open),
             ending: Semaphore::new(limits.open),
+            keeping: Semaphore::new(limits.open),
+            leaving: Semaphore::new(LEAVING.min(limits.open)),
         })
     }
 
@@ -169,14 +178,18 @@ impl Http {
         self.client.post(url.clone()).header("accept", "application/json").form(form)
     }
 
-    /// Sends a call of a login, if a place is free soon.
+    /// Sends a call for a person, if a place is free soon.
     pub(super) async fn send_in_turn(
         &self,
         call: Call,
         request: RequestBuilder,
     ) -> Result<Reply, ProviderError> {
-        let places =
-            if matches!(call, Call::Token | Call::Userinfo) { &self.ending } else { &self.beginning };
+        let places = match call {
+            Call::Token | Call::Userinfo => &self.ending,
+            Call::Refresh => &self.keeping,
+            Call::Revoke => &self.leaving,
+            Call::Metadata | Call::Keys | Call::Par => &self.beginning,
+        };
         let place = tokio::time::timeout(self.limits.wait, places.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(ProviderError::Busy { call }) };
         self.send(call, request).await

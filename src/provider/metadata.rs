@@ -24,6 +24,7 @@ use super::{Call, ProviderError};
 struct Extensions {
     pushed_authorization_request_endpoint: Option<String>,
     end_session_endpoint: Option<String>,
+    revocation_endpoint: Option<String>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
     #[serde(default)]
@@ -63,6 +64,7 @@ pub struct Metadata {
     pushed_authorization_request_endpoint: Option<Url>,
     end_session_endpoint: Option<Url>,
     userinfo_endpoint: Option<Url>,
+    revocation_endpoint: Option<Url>,
     iss_in_response: bool,
     frontchannel_logout: bool,
     backchannel_logout: bool,
@@ -112,6 +114,11 @@ impl Metadata {
                 "userinfo_endpoint",
                 &document.userinfo_endpoint().map(|url| url.as_str().to_owned()),
             )?,
+            // No login needs it: one that cannot be used is none.
+            revocation_endpoint: extensions
+                .revocation_endpoint
+                .as_deref()
+                .and_then(|url| permitted(url, settings.insecure_http)),
             iss_in_response: extensions.authorization_response_iss_parameter_supported,
             frontchannel_logout: extensions.frontchannel_logout_supported,
             backchannel_logout: extensions.backchannel_logout_supported,
@@ -138,6 +145,7 @@ impl Metadata {
             pushed_authorization_request_endpoint: None,
             end_session_endpoint: None,
             userinfo_endpoint: None,
+            revocation_endpoint: None,
             iss_in_response: false,
             frontchannel_logout: false,
             backchannel_logout: false,
@@ -186,6 +194,12 @@ impl Metadata {
     #[must_use]
     pub fn userinfo_endpoint(&self) -> Option<&Url> {
         self.userinfo_endpoint.as_ref()
+    }
+
+    /// Where tokens are ended (RFC 7009), if that is offered.
+    #[must_use]
+    pub fn revocation_endpoint(&self) -> Option<&Url> {
+        self.revocation_endpoint.as_ref()
     }
 
     /// Whether every authorization response carries `iss` (RFC 9207, 3): then one without is refused.

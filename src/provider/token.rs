@@ -1,10 +1,11 @@
 //! A code becomes an ID token (RFC 6749, 4.1.3; OpenID Connect Core 1.0, 3.1.3).
 //!
 //! **Invariant:** a code is sent once. A second attempt is made only if no connection stood, so that
-//! nothing was sent. No access token leaves this module except as what `at_hash` is checked against, and
-//! to the provider's own userinfo.
+//! nothing was sent. No access token leaves this module except as what `at_hash` is checked against, to the
+//! provider's own userinfo, and where the configuration keeps it for apps.
 
 use portvakt_core::clock::Timestamp;
+use portvakt_core::session::tokens::AccessToken;
 use portvakt_core::token::json;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
@@ -17,6 +18,32 @@ use super::{Call, Parameters, Provider, ProviderError};
 pub struct Tokens {
     unverified_id_token: SecretString,
     access_token: Option<SecretString>,
+    beside: Beside,
+}
+
+/// What a token endpoint says of an access token, and what comes with it.
+#[derive(Clone, Default)]
+pub(super) struct Beside {
+    pub(super) refresh_token: Option<SecretString>,
+    expires_in: Option<u64>,
+    is_bearer: bool,
+}
+
+impl Beside {
+    pub(super) fn parse(reply: &Map<String, Value>) -> Self {
+        let text = |name: &str| reply.get(name).and_then(Value::as_str);
+        Self {
+            refresh_token: text("refresh_token").filter(|token| !token.is_empty()).map(SecretString::from),
+            expires_in: reply.get("expires_in").and_then(Value::as_u64),
+            is_bearer: text("token_type").is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")),
+        }
+    }
+
+    /// The access token as an app can get it; `None` if it is bound to a key, or no token of RFC 6750.
+    pub(super) fn access(&self, access_token: &str, asked: Timestamp) -> Option<AccessToken> {
+        let received = AccessToken::received(access_token, self.expires_in, asked);
+        received.filter(|_| self.is_bearer)
+    }
 }
 
 impl Provider {
@@ -102,7 +129,17 @@ impl Tokens {
             unverified_id_token: id_token
                 .ok_or_else(|| malformed("`id_token` is missing or not a string"))?,
             access_token: access_token.transpose()?,
+            beside: Beside::parse(&reply),
         })
+    }
+
+    /// What apps may need of them: the access token, if an app can get it, and what it is exchanged with. `asked`:
+    /// when they were asked for.
+    #[must_use]
+    pub fn for_apps(&self, asked: Timestamp) -> (Option<AccessToken>, Option<SecretString>) {
+        let access = self.access_token.as_ref();
+        let access = access.and_then(|token| self.beside.access(token.expose_secret(), asked));
+        (access, self.beside.refresh_token.clone())
     }
 
     /// The ID token, which nobody has verified yet. After verification it is the `id_token_hint`.
@@ -111,7 +148,7 @@ impl Tokens {
         self.unverified_id_token.expose_secret()
     }
 
-    /// The access token, for `at_hash` only; it is dropped with this.
+    /// The access token, for `at_hash` and userinfo.
     pub(super) fn access_token(&self) -> Option<&str> {
         self.access_token.as_ref().map(|token| token.expose_secret())
     }

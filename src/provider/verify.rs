@@ -29,7 +29,7 @@ pub struct LoginExpectation<'a> {
 
 /// Who asks for newer keys.
 #[derive(Clone, Copy)]
-enum For {
+pub(super) enum For {
     Login,
     Logout,
     Machine,
@@ -95,7 +95,7 @@ impl Provider {
         Ok(machine::verify(&verified, &self.settings.name)?)
     }
 
-    async fn with_keys<T>(
+    pub(super) async fn with_keys<T>(
         &self,
         whom: For,
         now: Timestamp,

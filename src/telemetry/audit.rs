@@ -227,6 +227,7 @@ mod tests {
             insecure_login_without_sid: false,
             sends_iss: true,
             own_callback: false,
+            access_tokens: None,
         })
     }
 

@@ -46,6 +46,7 @@ pub struct Metrics {
     logins_started: IntCounterVec,
     logins: IntCounterVec,
     machine_tokens: IntCounterVec,
+    access_tokens: IntCounterVec,
     logouts: IntCounterVec,
     unlogged: IntCounterVec,
     sessions_opened: IntCounter,
@@ -140,6 +141,7 @@ impl Metrics {
             ),
             logins_started: made.counters("logins_started_total", "Logins sent to the provider.", &["provider"]),
             machine_tokens: made.counters("machine_tokens_total", "Machines' tokens that were read, by outcome.", &["provider", "outcome"]),
+            access_tokens: made.counters("access_tokens_total", "People's access tokens for apps, by what became of them.", &["provider", "event"]),
             logins: made.counters("logins_total", "Logins that came back, by outcome.", &["provider", "outcome"]),
             logouts: made.counters("logouts_total", "Logouts, by who asked for them.", &["kind"]),
             unlogged: made.counters(
@@ -315,6 +317,11 @@ impl Metrics {
     /// A machine's token was read: `verified`, or the word for why it is worth nothing.
     pub fn machine_token(&self, provider: &str, outcome: &'static str) {
         self.machine_tokens.with_label_values(&[provider, outcome]).inc();
+    }
+
+    /// Something became of a person's access token: `kept`, `exchanged`, `over`, or the word for what went wrong.
+    pub fn access_token(&self, provider: &str, event: &'static str) {
+        self.access_tokens.with_label_values(&[provider, event]).inc();
     }
 
     /// Somebody was logged out: `own`, `frontchannel`, `backchannel`.

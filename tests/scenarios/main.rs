@@ -43,6 +43,7 @@ mod routes;
 mod session;
 mod signature;
 mod streams;
+mod tokens;
 mod uncertain;
 mod upgrade;
 mod upstreams;

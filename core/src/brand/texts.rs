@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use crate::language::{Language, Localised};
 
 /// The pages that tell somebody something, and those that ask.
-pub const PAGES: [&str; 47] = [
+pub const PAGES: [&str; 48] = [
     "login_required",
     "form_gone",
     "login_expired",
@@ -34,6 +34,7 @@ pub const PAGES: [&str; 47] = [
     "provider_busy",
     "too_many_requests",
     "sessions_uncertain",
+    "access_token_missing",
     "cross_site",
     "maintenance",
     "overloaded",
@@ -59,11 +60,12 @@ pub const PAGES: [&str; 47] = [
 ];
 
 /// Those of them that say how long to wait.
-pub const WAITING: [&str; 7] = [
+pub const WAITING: [&str; 8] = [
     "provider_busy",
     "provider_down",
     "too_many_requests",
     "sessions_uncertain",
+    "access_token_missing",
     "maintenance",
     "overloaded",
     "app_busy",

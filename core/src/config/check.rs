@@ -4,6 +4,7 @@
 //! It goes on after a problem, so that one run shows all of them; whoever calls it discards what it made
 //! if one of them is an error (`threats.md` OM-1).
 
+mod access_token;
 mod assertion;
 mod browser;
 mod eidas;
@@ -116,6 +117,7 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
     providers.check_issuers(desk);
     providers.warn_of_unused(desk);
     sessions.warn_of_unused(desk);
+    access_token::warn_of_unused(raw, desk);
     upstreams.warn_of_unused(desk);
     Some(Configuration {
         environment: circumstances.environment?,

@@ -281,6 +281,10 @@ record! {
         optional insecure_login_without_sid: bool,
         /// whether each of its answers has `iss` (RFC 9207), so that one without is refused; by default the profile's
         optional sends_iss: bool,
+        /// whether the access token of each login is kept for the routes that say `access_token: true`: sealed, by the browser; false by default
+        optional access_tokens: bool,
+        /// for which API the access tokens are (`resource`, RFC 8707), a URI; by default for none in particular
+        optional resource: String,
         /// where its answers come to: `shared` (default), `<prefix>/callback`, or `own`, `<prefix>/callback/<provider>`
         optional callback: RawCallback,
     }
@@ -465,6 +469,8 @@ record! {
         optional assertion_once: bool,
         /// what becomes of a client's own `Signature` and `Signature-Input` (RFC 9421): `remove` (default), or `pass` under their own labels; not where the gateway signs
         optional client_signatures: RawClientSignatures,
+        /// whether the app gets the person's access token at the provider, in `Authorization: Bearer`; the provider needs `access_tokens: true`; false by default
+        optional access_token: bool,
         /// how each request is signed for the app (RFC 9421): `ed25519`, `ecdsa-p256-sha256` or `hmac-sha256`; not signed by default
         optional signature: RawSignature,
         /// whether the signature covers the body, by `Content-Digest`; bodies above 64 KiB are refused then; false by default

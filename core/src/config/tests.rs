@@ -17,6 +17,7 @@ use crate::request::HostName;
 use crate::route::{Host, Maintenance, Rate, Route, UpstreamHost};
 use crate::token::SignatureAlgorithm;
 
+mod access_tokens;
 mod expectations;
 mod pages;
 mod paths;

@@ -16,7 +16,8 @@ use base64_simd::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Realm, SessionPlan};
+use super::parts::{self, Parts};
+use super::plan::SessionPlan;
 use super::{Limits, Session, ticket};
 use crate::clock::Timestamp;
 use crate::cookie::{self, Jar};
@@ -27,10 +28,7 @@ use crate::seal::{self, Place, SealKey};
 const LOGOUT: &str = "__Secure-portvakt-logout";
 
 /// The most parts of a hint. A longer token gives none: `client_id` alone goes to the provider then.
-pub const CHUNKS: usize = 3;
-
-/// The most bytes in a part, so that the cookie with its attributes stays below 4 096.
-const CHUNK: usize = 2_850;
+pub const CHUNKS: usize = parts::MOST;
 
 /// The most bytes of a session's value, so that the cookie with its name and attributes stays within 4 096
 /// (`threats.md` CK-8).
@@ -101,15 +99,6 @@ fn logout_name(plan: &SessionPlan, part: usize) -> String {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Part<'a> {
-    /// A token goes to the provider that made it and to no other, whatever the file says by then.
-    realm: Realm,
-    set: [u8; 8],
-    #[serde(borrow)]
-    bytes: &'a [u8],
-}
-
-#[derive(Serialize, Deserialize)]
 struct Token<'a>(&'a [u8], &'a [u8], &'a [u8]);
 
 /// Seals an ID token as the values of [`logout_jar`]'s parts; `None` if it does not fit.
@@ -130,17 +119,7 @@ pub fn seal_hint(
         .collect::<Option<Vec<_>>>()?;
     let [header, payload, signature] = parts.as_slice() else { return None };
     let plain = postcard::to_allocvec(&Token(header, payload, signature)).expect("a token is plain data");
-    let chunks: Vec<&[u8]> = plain.chunks(CHUNK).collect();
-    if chunks.len() > CHUNKS {
-        return None;
-    }
-    let set = seal::random();
-    let sealed = |(at, bytes): (usize, &&[u8])| {
-        let part = Part { realm: plan.realm(), set, bytes };
-        let part = postcard::to_allocvec(&part).expect("a part is plain data");
-        seal::seal(ring, &hint_place(&logout_name(plan, at), plan, at, chunks.len()), &part, now)
-    };
-    Some(chunks.iter().enumerate().map(sealed).collect())
+    hint(plan).seal(&plain, ring, now)
 }
 
 /// The ID token that a logout request carries, as it was sealed.
@@ -151,28 +130,14 @@ pub fn open_hint(
     ring: &Ring<SealKey>,
     now: Timestamp,
 ) -> Option<String> {
-    let values: Vec<(String, &[u8])> = (0..CHUNKS)
-        .map(|part| logout_name(plan, part))
-        .map_while(|name| cookie::find(headers, &name).map(|value| (name, value)))
-        .collect();
-    let mut plain = Vec::new();
-    let mut first_set = None;
-    for (at, (name, value)) in values.iter().enumerate() {
-        let opened = seal::open(ring, &hint_place(name, plan, at, values.len()), value, now)?;
-        let part: Part<'_> = postcard::from_bytes(&opened).ok()?;
-        if *first_set.get_or_insert(part.set) != part.set || part.realm != plan.realm() {
-            return None;
-        }
-        plain.extend_from_slice(part.bytes);
-    }
+    let plain = hint(plan).open(headers, ring, now)?;
     let Token(header, payload, signature) = postcard::from_bytes(&plain).ok()?;
     let encode = |part| URL_SAFE_NO_PAD.encode_to_string(part);
     Some(format!("{}.{}.{}", encode(header), encode(payload), encode(signature)))
 }
 
-fn hint_place<'a>(name: &'a str, plan: &'a SessionPlan, at: usize, of: usize) -> Place<'a> {
-    let small = |number| u8::try_from(number).unwrap_or(u8::MAX);
-    Place { purpose: HINT, cookie: name, scope: plan.scope(), chunk: small(at), chunks: small(of) }
+fn hint(plan: &SessionPlan) -> Parts<'_> {
+    Parts { purpose: HINT, name: logout_name, plan }
 }
 
 /// What the way back from the provider needs: kept by the browser, since the session is gone by then

@@ -17,7 +17,7 @@ use crate::provider::ProviderSettings;
 pub const USUAL: &str = "__Host-portvakt";
 
 /// What a session's name may not be, nor begin with before a `-`, since cookies of ours are called so.
-pub const RESERVED: [&str; 6] = ["app", "choice", "language", "login", "logout", "organisations"];
+pub const RESERVED: [&str; 7] = ["app", "choice", "language", "login", "logout", "organisations", "tokens"];
 
 /// What a login was for: a hash of the session's name, its provider's name and the issuer. A provider that
 /// becomes another issuer under the same name thereby ends the sessions of the former, which it could not end

@@ -69,13 +69,66 @@ pub fn verify_id_token(
     expected: &IdTokenExpectation<'_>,
     now: Timestamp,
 ) -> Result<VerifiedIdToken, TokenError> {
+    verify(token, keys, expected, now, |claims| check_nonce(claims, expected.nonce))
+}
+
+/// What an ID token must be that came with other tokens of the same login (OpenID Connect Core 1.0, 12.2).
+pub struct RefreshedExpectation<'a> {
+    /// The issuer, byte for byte as configured.
+    pub issuer: &'a str,
+    /// Our `client_id` there.
+    pub client_id: &'a str,
+    /// The algorithms that are accepted from this issuer.
+    pub algorithms: &'a [Algorithm],
+    /// The access token that came along.
+    pub access_token: Option<&'a str>,
+    /// The `sub` of the login.
+    pub subject: &'a str,
+    /// Whether a `nonce` is the login's; a refreshed token need not have one.
+    pub is_nonce: &'a (dyn Fn(&str) -> bool + Sync),
+}
+
+/// Verifies the ID token of a refresh in full: it is the same issuer's, for us, of the same subject and login.
+///
+/// # Errors
+///
+/// As [`verify_id_token`].
+pub fn verify_refreshed_id_token(
+    token: &str,
+    keys: &KeySet,
+    expected: &RefreshedExpectation<'_>,
+    now: Timestamp,
+) -> Result<VerifiedIdToken, TokenError> {
+    let as_of_a_login = IdTokenExpectation {
+        issuer: expected.issuer,
+        client_id: expected.client_id,
+        nonce: "",
+        algorithms: expected.algorithms,
+        max_age: None,
+        code: None,
+        access_token: expected.access_token,
+    };
+    let token = verify(token, keys, &as_of_a_login, now, |claims| match claims.optional_text("nonce")? {
+        Some(nonce) if !(expected.is_nonce)(nonce) => Err(TokenError::WrongNonce),
+        _ => Ok(()),
+    })?;
+    if token.subject() == expected.subject { Ok(token) } else { Err(TokenError::WrongSubject) }
+}
+
+fn verify(
+    token: &str,
+    keys: &KeySet,
+    expected: &IdTokenExpectation<'_>,
+    now: Timestamp,
+    check_nonce: impl FnOnce(&Claims) -> Result<(), TokenError>,
+) -> Result<VerifiedIdToken, TokenError> {
     let (algorithm, claims) = jws::verify(token, keys, expected.algorithms, &["jwt"])?;
     let claims = Claims(claims);
     claims.check_issuer(expected.issuer)?;
     claims.check_audience(expected.client_id)?;
     let (issued, expires) = claims.check_times(now)?;
     Claims::check_age(issued, MAX_ID_TOKEN_AGE, now)?;
-    check_nonce(&claims, expected.nonce)?;
+    check_nonce(&claims)?;
     let auth_time = check_auth_time(&claims, expected.max_age, now)?;
     check_hash(&claims, "c_hash", algorithm, expected.code)?;
     check_hash(&claims, "at_hash", algorithm, expected.access_token)?;

@@ -82,6 +82,9 @@ pub enum TokenError {
     /// `nonce` is not that of the login.
     #[error("the token belongs to another login")]
     WrongNonce,
+    /// `sub` of a refreshed token is not that of the login (OpenID Connect Core 1.0, 12.2).
+    #[error("the token speaks of another subject")]
+    WrongSubject,
     /// The person authenticated earlier than was asked for.
     #[error("the authentication is older than was asked for")]
     AuthenticationTooOld,

@@ -71,14 +71,18 @@ fn refresh(op: &Op, headers: &HeaderMap, body: &[u8]) -> Result<Value, OAuthErro
     let client = op.authenticate(headers, &form)?;
     let token = form.get(GRANT).ok_or_else(|| OAuthError::invalid_request("refresh_token is missing"))?;
     let now = op.world.clock.now();
-    let exchanges = locked(&op.world.settings).refresh_rotation && !op.world.lies(Lie::RefreshNoRotation);
+    let (exchanges, reuse_ends) = {
+        let settings = locked(&op.world.settings);
+        (settings.refresh_rotation, settings.refresh_reuse_ends)
+    };
+    let exchanges = exchanges && !op.world.lies(Lie::RefreshNoRotation);
     let (id, mut grant) = {
         let mut state = locked(&op.state);
         if let Some(id) = state.exchanged.get(token, now).cloned() {
-            state.end_authorization(&id);
-            return Err(OAuthError::invalid_grant(
-                "the refresh token was exchanged before: all of it is over",
-            ));
+            if reuse_ends {
+                state.end_authorization(&id);
+            }
+            return Err(OAuthError::invalid_grant("the refresh token was exchanged before"));
         }
         let id = state.refresh_tokens.get(token, now).cloned();
         let grant = id.as_ref().and_then(|id| state.authorizations.get(id, now)).cloned();

@@ -227,6 +227,11 @@ pub(super) fn words(page: &Page) -> Words {
             "We cannot check whether you are still logged in. For your safety we therefore do not show the page.",
             try_again_in(retry_after_seconds),
         ),
+        Page::AccessTokenMissing { retry_after_seconds } => Words::new(
+            "We cannot show the page right now",
+            "The page needs something from the login service that we do not get at the moment. You are still logged in, and nothing is wrong on your side.",
+            try_again_in(retry_after_seconds),
+        ),
         Page::CrossSite => Words::new(
             "This was stopped",
             "What was to be shown or sent here was asked for by another website. To protect you we do not accept that. \

@@ -225,6 +225,11 @@ pub(super) fn words(page: &Page) -> Words {
             "Vi får ikke kontrollert om du fortsatt er logget inn. For din sikkerhet viser vi derfor ikke siden.",
             try_again_in(retry_after_seconds),
         ),
+        Page::AccessTokenMissing { retry_after_seconds } => Words::new(
+            "Vi kan ikke vise siden akkurat nå",
+            "Siden trenger noe fra innloggingstjenesten som vi ikke får akkurat nå. Du er fortsatt logget inn, og det er ikke noe galt hos deg.",
+            try_again_in(retry_after_seconds),
+        ),
         Page::CrossSite => Words::new(
             "Dette ble stoppet",
             "Det som skulle vises eller sendes her, ble bedt om av en annen nettside. For å beskytte deg tar vi ikke \

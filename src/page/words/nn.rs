@@ -225,6 +225,11 @@ pub(super) fn words(page: &Page) -> Words {
             "Vi får ikkje kontrollert om du framleis er logga inn. For å verne deg viser vi difor ikkje sida.",
             try_again_in(retry_after_seconds),
         ),
+        Page::AccessTokenMissing { retry_after_seconds } => Words::new(
+            "Vi kan ikkje vise sida akkurat no",
+            "Sida treng noko frå innloggingstenesta som vi ikkje får akkurat no. Du er framleis logga inn, og det er ikkje noko gale hos deg.",
+            try_again_in(retry_after_seconds),
+        ),
         Page::CrossSite => Words::new(
             "Dette vart stoppa",
             "Det som skulle visast eller sendast her, vart bede om av ei anna nettside. For å verne deg tek vi ikkje \

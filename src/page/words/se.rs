@@ -234,6 +234,11 @@ pub(super) fn words(page: &Page) -> Words {
             "Mii eat sáhte dárkkistit leat go don ain sisačálihan. Du sihkarvuođa dihte mii eat čájet siiddu.",
             try_again_in(retry_after_seconds),
         ),
+        Page::AccessTokenMissing { retry_after_seconds } => Words::new(
+            "Mii eat sáhte čájehit siiddu justa dál",
+            "Siidu dárbbaša juoidá sisačálihanbálvalusas maid mii eat oaččo justa dál. Don leat ain sisačálihan, it ge leat dahkan maidege boastut.",
+            try_again_in(retry_after_seconds),
+        ),
         Page::CrossSite => Words::new(
             "Dát bissehuvvui",
             "Eará neahttasiidu bivddii dan mii galggai čájehuvvot dahje sáddejuvvot dáppe. Du sihkarvuođa dihte mii \

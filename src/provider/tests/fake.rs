@@ -231,5 +231,6 @@ pub(super) fn settings(issuer: &str) -> ProviderSettings {
         insecure_http: true,
         sends_iss: true,
         own_callback: false,
+        access_tokens: None,
     }
 }

@@ -232,6 +232,11 @@ impl World {
             "jwks": jwks,
             // Which this one does not offer.
             "require_pushed_authorization_requests": self.settings.issuer_path != "utland",
+            "grant_types": if self.settings.refreshes {
+                json!(["authorization_code", "refresh_token"])
+            } else {
+                json!(["authorization_code"])
+            },
             "redirect_uris": [format!("{origin}/oauth2/callback")],
             "post_logout_redirect_uris": [format!("{origin}/oauth2/logout/callback")],
             "frontchannel_logout_uri": format!("{origin}/oauth2/logout/frontchannel"),

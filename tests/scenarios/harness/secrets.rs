@@ -42,7 +42,7 @@ impl Secrets {
     }
 
     /// The value of a cookie that the gateway set.
-    pub(super) fn add_set_cookie(&self, line: &str) {
+    pub(crate) fn add_set_cookie(&self, line: &str) {
         let value = line.split(';').next().and_then(|pair| pair.split_once('=')).map(|(_, value)| value);
         self.add(value.unwrap_or_default());
     }

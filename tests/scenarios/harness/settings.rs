@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) app: String,
     /// The client at the provider.
     pub(crate) client_id: String,
+    /// Whether its logins there bring refresh tokens.
+    pub(crate) refreshes: bool,
     /// The profile of the provider.
     pub(crate) profile: &'static str,
     /// Which of the simulator's issuers it is: the path below its origin, without slash.
@@ -63,6 +65,7 @@ impl Default for Settings {
             provider_is_up: true,
             app: String::new(),
             client_id: "portvakt-demo".to_owned(),
+            refreshes: false,
             profile: "idporten",
             issuer_path: "idporten",
             issuer: None,

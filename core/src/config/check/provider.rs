@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use super::place::{Place, url};
-use super::{Circumstances, Span, check_name, distinct, file, unknown_name};
+use super::{Circumstances, Span, access_token, check_name, distinct, file, unknown_name};
 use crate::config::Environment;
 use crate::config::problem::{nearest, one_of};
 use crate::config::raw::{
@@ -216,6 +216,7 @@ fn provider(
         insecure_login_without_sid: without_sid(raw, circumstances, desk),
         sends_iss: sends_iss(raw.sends_iss.as_ref(), profile, desk),
         own_callback: raw.callback.as_ref().is_some_and(|given| given.value == RawCallback::Own),
+        access_tokens: access_token::kept(raw, profile, desk),
     })
 }
 

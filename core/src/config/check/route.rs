@@ -10,8 +10,8 @@ use super::host::Surroundings;
 use super::provider::level;
 use super::session::HostSessions;
 use super::{
-    DAY, MINUTE, SECOND, Span, assertion, bounded, browser, count, distinct, header, path, policy, signature,
-    token, websocket,
+    DAY, MINUTE, SECOND, Span, access_token, assertion, bounded, browser, count, distinct, header, path,
+    policy, signature, token, websocket,
 };
 use crate::access::{Access, Requirement};
 use crate::app_session::AppSession;
@@ -84,6 +84,7 @@ pub(super) fn route(
     let signature = signature::plan(raw, &headers, desk);
     let client_signatures = signature::client_signatures(raw, desk);
     let verified = verified(raw, desk);
+    let access_token = access_token::of_route(raw, &providers, &headers, surroundings, desk);
     let cors = browser::cors(raw, desk);
     let app_session = upstream.as_ref().filter(|upstream| !upstream.app_cookies.is_empty()).map(|upstream| {
         let within =
@@ -119,6 +120,7 @@ pub(super) fn route(
         signature: signature.map(Arc::new),
         client_signatures,
         verified,
+        access_token,
         app_session: app_session.map(Arc::new),
         rate: raw.rate.as_ref().and_then(|rate| self::rate(&rate.value, desk)),
         maintenance: raw.maintenance.as_ref().and_then(|given| maintenance(&given.value, desk)),

@@ -396,3 +396,49 @@ proptest! {
         prop_assert!(verify(&forge, &text).is_err());
     }
 }
+
+/// The outcome of a refresh that brings dossier 5.1 with some claims changed.
+fn refreshed(forge: &Forge, changes: &Value) -> Result<(), TokenError> {
+    let expected = RefreshedExpectation {
+        issuer: ISSUER,
+        client_id: CLIENT,
+        algorithms: ALGORITHMS,
+        access_token: Some("an access token"),
+        subject: "mX0c2b1m0J3w6Zf4yV9sR8kQ7hL5tN1pD2aB3cE4fG5",
+        is_nonce: &|nonce| nonce == NONCE,
+    };
+    let token = forge.token(&changed(&bankid(), changes));
+    verify_refreshed_id_token(&token, &forge.keys(), &expected, NOW).map(|_| ())
+}
+
+#[test]
+fn a_refreshed_token_is_of_the_same_issuer_client_subject_and_login() {
+    let forge = Forge::new(Algorithm::Es256);
+    for (changes, expected) in [
+        (json!({}), Ok(())),
+        (json!({"nonce": null}), Ok(())),
+        (json!({"nonce": "another"}), Err(TokenError::WrongNonce)),
+        (json!({"nonce": ""}), Err(TokenError::Malformed("nonce"))),
+        (json!({"sub": "another"}), Err(TokenError::WrongSubject)),
+        (json!({"sub": null}), Err(TokenError::Missing("sub"))),
+        (json!({"iss": "https://other.example"}), Err(TokenError::WrongIssuer)),
+        (json!({"aud": "another"}), Err(TokenError::WrongAudience)),
+        (json!({"aud": [CLIENT, "another"]}), Err(TokenError::WrongAuthorizedParty)),
+        (json!({"exp": 1_790_000_600}), Err(TokenError::Expired)),
+        (json!({"iat": 1_789_990_000}), Err(TokenError::TooOld)),
+        (json!({"at_hash": "AAAA"}), Err(TokenError::WrongHash("at_hash"))),
+    ] {
+        assert_eq!(refreshed(&forge, &changes), expected, "{changes}");
+    }
+    let other = Forge::new(Algorithm::Es256);
+    let token = other.token(&bankid());
+    let by_another_key = RefreshedExpectation {
+        issuer: ISSUER,
+        client_id: CLIENT,
+        algorithms: ALGORITHMS,
+        access_token: None,
+        subject: "mX0c2b1m0J3w6Zf4yV9sR8kQ7hL5tN1pD2aB3cE4fG5",
+        is_nonce: &|_| true,
+    };
+    assert!(verify_refreshed_id_token(&token, &forge.keys(), &by_another_key, NOW).is_err());
+}
