@@ -417,6 +417,19 @@ impl Revocations {
         self.check_standing(&Standing::of(session))
     }
 
+    /// The same for a session whose login has just come back, and was started then. The provider's session may have ended
+    /// while it was under way, before what is known here; of one that was started later the provider knew.
+    ///
+    /// # Errors
+    ///
+    /// [`Ended`] says why it must not begin.
+    pub fn check_login(&self, session: &Session, started: Timestamp) -> Result<(), Ended> {
+        if started < self.known_since() {
+            return Err(Ended::BeforeKnowledge);
+        }
+        self.check(session)
+    }
+
     /// The same, by what was kept of the session.
     ///
     /// # Errors

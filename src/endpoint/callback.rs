@@ -55,7 +55,7 @@ pub(crate) enum CallbackError {
     /// The ID token lacks the `sid` by which the provider could end the session.
     #[error("the ID token has no sid")]
     NoSid,
-    /// The provider's session has ended already.
+    /// The provider's session has ended already, or may have.
     #[error("the session had ended before it began")]
     Ended(#[source] Ended),
 }
@@ -145,6 +145,10 @@ fn next_wish(cause: &CallbackError, asked: &Attempt, visit: &Visit<'_>) -> Optio
         CallbackError::Identity(IdentityError::TooManyOrganisations) => {
             alone.map(|alone| Wish { asked: Some(alone), ..asked.wish.clone() })
         }
+        // Who began before, and may have ended meanwhile, is sent to the provider again, which knows.
+        CallbackError::Ended(Ended::BeforeKnowledge) if asked.in_a_row + 1 < attempt::MAX_IN_A_ROW => {
+            Some(asked.wish.clone())
+        }
         cause if cause.is_mended_by_a_new_login() && !asked.wish.fresh => {
             Some(Wish { fresh: true, ..asked.wish.clone() })
         }
@@ -161,7 +165,9 @@ async fn again(
     plan: &SessionPlan,
 ) -> Result<Answer, Refusal> {
     let now = visit.live.clock.now();
-    let attempt = Attempt::start(plan.realm(), wish, asked.target.clone(), asked.in_a_row, now);
+    // What is asked the same way again could go on for ever.
+    let in_a_row = asked.in_a_row + u8::from(wish == asked.wish);
+    let attempt = Attempt::start(plan.realm(), wish, asked.target.clone(), in_a_row, now);
     let answer = login::start(visit, plan, slot, attempt, None).await?;
     Ok(Answer { rule: "login_anew", ..answer })
 }
@@ -255,7 +261,7 @@ async fn log_in(
         check_without_sid(visit, provider)?;
     }
     let session = begin(visit, settings, &token, who);
-    visit.live.revocations.check(&session).map_err(CallbackError::Ended)?;
+    visit.live.revocations.check_login(&session, attempt.started).map_err(CallbackError::Ended)?;
     let for_apps = tokens::of_login(visit, plan, session.id(), &attempt.nonce(), brought.for_apps(asked_at));
     // A browser drops a cookie that is too long, and would log in for ever.
     let now = visit.live.clock.now();

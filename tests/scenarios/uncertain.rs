@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::harness::http::try_exchange;
 use crate::harness::jar::Jar;
 use crate::harness::process::{Process, await_that, program};
@@ -47,6 +49,34 @@ fn while_the_file_of_ended_sessions_cannot_be_written_strict_routes_wait_and_the
     let logins = world.calls("login");
     assert_eq!(browser.open("/app/").status(), 200);
     assert_eq!(world.calls("login"), logins);
+    world.finish();
+}
+
+/// The provider may have ended the session between its answer and the browser's coming back: an end that was forgotten
+/// with all the others.
+#[test]
+fn a_login_that_began_before_what_is_known_is_asked_again_and_nobody_sees_it() {
+    let mut world = World::start();
+    let (mut browser, mut away) = (world.browser(), world.browser());
+    let callback = browser.callback("/app/letters?x=1", "bankid-high");
+    let lost = away.callback("/app/", "bankid-high-2");
+    let jars = [browser.jar.clone(), away.jar.clone()];
+    world.control(&json!({"end_session": {"person": "bankid-high-2"}}));
+    world.kill_gateway();
+    std::fs::remove_file(world.configuration().with_file_name(".portvakt").join("revocations.log")).unwrap();
+    world.start_killed_gateway();
+
+    let (mut browser, mut away) = (world.browser(), world.browser());
+    [browser.jar, away.jar] = jars;
+    let (logins, authorized) = (world.calls("login"), world.calls("authorize"));
+    let page = browser.open(callback.as_str());
+    assert_eq!((page.status(), page.target()), (200, "/app/letters?x=1"));
+    assert_eq!(world.calls("login"), logins, "the provider remembers who it is");
+    assert_eq!(world.calls("authorize"), authorized + 1, "and is asked again");
+    assert!(world.access_log().iter().any(|line| line["rule"] == "login_anew"));
+    // Whom the provider does not know any more is nobody here.
+    let page = away.open(lost.as_str());
+    assert!(away.at_login_page(&page), "{}", page.text());
     world.finish();
 }
 
