@@ -37,7 +37,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream, ServerApp};
+use pingora::listeners::ListenerConfig;
 use pingora::protocols::http::ServerSession;
+use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::protocols::{ALPN, Stream};
 use pingora::proxy::{HttpProxy, ProxyHttp, Session, http_proxy};
 use pingora::server::ShutdownWatch;
@@ -142,7 +144,10 @@ where
     let front = Front::new(http_proxy(conf, app), limits, listeners, observer);
     let mut service = Service::new(name.to_owned(), front);
     for address in addresses {
-        service.add_tcp(&address);
+        // Reads come straight to the guard or to TLS, which have buffers of their own: another would hold 64 KiB for each
+        // connection, however idle.
+        let buffers = L4BufferSettings::default().read(0);
+        service.add_listener(ListenerConfig::tcp(address).l4_buffer(buffers));
     }
     service
 }
@@ -240,6 +245,32 @@ where
         Arc::get_mut(&mut self.proxy).and_then(|endable| Arc::get_mut(&mut endable.0))
     }
 
+    /// Serves a connection to its end.
+    async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch) {
+        let Some(Opened { stream, place, h2c }) = self.open(stream).await else { return };
+        let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+        let peer = peer_of(&stream);
+        let mut guarded = Box::new(GuardedStream::new(stream, peer, self.limits.clone(), place));
+        if h2c {
+            guarded.allow_h2c();
+        }
+        let next = if http2 { guarded.preface().await } else { guarded.next_request(true, shutdown).await };
+        match next {
+            NextRequest::Http1 => self.serve_http1(guarded, shutdown).await,
+            NextRequest::Http2 => {
+                guarded.open_up();
+                let server = http2::Server {
+                    proxy: self.proxy.clone(),
+                    limits: self.limits.clone(),
+                    observer: self.observer.clone(),
+                    shutdown: shutdown.clone(),
+                };
+                Arc::new(server).serve(guarded).await;
+            }
+            NextRequest::None => {}
+        }
+    }
+
     /// Counts the connection in and brings it to where HTTP begins. What is refused here gets no answer: answering would cost what
     /// the limit saves, and there is no protocol to answer in.
     async fn open(&self, stream: Stream) -> Option<Opened> {
@@ -259,7 +290,8 @@ where
                 self.count_client(peer, listener, &mut place)?;
                 return Ok(Opened { stream, place, h2c: listener.h2c });
             }
-            let preparing = self.prepare(Socket::new(stream), peer, listener, place);
+            // Boxed, because the space for a handshake is large, and a connection would have it as long as it lives.
+            let preparing = Box::pin(self.prepare(Socket::new(stream), peer, listener, place));
             timeout(self.limits.handshake_deadline, preparing)
                 .await
                 .unwrap_or(Err(Refused::HandshakeDeadline))
@@ -355,29 +387,11 @@ where
     SV: ProxyHttp + Send + Sync + 'static,
     SV::CTX: Send + Sync,
 {
+    /// In a task of its own: that of the caller has room for a handshake that is made here, and would hold it as long as the
+    /// connection lives.
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let Opened { stream, place, h2c } = self.open(stream).await?;
-        let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
-        let peer = peer_of(&stream);
-        let mut guarded = Box::new(GuardedStream::new(stream, peer, self.limits.clone(), place));
-        if h2c {
-            guarded.allow_h2c();
-        }
-        let next = if http2 { guarded.preface().await } else { guarded.next_request(true, shutdown).await };
-        match next {
-            NextRequest::Http1 => self.serve_http1(guarded, shutdown).await,
-            NextRequest::Http2 => {
-                guarded.open_up();
-                let server = http2::Server {
-                    proxy: self.proxy.clone(),
-                    limits: self.limits.clone(),
-                    observer: self.observer.clone(),
-                    shutdown: shutdown.clone(),
-                };
-                Arc::new(server).serve(guarded).await;
-            }
-            NextRequest::None => {}
-        }
+        let (front, shutdown) = (Arc::clone(self), shutdown.clone());
+        tokio::spawn(async move { front.serve(stream, &shutdown).await });
         None
     }
 

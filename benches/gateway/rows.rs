@@ -28,6 +28,15 @@ pub(crate) struct Row {
     pub(crate) measure: Measure,
 }
 
+impl Row {
+    /// Whether a run that is restricted to these names has it; without names it has every row.
+    pub(crate) fn is_asked_for(&self, names: &[String]) -> bool {
+        names.is_empty()
+            || [BARE, PUBLIC, AUTHENTICATED].contains(&self.name)
+            || names.iter().any(|name| name == self.name)
+    }
+}
+
 /// How a row is measured.
 #[derive(Clone, Copy)]
 pub(crate) enum Measure {
@@ -37,8 +46,8 @@ pub(crate) enum Measure {
     Operation(fn(&World) -> Result<f64>),
     /// Something else that costs the gateway CPU: nanoseconds for one.
     Gateway(fn(&mut World) -> Result<f64>),
-    /// What so many connections hold while nothing comes on them: bytes of the gateway's for one. Taken once, before
-    /// anything else: memory that was used before would be used again.
+    /// What so many connections hold while nothing comes on them: bytes of the gateway's for one. Taken once, in a
+    /// gateway that has done nothing else.
     Memory(Requests, usize),
 }
 

@@ -6,8 +6,9 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker, ready};
@@ -22,7 +23,7 @@ use pingora::protocols::{
     TimingDigest, UniqueID, UniqueIDType,
 };
 use pingora::server::ShutdownWatch;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
@@ -32,8 +33,10 @@ use super::frames::PREFACE;
 use super::refused::Refused;
 use super::{Limits, Observer, Progress};
 
-/// What one read takes from the client at most.
+/// What one read takes from the client at most where the framer need not look at it.
 const READ_BYTES: usize = 16 * 1024;
+/// What one read takes at most where it must: most heads come whole.
+const HEAD_BYTES: usize = 4 * 1024;
 /// What a refused client may still send before the connection is dropped whatever it does.
 const DRAIN_BYTES: usize = 256 * 1024;
 
@@ -251,6 +254,9 @@ impl GuardedStream {
         if complete {
             self.framer.next_request();
             self.response = ResponseHead::default();
+            if self.buffer.is_empty() {
+                self.buffer = BytesMut::new(); // The next may be long in coming.
+            }
         }
         complete
     }
@@ -298,9 +304,13 @@ impl GuardedStream {
         poll_fn(|cx| self.poll_fill(cx)).await
     }
 
+    /// By way of the stack: a connection that waits holds no memory for what may come.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.buffer.reserve(READ_BYTES / 4);
-        pin!(self.inner.read_buf(&mut self.buffer)).poll(cx)
+        let mut room = [MaybeUninit::uninit(); HEAD_BYTES];
+        let mut read = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut self.inner).poll_read(cx, &mut read))?;
+        self.buffer.extend_from_slice(read.filled());
+        Poll::Ready(Ok(read.filled().len()))
     }
 
     /// Gives the proxy what the framer has passed.
@@ -735,6 +745,8 @@ pub(super) async fn shut_down(mut watch: ShutdownWatch) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt as _;
+
     use super::*;
 
     fn switches(written: &[u8]) -> Vec<bool> {
