@@ -5,7 +5,7 @@
 use std::fmt;
 
 use base64_simd::STANDARD;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::assertion::{self, AssertionPlan};
 use super::signature::{self, AUDIENCE_HEADER, Covered, DIGEST_HEADER, LABEL, SignaturePlan};
@@ -179,7 +179,15 @@ pub fn judge(
         }
         Err(why) => say("assertion", Outcome::Fails, why),
         Ok(token) => match judge_assertion(token, assertions, keys, now) {
-            Ok(why) => say("assertion", Outcome::Holds, why),
+            Ok((why, claims)) => {
+                say("assertion", Outcome::Holds, why);
+                match contradicted(captured, &claims) {
+                    None => say("headers", Outcome::Holds, "say nothing else than the assertion".to_owned()),
+                    Some(name) => {
+                        say("headers", Outcome::Fails, format!("`{name}` is not as the assertion says"));
+                    }
+                }
+            }
             Err(why) => say("assertion", Outcome::Fails, why),
         },
     }
@@ -339,7 +347,36 @@ fn verifier<'k>(kid: &str, keys: &'k Keys) -> Option<(SignatureAlgorithm, Check<
     Some((SignatureAlgorithm::HmacSha256, Box::new(check)))
 }
 
-fn judge_assertion(token: &str, plans: &[&AssertionPlan], keys: &Keys, now: Timestamp) -> Said {
+/// Which header the verifiers of `deploy/verify` refuse beside these claims: it says something else than the claim of
+/// the same fact, or its name is none of ours.
+fn contradicted(captured: &Captured, claims: &Map<String, Value>) -> Option<String> {
+    const TWICE: [(&str, &str); 7] = [
+        ("x-identity-kind", "kind"),
+        ("x-identity-fnr", "fnr"),
+        ("x-identity-loa", "loa"),
+        ("x-identity-acr", "acr"),
+        ("x-identity-subject", "sub"),
+        ("x-identity-session", "session"),
+        ("x-identity-provider", "provider"),
+    ];
+    let said = |claim: &str| claims.get(claim).and_then(Value::as_str);
+    let differs = |name: &str, claim: &str| captured.all(name).any(|value| said(claim) != Some(value));
+    let twice = TWICE.iter().find(|(name, claim)| differs(name, claim)).map(|(name, _)| (*name).to_owned());
+    let foreign = |name: &&str| {
+        let letters = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        !name.bytes().all(letters)
+            || !name.to_ascii_lowercase().starts_with("x-identity-")
+            || captured.all(name).count() != 1
+    };
+    twice.or_else(|| captured.identity().find(foreign).map(str::to_owned))
+}
+
+fn judge_assertion(
+    token: &str,
+    plans: &[&AssertionPlan],
+    keys: &Keys,
+    now: Timestamp,
+) -> Result<(String, Map<String, Value>), String> {
     let ring = keys.assertion.as_ref().ok_or("the gateway has no assertion keys")?;
     let published: Vec<Value> =
         ring.keys().iter().map(|key| key.key.public_jwk(&key.id.to_string())).collect();
@@ -348,7 +385,7 @@ fn judge_assertion(token: &str, plans: &[&AssertionPlan], keys: &Keys, now: Time
     let mut why = TokenError::WrongAudience;
     for plan in plans {
         match verify_assertion(token, &set, plan.issuer(), plan.audience(), now) {
-            Ok(()) => return Ok(format!("by {} for {}", plan.issuer(), plan.audience())),
+            Ok(claims) => return Ok((format!("by {} for {}", plan.issuer(), plan.audience()), claims)),
             // The nearest miss says most.
             Err(error) if !matches!(error, TokenError::WrongAudience | TokenError::WrongIssuer) => {
                 why = error

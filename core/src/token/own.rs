@@ -1,10 +1,12 @@
 //! The assertions that we make ourselves, verified as an app does (`design.md` D7b; `threats.md` ID-8).
 
+use serde_json::{Map, Value};
+
 use super::claims::Claims;
 use super::{Algorithm, KeySet, TokenError, jws};
 use crate::clock::Timestamp;
 
-/// Verifies an assertion for one issuer and one audience.
+/// Verifies an assertion for one issuer and one audience, and gives its claims.
 ///
 /// # Errors
 ///
@@ -15,7 +17,7 @@ pub fn verify_assertion(
     issuer: &str,
     audience: &str,
     now: Timestamp,
-) -> Result<(), TokenError> {
+) -> Result<Map<String, Value>, TokenError> {
     let (_, claims) = jws::verify(token, keys, &[Algorithm::Es256, Algorithm::EdDsa], &["jwt"])?;
     let claims = Claims(claims);
     claims.check_issuer(issuer)?;
@@ -25,5 +27,6 @@ pub fn verify_assertion(
     for needed in ["sub", "kind", "session", "jti"] {
         claims.text(needed)?;
     }
-    claims.check_times(now).map(|_| ())
+    claims.check_times(now)?;
+    Ok(claims.0)
 }

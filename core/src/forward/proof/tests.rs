@@ -132,3 +132,31 @@ fn what_is_no_request_is_told() {
     assert_eq!(Captured::parse("{}"), Err(NotCaptured::Empty));
     assert_eq!(Captured::parse("{"), Err(NotCaptured::Form));
 }
+
+#[test]
+fn headers_that_the_assertion_does_not_bear_out_are_named() {
+    let keys = keys();
+    let claims = serde_json::json!({
+        "iss": "https://app.example", "aud": "app", "sub": "s", "kind": "national", "session": "h", "jti": "j",
+        "fnr": "17838534171", "loa": "high", "iat": NOW.seconds(), "exp": NOW.seconds() + 60,
+    });
+    let ring = keys.assertion.as_ref().unwrap();
+    let key = &ring.keys()[0];
+    let token = key.key.sign_jws(&[("kid", &key.id.to_string()), ("typ", "JWT")], &claims).unwrap();
+    let text = format!(
+        "GET / HTTP/1.1\r\nHost: app.example\r\nX-Identity-Kind: national\r\nX-Identity-Fnr: 17838534171\r\n\
+         X-Identity-Loa: high\r\nX-Identity-Given-Name: A\r\nX-Identity-Assertion: {token}\r\n\r\n"
+    );
+    assert_eq!(fails(&text, &keys, NOW), []);
+    for (from, to, named) in [
+        ("Fnr: 17838534171", "Fnr: 24929935140", "`x-identity-fnr`"),
+        ("Loa: high", "Loa: low", "`x-identity-loa`"),
+        ("Loa: high", "Acr: idporten-loa-high", "`x-identity-acr`"),
+        ("X-Identity-Given-Name: A", "X_Identity_Fnr: 1", "`X_Identity_Fnr`"),
+        ("X-Identity-Given-Name: A", "X-IdentityFnr: 1", "`X-IdentityFnr`"),
+        ("X-Identity-Given-Name: A", "X-Identity-Fnr: 17838534171", "`X-Identity-Fnr`"),
+    ] {
+        let failed = fails(&text.replacen(from, to, 1), &keys, NOW);
+        assert!(matches!(&*failed, [("headers", why)] if why.starts_with(named)), "{to}: {failed:?}");
+    }
+}
