@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what is missing, and nothing else, on Debian with Rust and git.
 #   setup.sh build   what the programs need to be built and started
-#   setup.sh kits    the runtimes of the verification kits that the tests do not need: PHP, Go, Java with Maven, nginx with
-#                    njs, Apache with mod_wsgi and Debian's python3-cryptography
+#   setup.sh kits    the runtimes of the verification kits that the tests do not need: PHP, Go, Java with Maven, a C#
+#                    compiler, nginx with njs, Apache with mod_wsgi and Debian's python3-cryptography
 #   setup.sh all     that of build, and what the tests need: Node, Chromium, Python, Redis, the npm packages of the test provider
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -27,6 +27,7 @@ if [ "${1:-all}" = kits ]; then
     has go || missing+=(golang-go)
     has javac || missing+=(default-jdk-headless)
     has mvn || missing+=(maven)
+    has mcs || missing+=(mono-mcs)
     # Their programs and modules only: no service is started, nor after the next boot.
     [ -e /usr/lib/nginx/modules/ngx_http_js_module.so ] || missing+=(nginx libnginx-mod-http-js)
     [ -e /usr/lib/apache2/modules/mod_wsgi.so ] || missing+=(apache2-bin libapache2-mod-wsgi-py3)

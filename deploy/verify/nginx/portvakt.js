@@ -27,7 +27,7 @@ async function guard(r) {
 async function judge(r, config, now) {
     const reason = misconfigured(config) || (await refusal(r, config, now));
     if (reason !== '') {
-        r.warn(`portvakt: refused: ${reason}`);
+        r.error(`portvakt: refused: ${reason}`);
         r.headersOut['Cache-Control'] = 'no-store';
         r.return(403, 'Not by way of the gateway.\n');
         return;
@@ -143,7 +143,7 @@ function valid(r, wanted, kid, base, signature) {
                 .then((key) => crypto.subtle.verify(how, key, signature, Buffer.from(base)));
         })
         .then((answer) => answer === true, (error) => {
-            r.warn(`portvakt: ${error.message}`);
+            r.error(`portvakt: ${error.message}`);
             return false;
         });
 }
