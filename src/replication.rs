@@ -41,6 +41,19 @@ pub(crate) struct Replication {
     work: Arc<Notify>,
     /// Something was read.
     read: Notify,
+    stay: watch::Sender<Stay>,
+}
+
+/// Whether this process follows the stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stay {
+    /// Nothing is shared, or not yet.
+    #[default]
+    Apart,
+    Here,
+    /// It has been told to say its last words.
+    Leaving,
+    Left,
 }
 
 impl Replication {
@@ -59,13 +72,26 @@ impl Replication {
         };
         timeout(PATIENCE, wait).await.is_ok()
     }
+
+    /// Says goodbye, so that nobody waits for us. The process must not end before this returns: whoever is not heard and
+    /// said nothing may have known what nobody else knows.
+    pub(crate) async fn leave(&self) {
+        let told = self.stay.send_if_modified(|stay| {
+            let here = *stay == Stay::Here;
+            if here {
+                *stay = Stay::Leaving;
+            }
+            here
+        });
+        if told {
+            let mut stay = self.stay.subscribe();
+            let _ = timeout(FAREWELL, stay.wait_for(|stay| *stay == Stay::Left)).await;
+        }
+    }
 }
 
-/// Follows the stream until it is told to leave.
-pub(crate) struct Following {
-    leave: watch::Sender<bool>,
-    task: JoinHandle<()>,
-}
+/// Follows the stream until it is told to leave; ends when this is dropped.
+pub(crate) struct Following(JoinHandle<()>);
 
 impl Following {
     /// `None` if nothing is shared.
@@ -73,14 +99,18 @@ impl Following {
         let settings = live.snapshot().configuration.revocation.stream.clone()?;
         let work = Arc::clone(&live.replication.work);
         live.revocations.when_there_is_news(Box::new(move || work.notify_one()));
-        let (leave, left) = watch::channel(false);
-        Some(Self { leave, task: tokio::spawn(follow(Arc::clone(live), settings, left)) })
+        live.replication.stay.send_replace(Stay::Here);
+        let live = Arc::clone(live);
+        Some(Self(tokio::spawn(async move {
+            follow(&live, settings, live.replication.stay.subscribe()).await;
+            live.replication.stay.send_replace(Stay::Left);
+        })))
     }
+}
 
-    /// Says goodbye, so that nobody waits for us.
-    pub(crate) async fn end(self) {
-        let _ = self.leave.send(true);
-        let _ = timeout(FAREWELL, self.task).await;
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -104,16 +134,16 @@ fn locked(places: &Shared) -> std::sync::MutexGuard<'_, Places> {
     places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn follow(live: Arc<Live>, settings: Stream, mut left: watch::Receiver<bool>) {
+async fn follow(live: &Live, settings: Stream, mut stay: watch::Receiver<Stay>) {
     let places = Shared::default();
     let mut report = Report::default();
     loop {
         let connected = tokio::select! {
             connected = Store::connect(&settings) => connected,
-            _ = left.wait_for(|left| *left) => return,
+            _ = stay.wait_for(|stay| *stay == Stay::Leaving) => return,
         };
         let ended = match connected {
-            Ok(store) => converse(&live, store, &places, &mut report, left.clone()).await,
+            Ok(store) => converse(live, store, &places, &mut report, stay.clone()).await,
             Err(error) => Err(error),
         };
         match ended {
@@ -124,7 +154,7 @@ async fn follow(live: Arc<Live>, settings: Stream, mut left: watch::Receiver<boo
         let pause = Duration::from_millis(50 + u64::from(rand_byte()));
         tokio::select! {
             () = sleep(pause) => {}
-            _ = left.wait_for(|left| *left) => return,
+            _ = stay.wait_for(|stay| *stay == Stay::Leaving) => return,
         }
     }
 }
@@ -142,7 +172,7 @@ async fn converse(
     store: Store,
     places: &Shared,
     report: &mut Report,
-    left: watch::Receiver<bool>,
+    stay: watch::Receiver<Stay>,
 ) -> Result<(), StoreError> {
     let Store { mut reader, mut writer } = store;
     let (ends, anchor) = {
@@ -156,7 +186,7 @@ async fn converse(
     }
     tokio::select! {
         failed = read(live, &mut reader, places) => failed,
-        done = write(live, &mut writer, places, report, left) => done,
+        done = write(live, &mut writer, places, report, stay) => done,
     }
 }
 
@@ -218,11 +248,11 @@ async fn write(
     writer: &mut Writer,
     places: &Shared,
     report: &mut Report,
-    mut left: watch::Receiver<bool>,
+    mut stay: watch::Receiver<Stay>,
 ) -> Result<(), StoreError> {
     let mut trim_at = Instant::now() + TRIM_EVERY;
     loop {
-        let leaving = *left.borrow();
+        let leaving = *stay.borrow() == Stay::Leaving;
         if leaving {
             live.revocations.stream_leave(live.clock.now());
         }
@@ -240,7 +270,7 @@ async fn write(
         tokio::select! {
             () = live.replication.work.notified() => {}
             () = sleep(TICK) => {}
-            _ = left.changed(), if !leaving => {}
+            _ = stay.changed(), if !leaving => {}
         }
     }
 }

@@ -310,21 +310,19 @@ impl Live {
         // Sessions may outlive the limit with which they began; the longest that a file may name counts.
         let longest = snapshot.configuration.session.absolute.max(LONGEST_SESSION);
         let settings = &snapshot.configuration.revocation;
-        let mut revocations = Revocations::open(
+        let revocations = Revocations::open(
             Box::new(FileLog::new(settings.file.clone())),
             revocation::Settings {
                 longest,
                 max_gap: settings.max_gap,
                 max_lag: settings.max_lag,
                 unproven: UNPROVEN,
+                shared: settings.stream.is_some(),
             },
             revocation::boot(),
             &snapshot.keys.revocation,
             now,
         );
-        if settings.stream.is_some() {
-            revocations.share(now);
-        }
         Self {
             path,
             started: now,

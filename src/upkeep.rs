@@ -245,7 +245,7 @@ impl BackgroundService for Upkeep {
         // They end with their channels, when this function does.
         let _tending = tend_revocations(Arc::clone(&self.live));
         let _ending = underway::tend(Arc::clone(&self.live));
-        let mut following = Following::begin(&self.live);
+        let _following = Following::begin(&self.live);
         ready.notify_ready();
         let (tried, attempts) = sync::watch::channel(self.first.clone());
         let mut changes = watch::follow(attempts);
@@ -254,12 +254,7 @@ impl BackgroundService for Upkeep {
         let mut seconds = 0_u64;
         loop {
             tokio::select! {
-                _ = shutdown.changed() => {
-                    if let Some(following) = following.take() {
-                        following.end().await;
-                    }
-                    return;
-                }
+                _ = shutdown.changed() => return,
                 _ = hangup.recv() => drop(tried.send(self.reload(Occasion::Asked).await)),
                 // Without the condition a change that is not followed would be forgotten.
                 Some(()) = changes.recv(), if self.follows_changes() => {

@@ -174,6 +174,8 @@ pub struct Settings {
     pub max_lag: Duration,
     /// How many unproven ends are remembered.
     pub unproven: usize,
+    /// Whether ends are shared with others through a stream. Until the first look at it is over, nothing is certain.
+    pub shared: bool,
 }
 
 /// What should never happen, counted since the start. Each is for an operator to look at.
@@ -213,6 +215,8 @@ pub struct Revocations {
     lacking: AtomicU64,
     counters: Counters,
     /// What is shared with other replicas.
+    /// Whether [`shared`](Self::shared) is there, or will be when the log has been read.
+    shares: bool,
     shared: Option<Shared>,
     // Locked in this order; what is shared before, the view last.
     reader: Mutex<Reader>,
@@ -308,7 +312,7 @@ impl Revocations {
         ring: &Ring<MacKey>,
         now: Timestamp,
     ) -> Self {
-        let this = Self {
+        let mut this = Self {
             log,
             longest: settings.longest,
             unproven: settings.unproven,
@@ -324,6 +328,7 @@ impl Revocations {
             writable: AtomicBool::new(true),
             lacking: AtomicU64::new(0),
             counters: Counters::default(),
+            shares: settings.shared,
             shared: None,
             reader: Mutex::new(Reader {
                 position: Position::default(),
@@ -348,6 +353,9 @@ impl Revocations {
             pending: Mutex::default(),
         };
         this.begin(ring, now);
+        if this.shares {
+            this.share(now);
+        }
         this
     }
 

@@ -564,7 +564,8 @@ mod tests {
     fn unwritable(now: Timestamp) -> Revocations {
         let ring = Ring::single(KeyId([1; 4]), now, MacKey::new(&[1; 32]));
         let minute = Duration::from_secs(60);
-        let settings = Settings { longest: minute, max_gap: minute, max_lag: minute, unproven: 1 };
+        let settings =
+            Settings { longest: minute, max_gap: minute, max_lag: minute, unproven: 1, shared: false };
         let log = Box::new(FileLog::new("/proc/version".into()));
         let revocations = Revocations::open(log, settings, [1; 16], &ring, now);
         let key = ring.active(now);

@@ -93,7 +93,7 @@ pub struct StreamStatus {
 
 impl Revocations {
     /// Shares with others from now on. Until the first look at the stream is over, nothing is certain.
-    pub fn share(&mut self, now: Timestamp) {
+    pub(super) fn share(&mut self, now: Timestamp) {
         let reader = self.reader.get_mut().unwrap_or_else(PoisonError::into_inner);
         let start = Start {
             id: self.id,
@@ -326,7 +326,9 @@ impl Revocations {
     }
 
     pub(super) fn stream_sure_until(&self) -> u64 {
-        self.shared.as_ref().map_or(u64::MAX, |shared| shared.sure_until.load(Ordering::Acquire))
+        // Before the first look at the stream nothing is known of what others end.
+        let unread = if self.shares { 0 } else { u64::MAX };
+        self.shared.as_ref().map_or(unread, |shared| shared.sure_until.load(Ordering::Acquire))
     }
 
     pub(super) fn stream_doubts(&self) -> bool {

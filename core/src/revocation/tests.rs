@@ -14,8 +14,13 @@ const BEGAN: Timestamp = Timestamp::from_seconds(1_000_000);
 const BOOT: [u8; 16] = [1; 16];
 const LONGEST: Duration = Duration::from_secs(7200);
 const MAX_GAP: Duration = Duration::from_secs(60);
-const SETTINGS: Settings =
-    Settings { longest: LONGEST, max_gap: MAX_GAP, max_lag: Duration::from_secs(5), unproven: 1000 };
+const SETTINGS: Settings = Settings {
+    longest: LONGEST,
+    max_gap: MAX_GAP,
+    max_lag: Duration::from_secs(5),
+    unproven: 1000,
+    shared: false,
+};
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

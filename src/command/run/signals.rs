@@ -377,6 +377,8 @@ impl Conduct {
                 return ShutdownSignal::FastShutdown;
             }
         }
+        // The services are cut short when they are told to end: the last words come before that.
+        self.live.replication.leave().await;
         self.end_admin.send_replace(true);
         ShutdownSignal::GracefulTerminate
     }

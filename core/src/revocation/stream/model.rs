@@ -32,6 +32,7 @@ const SETTINGS: Settings = Settings {
     max_gap: Duration::from_secs(60),
     max_lag: MAX_LAG,
     unproven: 1000,
+    shared: true,
 };
 
 /// How long an answered end may be unknown elsewhere: a view may be so old, and an end that is left out is missed with
@@ -165,6 +166,8 @@ struct End {
     session: Session,
     asked_at: Timestamp,
     answered_at: Option<Timestamp>,
+    /// The process that was asked is gone: it answers nothing any more.
+    dropped: bool,
     /// Nobody who knew of it is left.
     forgotten: bool,
 }
@@ -197,6 +200,8 @@ struct World {
     looks: usize,
     accepted: usize,
     moved: usize,
+    /// What happened, for who repeats a history.
+    diary: Vec<String>,
 }
 
 impl World {
@@ -237,6 +242,7 @@ impl World {
             looks: 0,
             accepted: 0,
             moved: 0,
+            diary: Vec::new(),
         };
         world.alive = (0..5).map(|sid| world.session(sid, BEGAN + EARLIER)).collect();
         world
@@ -248,16 +254,24 @@ impl World {
         Session::begin(id, tags, identity(began.seconds()), began)
     }
 
+    /// Writes down what happens, where one history is told.
+    fn note(&mut self, what: impl FnOnce() -> String) {
+        if number("PORTVAKT_MODEL_SEED").is_some() {
+            let line = format!("{:>8.3} {}", self.now.since(BEGAN).as_secs_f64(), what());
+            self.diary.push(line);
+        }
+    }
+
     fn clock(&self, node: usize) -> Timestamp {
         self.now + Duration::from_millis(self.nodes[node].ahead)
     }
 
     fn start(&mut self, at: usize) {
         let now = self.clock(at);
+        self.note(|| format!("{at} starts"));
         let (id, node) = (self.chance.id(), &mut self.nodes[at]);
         let log = Box::new(MemoryLog(Arc::clone(&node.file)));
-        let mut revocations = Revocations::open_as(id, log, SETTINGS, BOOT, &self.ring, now);
-        revocations.share(now);
+        let revocations = Revocations::open_as(id, log, SETTINGS, BOOT, &self.ring, now);
         revocations.go_without(self.without);
         node.revocations = Some(revocations);
         (node.connected, node.anchor, node.ends, node.beats) = (false, 0, 0, 0);
@@ -300,30 +314,63 @@ impl World {
         let tag = session.tags().session;
         let written = revocations.end(Kind::Session, tag, Proof::Proven, (key.id, &key.key), now);
         written.unwrap();
+        let number = self.ended.len();
+        self.note(|| format!("{at} ends {number}"));
         self.ended.push(End {
             node: at,
             tag,
             session,
             asked_at: self.now,
             answered_at: None,
+            dropped: false,
             forgotten: false,
         });
     }
 
     fn break_something(&mut self, at: usize) {
-        match self.chance.below(400) {
-            0..3 => self.nodes[at].cut_off = true,
-            3..9 => self.nodes[at].cut_off = false,
-            9..12 => self.kill(at),
-            12 => self.leave(at),
-            13..16 => self.dumps.push(self.store.clone()),
-            16 => self.rewind(),
-            17 => self.store = Store::default(),
-            18 => self.nodes[at].ahead = self.chance.below(SKEW),
-            // The connection breaks, and nothing else.
-            19..22 => self.nodes[at].connected = false,
-            _ => {}
-        }
+        let what = match self.chance.below(400) {
+            0..3 => {
+                self.nodes[at].cut_off = true;
+                "is cut off"
+            }
+            3..9 => {
+                self.nodes[at].cut_off = false;
+                "can reach the store"
+            }
+            9..12 => {
+                self.kill(at);
+                "is killed"
+            }
+            12 => {
+                self.leave(at);
+                "leaves"
+            }
+            13..16 => {
+                self.dumps.push(self.store.clone());
+                "sees a dump"
+            }
+            16 => {
+                self.rewind();
+                "sees an old dump come back"
+            }
+            17 => {
+                self.store = Store::default();
+                "sees the store emptied"
+            }
+            18 => {
+                self.nodes[at].ahead = self.chance.below(SKEW);
+                "gets another clock"
+            }
+            // Nothing else.
+            19..22 => {
+                self.nodes[at].connected = false;
+                "loses its connection"
+            }
+            _ => return,
+        };
+        let Node { ahead, file, .. } = &self.nodes[at];
+        let (ahead, filed) = (*ahead, locked(file).records.len());
+        self.note(|| format!("{at} {what} ({ahead} ms ahead, {filed} records in its file)"));
     }
 
     fn rewind(&mut self) {
@@ -345,9 +392,10 @@ impl World {
         node.starts_at = now + pause;
         if loses_file {
             node.file = Arc::default();
-            for end in self.ended.iter_mut().filter(|end| end.node == at && end.answered_at.is_none()) {
-                end.forgotten = true;
-            }
+        }
+        for end in self.ended.iter_mut().filter(|end| end.node == at && end.answered_at.is_none()) {
+            end.dropped = true;
+            end.forgotten |= loses_file;
         }
     }
 
@@ -467,7 +515,7 @@ impl World {
 
     /// Whoever asked for an end is told that it is done, or, after 200 ms, that it is not yet.
     fn answer(&mut self) {
-        for end in self.ended.iter_mut().filter(|end| end.answered_at.is_none()) {
+        for end in self.ended.iter_mut().filter(|end| end.answered_at.is_none() && !end.dropped) {
             let waited = self.now.since(end.asked_at);
             let there = self.nodes[end.node].revocations.as_ref();
             if waited < Duration::from_millis(600) && there.is_some_and(|there| there.is_delivered(&end.tag))
@@ -491,10 +539,11 @@ impl World {
                     let known_since = revocations.known_since();
                     assert!(
                         revocations.check(&end.session).is_err(),
-                        "node {at} accepts what node {} ended {:?} ago; it knows everything of the last {:?}",
+                        "node {at} accepts what node {} ended {:?} ago; it knows everything of the last {:?}\n{}",
                         end.node,
                         self.now.since(end.asked_at),
                         now.since(known_since),
+                        self.diary.join("\n"),
                     );
                 }
             }
@@ -609,9 +658,15 @@ fn failures(seeds: std::ops::Range<u64>, without: Option<Mechanism>) -> impl Ite
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a history that fails is told, so that it can be repeated")]
 fn whatever_breaks_or_lies_nobody_who_is_certain_accepts_what_has_ended() {
     let failed: Vec<_> = failures(0..seeds(), None).collect();
-    assert!(failed.is_empty(), "{} of {}: {:#?}", failed.len(), seeds(), &failed[..failed.len().min(5)]);
+    let seeds = seeds();
+    for (seed, why) in &failed {
+        // The same history again, with all that happened in it: nothing else is needed to repeat it.
+        eprintln!("PORTVAKT_MODEL_SEEDS={seeds} PORTVAKT_MODEL_SEED={seed}: {why}");
+    }
+    assert!(failed.is_empty(), "{} of {seeds} histories failed, named above", failed.len());
 }
 
 #[test]

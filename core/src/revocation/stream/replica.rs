@@ -137,6 +137,10 @@ struct Join {
     claim: bool,
     /// Whether the store is what it was.
     continuous: bool,
+    /// When it was come back for the first time.
+    since: Timestamp,
+    /// From when on an earlier process of ours said that it knows everything: its file may not say so yet.
+    told: Timestamp,
     /// Who may have written meanwhile, and was not heard since.
     waiting: HashSet<Writer>,
     /// What there was at the start is read.
@@ -154,6 +158,8 @@ impl Replica {
             starts: true,
             claim: start.believed.is_some(),
             continuous: false,
+            since: now,
+            told: Timestamp::default(),
             waiting: HashSet::new(),
             read: false,
             asked: None,
@@ -272,6 +278,8 @@ impl Replica {
             starts: false,
             claim: true,
             continuous,
+            since: now,
+            told: Timestamp::default(),
             waiting: HashSet::new(),
             read: true,
             asked: None,
@@ -353,12 +361,20 @@ impl Replica {
         }
         let history = self.join.as_ref().is_some_and(|join| join.asked.is_none());
         if let Some(join) = &mut self.join {
-            // What we said last is still there, so what came before is there too.
-            join.continuous |= self.former.contains(&beat.writer) && beat.at >= join.absent_since;
+            // What we said last when we were sure is still there, so what came before is there too. One who asked
+            // may have asked a store that had been set back already.
+            let ours = self.former.contains(&beat.writer);
+            join.continuous |= ours && !beat.asks && beat.at >= join.absent_since;
+            if ours {
+                join.told = join.told.max(beat.known_since.min(now));
+            }
             let met = join.asked.is_none() && beat.at + AHEAD > join.absent_since;
+            // Whoever was known before is waited for if it was heard until then. Who starts knows nobody, and of each
+            // one it is the last beat that counts.
+            let known = !join.starts && self.peers.contains_key(&beat.writer);
             if beat.leaves {
                 join.waiting.remove(&beat.writer);
-            } else if met && !self.peers.contains_key(&beat.writer) && !self.former.contains(&beat.writer) {
+            } else if met && !known && !self.former.contains(&beat.writer) {
                 join.waiting.insert(beat.writer);
             }
         }
@@ -377,6 +393,7 @@ impl Replica {
         if let Some(claim) = beat.claim(self.id).filter(|_| beat.whole) {
             peer.echo = peer.echo.max(claim.heard);
         }
+        self.suspect(&beat);
         self.learn(&beat);
         if beat.asks {
             self.answer(&beat, now);
@@ -399,6 +416,16 @@ impl Replica {
         {
             join.back.get_or_insert(now);
         }
+    }
+
+    /// After the store lost what it had: whom others have heard and we never did, came and wrote while we were away. What
+    /// it ended last may be lost with the store, so it is waited for as those are whom we knew.
+    fn suspect(&mut self, beat: &Beat) {
+        let Some(join) = self.join.as_mut().filter(|join| !join.starts && !join.continuous) else { return };
+        let is_new = |writer: &Writer| {
+            *writer != self.id && !self.peers.contains_key(writer) && !self.ledgers.contains_key(writer)
+        };
+        join.waiting.extend(beat.claims.iter().map(|claim| claim.writer).filter(is_new));
     }
 
     /// Takes from a beat what its writer has and we lack.
@@ -635,11 +662,18 @@ impl Replica {
                 }
                 Some(word) => Some(Verdict::Moved(Moved::Vouched(word))),
                 None if !over => None,
-                None if join.claim && join.continuous && all_here => Some(Verdict::Kept),
+                None if join.claim && join.continuous && all_here => {
+                    let told = Some(join.told).filter(|told| *told > known_since);
+                    Some(told.map_or(Verdict::Kept, |told| Verdict::Moved(Moved::Vouched(told))))
+                }
                 None => Some(Verdict::Moved(Moved::Lost(now))),
             };
         }
-        let nothing_between = join.continuous || now.since(since) <= self.max_gap;
+        // Where the store lost what it had, one that came meanwhile, and is gone again, may have ended something that
+        // nobody here knows. Nobody comes and is sure within that time; and those who are here would have heard it.
+        let alone = word.is_none() && !peers.values().any(|peer| !peer.left && peer.echo >= asked);
+        let brief = join.since.since(since) <= GRACE;
+        let nothing_between = join.continuous || (now.since(since) <= self.max_gap && (brief || !alone));
         if all_here && (nothing_between || word.is_some_and(overlaps)) {
             Some(Verdict::Kept)
         } else if over {
