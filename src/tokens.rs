@@ -164,11 +164,15 @@ pub(crate) fn of_login(
     is_kept(visit, plan).then(|| Tokens::begin(session, nonce, access, refresh))
 }
 
-/// Whether anybody needs the tokens of this session: on this host, or, where several share it, on any.
+/// Whether anybody needs the tokens of this session: on this host, or, where hosts share it, on any of them.
 fn is_kept(visit: &Visit<'_>, plan: &SessionPlan) -> bool {
-    let asks =
-        |route: &Arc<Route>| route.access_token && route.plans().any(|other| other.realm() == plan.realm());
-    plan.provider.access_tokens.is_some() && (plan.domain().is_some() || visit.host.routes.iter().any(asks))
+    let asks = |route: &Arc<Route>| {
+        let is_shared =
+            |other: &&Arc<SessionPlan>| other.realm() == plan.realm() && other.scope() == plan.scope();
+        route.access_token && route.plans().any(|other| is_shared(&other))
+    };
+    let hosts = || visit.snapshot.configuration.hosts.iter();
+    plan.provider.access_tokens.is_some() && hosts().any(|host| host.routes.iter().any(asks))
 }
 
 /// The `Set-Cookie` lines that keep a login's tokens, or forget those before.

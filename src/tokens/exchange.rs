@@ -34,8 +34,8 @@ use crate::telemetry::Telemetry;
 /// (dossier 2.5).
 const KEPT: Duration = Duration::from_secs(600);
 
-/// The most sessions in a generation: two of them hold some 3 KiB each.
-const MOST: usize = 8192;
+/// The most sessions in a generation. Each takes some 6 KiB, so that two generations stay below 50 MiB.
+const MOST: usize = 4096;
 
 /// How long an exchange that failed is not tried again for the same session.
 const REST: Duration = Duration::from_secs(3);

@@ -4,8 +4,10 @@
 //
 //   node provider.mjs --port 0 --redirect-uri URL --jwks FILE [--post-logout-uri URL]
 //        [--client-id portvakt-demo] [--backchannel-uri URL] [--alg RS256|ES256|PS256] [--end-with-stdin]
+//        [--refresh SECONDS]
 //
 // `--jwks` names the client's public key set. Prints `ready <issuer>` when it listens.
+// `--refresh` gives refresh tokens, exchanged at each use, and access tokens that live so long.
 // `--end-with-stdin` ends the process when whoever started it has gone.
 
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
@@ -23,6 +25,7 @@ const { values: options } = parseArgs({
     'backchannel-uri': { type: 'string' },
     jwks: { type: 'string' },
     alg: { type: 'string', default: 'RS256' },
+    refresh: { type: 'string' },
     'end-with-stdin': { type: 'boolean', default: false },
   },
 });
@@ -92,7 +95,7 @@ function configuration() {
   return {
     clients: [{
       client_id: options['client-id'],
-      grant_types: ['authorization_code'],
+      grant_types: options.refresh ? ['authorization_code', 'refresh_token'] : ['authorization_code'],
       response_types: ['code'],
       redirect_uris: options['redirect-uri'],
       post_logout_redirect_uris: options['post-logout-uri'],
@@ -118,7 +121,10 @@ function configuration() {
       rpInitiatedLogout: { enabled: true, logoutSource: confirmLogout },
       backchannelLogout: { enabled: true },
       resourceIndicators: { enabled: false },
+      revocation: { enabled: true },
     },
+    issueRefreshToken: async (_, client) => client.grantTypeAllowed('refresh_token'),
+    rotateRefreshToken: true,
     interactions: { policy: policy(), url: (_, interaction) => `/interaction/${interaction.uid}` },
     // The one client may have what it asks for: nobody is asked to consent.
     async loadExistingGrant(ctx) {
@@ -134,7 +140,7 @@ function configuration() {
       : undefined),
     cookies: { keys: [randomBytes(32).toString('hex')] },
     jwks: { keys: [signingKey('rsa', { modulusLength: 2048 }), signingKey('ec', { namedCurve: 'P-256' })] },
-    ttl: { IdToken: 120, AuthorizationCode: 60, PushedAuthorizationRequest: 60, AccessToken: 120, Session: 7200, Grant: 7200, Interaction: 600 },
+    ttl: { IdToken: 120, AuthorizationCode: 60, PushedAuthorizationRequest: 60, AccessToken: Number(options.refresh ?? 120), RefreshToken: 600, Session: 7200, Grant: 7200, Interaction: 600 },
   };
 }
 

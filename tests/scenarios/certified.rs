@@ -5,7 +5,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::process::Process;
+use crate::harness::http::exchange;
+use crate::harness::process::{Process, await_that};
 use crate::harness::{Settings, World, client_jwks, free_port};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oidc-provider");
@@ -25,12 +26,15 @@ fn installed() -> bool {
 
 /// A world whose provider is the certified one, on a port of its own.
 fn world(algorithm: &str) -> (World, Process) {
+    world_with(Settings::default(), algorithm, &[])
+}
+
+fn world_with(settings: Settings, algorithm: &str, arguments: &[&str]) -> (World, Process) {
     let port = free_port();
     let settings = Settings {
         issuer: Some(format!("http://127.0.0.1:{port}")),
         provider_is_up: false,
-        provider: vec!["par: required".to_owned(), format!("algorithms: [{algorithm}]")],
-        ..Settings::default()
+        ..settings.provider("par: required").provider(&format!("algorithms: [{algorithm}]"))
     };
     let mut world = World::with(settings);
     let jwks = world.folder().join("client.jwks");
@@ -45,6 +49,7 @@ fn world(algorithm: &str) -> (World, Process) {
     command.args(["--redirect-uri", &format!("{}/oauth2/callback", world.origin())]);
     command.args(["--post-logout-uri", &format!("{}/oauth2/logout/callback", world.origin())]);
     command.args(["--backchannel-uri", &format!("{}/oauth2/logout/backchannel", world.origin())]);
+    command.args(arguments);
     let mut provider = Process::start(&mut command, world.folder(), "provider");
     provider.await_line("ready ");
     // A reload asks the provider at once.
@@ -112,5 +117,55 @@ fn a_step_up_works_with_a_certified_provider() {
     let page = browser.submit(&page, &[("person", "ola")]);
     page.shows(403, "Du må logge inn på en sikrere måte");
     assert_eq!(browser.open("/app/").status(), 200);
+    world.finish();
+}
+
+#[test]
+fn access_tokens_are_exchanged_and_ended_at_a_certified_provider() {
+    if !installed() {
+        return;
+    }
+    let route = "{path: '/token/**', access: login, upstream: app, access_token: true}";
+    let settings = Settings::default().provider("access_tokens: true").route(route);
+    let (world, _provider) = world_with(settings, "ES256", &["--refresh", "6"]);
+    let address = world.settings.issuer.clone().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
+    let is_good = |token: &str| {
+        let head = format!(
+            "GET /me HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        );
+        exchange(address, head.as_bytes()).status == 200
+    };
+    let bearer = || {
+        let token =
+            world.app.last().header("authorization").unwrap().strip_prefix("Bearer ").unwrap().to_owned();
+        world.secrets.add(&token);
+        token
+    };
+    let mut browser = world.browser();
+    let page = browser.open("/token/");
+    assert_eq!(browser.submit(&page, &[("person", "kari")]).status(), 200);
+    let mut tokens = vec![bearer()];
+    assert!(is_good(&tokens[0]));
+    // Each exchange brings another refresh token, and an ID token with the login's nonce.
+    let logins = world.await_audit(1).len();
+    while tokens.len() < 4 {
+        await_that("another token", || {
+            assert_eq!(browser.fetch("/token/").status(), 200);
+            let token = bearer();
+            (token != *tokens.last().unwrap()).then(|| tokens.push(token))
+        });
+        assert!(is_good(tokens.last().unwrap()));
+    }
+    assert_eq!(world.audit_log().len(), logins, "nobody logged in again");
+    assert_eq!(browser.fetch("/token/").status(), 200);
+    let last = bearer();
+    assert!(browser.open("/oauth2/logout").form().is_some());
+    await_that("the token's end", || (!is_good(&last)).then_some(()));
+    let ended = world.admin("/metrics").text();
+    let ended = ended
+        .lines()
+        .find(|line| line.contains("call=\"revoke\"") && line.contains("outcome=\"ok\""))
+        .unwrap();
+    assert!(ended.ends_with(" 1"), "{ended}");
     world.finish();
 }
