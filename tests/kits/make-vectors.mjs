@@ -64,6 +64,7 @@ for (const [name, signature] of Object.entries({
 })) {
   CONFIGS[name] = { audience: 'app', signature };
   CONFIGS[`${name}-nonces`] = { audience: 'app', signature: { ...signature, nonces: true } };
+  CONFIGS[`${name}-renamed`] = { audience: 'app', signature: { ...signature, headers: ['X-Pid'] } };
   CONFIGS[`${name}-digest`] = { audience: 'app', signature: { ...signature, content_digest: true } };
 }
 
@@ -196,7 +197,7 @@ const good = (name, config, sent, who = FNR, over) => vector('accept', name, con
 const bad = (name, config, sent, over) => vector('reject', name, config, sent, 'reject', over);
 
 // What holds for every algorithm.
-function messages({ name, nonces, digest, algorithm, key, next, foreign }) {
+function messages({ name, nonces, digest, renamed, algorithm, key, next, foreign }) {
   const made = (given, over = {}) => signed(given, { algorithm, key, ...over });
   const sent = made(request());
 
@@ -222,6 +223,17 @@ function messages({ name, nonces, digest, algorithm, key, next, foreign }) {
     { sent, expect: FNR },
     { sent: made(request(), { nonce: 'YW5vdGhlciBub25jZSE' }), expect: FNR },
   ]);
+
+  // A fact under a name that the route gives it.
+  const pid = made(request({ headers: [...IDENTITY, ['X-Pid', FNR]] }));
+  good('a fact under another name', renamed, pid);
+  good('none under another name', renamed, sent);
+  bad('another name is added', renamed, add(sent, ['X-Pid', '24929935140']));
+  bad('another name in small letters is added', renamed, add(sent, ['x-pid', '24929935140']));
+  bad('another name has another value', renamed, put(pid, 'X-Pid', () => '24929935140'));
+  bad('another name is doubled', renamed, add(pid, ['X-Pid', '24929935140']));
+  bad('another name is stripped', renamed, drop(pid, 'X-Pid'));
+  bad('a twin of another name', renamed, add(sent, ['X_Pid', '24929935140']), { dropped: FNR });
 
   // Stripped, added, doubled.
   bad('no signature', name, drop(drop(sent, 'Signature'), 'Signature-Input'));
@@ -387,7 +399,7 @@ const OWN = {
   ecdsa: { algorithm: 'ecdsa-p256-sha256', key: KEYS.ec, next: KEYS.ecNext, foreign: KEYS.ecForeign },
   hmac: { algorithm: 'hmac-sha256', key: KEYS.mac, next: KEYS.macNext, foreign: KEYS.macForeign },
 };
-for (const [name, own] of Object.entries(OWN)) messages({ name, nonces: `${name}-nonces`, digest: `${name}-digest`, ...own });
+for (const [name, own] of Object.entries(OWN)) messages({ name, nonces: `${name}-nonces`, digest: `${name}-digest`, renamed: `${name}-renamed`, ...own });
 
 // One algorithm for another.
 const ES = OWN.ecdsa;

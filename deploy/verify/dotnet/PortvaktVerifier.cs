@@ -56,6 +56,7 @@ namespace Portvakt
         private readonly bool nonces;
         private readonly string issuer; // null where assertions are not expected
         private readonly Dictionary<string, byte[]> secrets = new Dictionary<string, byte[]>();
+        private readonly Dictionary<string, string> named = new Dictionary<string, string>(); // `headers`, by their folded names
         private readonly KeySet keys;
         private readonly KeySet assertionKeys;
         private readonly Func<long> clock;
@@ -82,6 +83,11 @@ namespace Portvakt
                 algorithm = Text(signature, "algorithm");
                 nonces = True(signature, "nonces");
                 NeedsBody = True(signature, "content_digest");
+                JsonElement further;
+                if (signature.TryGetProperty("headers", out further))
+                {
+                    foreach (JsonElement name in further.EnumerateArray()) named[Fold(name.GetString().ToLowerInvariant())] = name.GetString().ToLowerInvariant();
+                }
                 if (algorithm == "hmac-sha256")
                 {
                     foreach (JsonProperty secret in signature.GetProperty("secrets").EnumerateObject())
@@ -118,16 +124,16 @@ namespace Portvakt
                 line.Key.ToLowerInvariant(), (line.Value ?? "").Trim(' ', '\t'))).ToList();
             HashSet<string> covered = algorithm == null ? null : CheckSignature(method, target, lower, body ?? new byte[0]);
             var told = new Dictionary<string, string>(StringComparer.Ordinal);
+            var met = new HashSet<string>(StringComparer.Ordinal);
             foreach (KeyValuePair<string, string> line in lower)
             {
-                string name = line.Key;
-                string folded = Regex.Replace(name, "[^a-z0-9]", "-", RegexOptions.CultureInvariant);
-                if (!folded.StartsWith("x-identity", StringComparison.Ordinal)) continue;
-                bool ours = folded == name && name.StartsWith("x-identity-", StringComparison.Ordinal);
-                string fact = ours ? name.Substring("x-identity-".Length).Replace('-', '_') : null;
-                if (!ours || told.ContainsKey(fact)) throw new Refused("an identity header that the gateway does not write");
+                string name = line.Key, folded = Fold(name), other;
+                bool isNamed = named.TryGetValue(folded, out other);
+                if (!isNamed && !folded.StartsWith("x-identity", StringComparison.Ordinal)) continue;
+                bool ours = isNamed ? name == other : folded == name && name.StartsWith("x-identity-", StringComparison.Ordinal);
+                if (!ours || !met.Add(name)) throw new Refused("an identity header that the gateway does not write");
                 if (covered != null && !covered.Contains(name)) throw new Refused("an identity header that the signature does not cover");
-                told[fact] = line.Value;
+                if (!isNamed) told[name.Substring("x-identity-".Length).Replace('-', '_')] = line.Value;
             }
             return issuer == null ? told : Asserted(told);
         }
@@ -305,6 +311,12 @@ namespace Portvakt
             }
             if (found == null) throw new Refused("a header is missing");
             return found;
+        }
+
+        // As a server that maps names to variables takes them for one another.
+        private static string Fold(string name)
+        {
+            return Regex.Replace(name, "[^a-z0-9]", "-", RegexOptions.CultureInvariant);
         }
 
         private static string Given(Dictionary<string, string> given, string name)

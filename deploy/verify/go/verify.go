@@ -77,6 +77,8 @@ type Signature struct {
 	Nonces bool `json:"nonces"`
 	// ContentDigest demands that the body is covered.
 	ContentDigest bool `json:"content_digest"`
+	// Headers are further names that the route gives to facts; they must be covered too.
+	Headers []string `json:"headers"`
 }
 
 // Assertion says who issues assertions.
@@ -126,6 +128,7 @@ type Verifier struct {
 	keys          *keySet
 	assertionKeys *keySet
 	secrets       map[string][]byte
+	named         map[string]string // of Headers, by their folded name
 	mutex         sync.Mutex
 	nonces        map[string]int64
 	pruned        int64
@@ -137,9 +140,15 @@ func New(config Config) (*Verifier, error) {
 	if config.Clock == nil {
 		config.Clock = time.Now
 	}
-	v := &Verifier{config: config, secrets: map[string][]byte{}, nonces: map[string]int64{}, pruneAt: 1024}
+	v := &Verifier{config: config, secrets: map[string][]byte{}, named: map[string]string{}, nonces: map[string]int64{}, pruneAt: 1024}
 	if config.Audience == "" || (config.Signature == nil && config.Assertion == nil) {
 		return nil, errors.New("say Audience, and Signature, Assertion or both")
+	}
+	if config.Signature != nil {
+		for _, name := range config.Signature.Headers {
+			name = strings.ToLower(name)
+			v.named[odd.ReplaceAllString(name, "-")] = name
+		}
 	}
 	if s := config.Signature; s != nil && s.Algorithm == "hmac-sha256" {
 		for kid, text := range s.Secrets {
@@ -199,17 +208,24 @@ func (v *Verifier) Check(r *http.Request) (Person, error) {
 	for header, values := range r.Header {
 		name := strings.ToLower(header)
 		folded := odd.ReplaceAllString(name, "-")
-		if !strings.HasPrefix(folded, "x-identity") {
+		named, isNamed := v.named[folded]
+		if !isNamed && !strings.HasPrefix(folded, "x-identity") {
 			continue
 		}
+		ours := folded == name && strings.HasPrefix(name, "x-identity-")
+		if isNamed {
+			ours = name == named
+		}
 		fact := strings.ReplaceAll(strings.TrimPrefix(name, "x-identity-"), "-", "_")
-		if folded != name || !strings.HasPrefix(name, "x-identity-") || len(values) != 1 || told[fact] != nil {
+		if !ours || len(values) != 1 || told[fact] != nil {
 			return nil, refused("an identity header that the gateway does not write")
 		}
 		if v.config.Signature != nil && !contains(covered, name) {
 			return nil, refused("an identity header that the signature does not cover")
 		}
-		told[fact] = values[0]
+		if !isNamed {
+			told[fact] = values[0]
+		}
 	}
 	if v.config.Assertion == nil {
 		return told, nil

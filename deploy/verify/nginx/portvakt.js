@@ -42,7 +42,7 @@ function misconfigured(config) {
     // The application behind reads headers. They are covered by the signature, and so is the assertion.
     if (config.assertion) return 'the assertion is not checked here: leave `assertion` out';
     if (signature.nonces) return 'nonces cannot be remembered here: leave `nonces` out';
-    const known = ['algorithm', 'keys', 'secrets', 'content_digest', 'nonces'];
+    const known = ['algorithm', 'keys', 'secrets', 'content_digest', 'nonces', 'headers'];
     const unknown = Object.keys(signature).filter((name) => known.indexOf(name) < 0);
     if (unknown.length > 0) return `no such key: ${unknown[0]}`;
     if (signature.algorithm === 'hmac-sha256') {
@@ -88,23 +88,30 @@ async function refusal(r, config, now) {
 
     if (only(headers, 'x-portvakt-audience') !== config.audience) return 'for another audience';
     if (wanted.content_digest && only(headers, 'content-digest') !== digest(r)) return 'another body';
-    return unexpected(headers, names);
+    return unexpected(headers, names, (wanted.headers || []).map((name) => name.toLowerCase()));
 }
 
 // Header lines that an application could take for the gateway's, or ''.
-function unexpected(headers, names) {
+function unexpected(headers, names, named) {
     const told = [];
     for (let at = 0; at < headers.length; at += 1) {
         const name = headers[at][0];
-        const folded = name.replace(/[^a-z0-9]/g, '-');
-        if (!folded.startsWith('x-identity')) continue;
-        if (folded !== name || !name.startsWith('x-identity-') || told.indexOf(name) >= 0) {
+        const folded = fold(name);
+        const isNamed = named.some((other) => fold(other) === folded);
+        if (!isNamed && !folded.startsWith('x-identity')) continue;
+        const ours = isNamed ? named.indexOf(name) >= 0 : folded === name && name.startsWith('x-identity-');
+        if (!ours || told.indexOf(name) >= 0) {
             return 'an identity header that the gateway does not write';
         }
         if (names.indexOf(name) < 0) return 'an identity header that the signature does not cover';
         told.push(name);
     }
     return '';
+}
+
+// As a server that maps names to variables takes them for one another.
+function fold(name) {
+    return name.replace(/[^a-z0-9]/g, '-');
 }
 
 // RFC 9421, 2.5; null if a component cannot be had.

@@ -24,13 +24,14 @@ export class Refused extends Error {}
 
 /** Knows what to expect. `config` as deploy/verify/README.md describes it; `clock` gives Unix seconds. */
 export class Verifier {
-  #keys; #assertionKeys; #secrets = new Map(); #nonces = new Map(); #pruned = 0; #pruneAt = 1024; #clock;
+  #keys; #assertionKeys; #named = new Map(); #secrets = new Map(); #nonces = new Map(); #pruned = 0; #pruneAt = 1024; #clock;
 
   constructor(config, clock = () => Date.now() / 1000) {
     const { audience, signature, assertion } = config;
     if (!audience || (!signature && !assertion)) throw new TypeError('say `audience`, and `signature`, `assertion` or both');
     Object.assign(this, { audience, signature, assertion });
     this.#clock = clock;
+    for (const name of signature?.headers ?? []) this.#named.set(fold(name.toLowerCase()), name.toLowerCase());
     if (signature?.algorithm === 'hmac-sha256') {
       for (const [kid, text] of Object.entries(signature.secrets)) {
         const secret = base64url(text);
@@ -61,16 +62,16 @@ export class Verifier {
   async check(method, target, headers, body = Buffer.alloc(0)) {
     const lower = headers.map(([name, value]) => [name.toLowerCase(), value.replace(/^[ \t]+|[ \t]+$/g, '')]);
     const covered = this.signature ? await this.#checkSignature(method, target, lower, body) : null;
-    const told = Object.create(null);
+    const [told, seen] = [Object.create(null), new Set()];
     for (const [name, value] of lower) {
-      const folded = name.replace(/[^a-z0-9]/g, '-');
-      if (!folded.startsWith('x-identity')) continue;
-      const fact = name.slice('x-identity-'.length).replaceAll('-', '_');
-      if (folded !== name || !name.startsWith('x-identity-') || fact in told) {
-        throw new Refused('an identity header that the gateway does not write');
-      }
+      const folded = fold(name);
+      const named = this.#named.get(folded);
+      if (named === undefined && !folded.startsWith('x-identity')) continue;
+      const ours = named === undefined ? folded === name && name.startsWith('x-identity-') : name === named;
+      if (!ours || seen.has(name)) throw new Refused('an identity header that the gateway does not write');
       if (covered && !covered.has(name)) throw new Refused('an identity header that the signature does not cover');
-      told[fact] = value;
+      seen.add(name);
+      if (named === undefined) told[name.slice('x-identity-'.length).replaceAll('-', '_')] = value;
     }
     return this.assertion ? this.#asserted(told) : told;
   }
@@ -259,6 +260,11 @@ function check(jwk, message, signature) {
     // A key or a signature that the library cannot read.
   }
   throw new Refused('the signature is wrong');
+}
+
+// As a server that maps names to variables takes them for one another.
+function fold(name) {
+  return name.replace(/[^a-z0-9]/g, '-');
 }
 
 function only(headers, name) {

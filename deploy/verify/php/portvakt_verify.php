@@ -94,6 +94,13 @@ final class Verifier
         $this->refuseTwins();
         $covered = $this->signature === null ? null : $this->checkSignature($server, $body);
         $told = [];
+        $variables = array_map(static fn ($name) => 'HTTP_' . strtoupper(strtr($name, '-', '_')), $covered ?? []);
+        foreach ($this->signature['headers'] ?? [] as $name) {
+            $variable = 'HTTP_' . strtoupper(strtr($name, '-', '_'));
+            if (isset($server[$variable]) && !in_array($variable, $variables, true)) {
+                throw new Refused('a named header that the signature does not cover');
+            }
+        }
         foreach ($server as $variable => $value) {
             // PHP has folded the names already: a doubled header has changed the value.
             if (!str_starts_with((string) $variable, 'HTTP_X_IDENTITY')) {
@@ -117,7 +124,9 @@ final class Verifier
         $names = function_exists('getallheaders') && isset($_SERVER['REQUEST_URI']) ? array_keys(getallheaders()) : [];
         foreach ($names as $name) {
             $folded = preg_replace('/[^a-z0-9]/', '-', strtolower((string) $name));
-            if (preg_match('/^x-(identity|portvakt)/', $folded) && $folded !== strtolower((string) $name)) {
+            $named = array_filter($this->signature['headers'] ?? [], static fn ($one) => strtr(strtolower($one), '_', '-') === $folded);
+            $own = $named === [] ? $folded : strtolower(reset($named));
+            if (($named !== [] || preg_match('/^x-(identity|portvakt)/', $folded)) && $own !== strtolower((string) $name)) {
                 throw new Refused('an identity header that the gateway does not write');
             }
         }

@@ -62,6 +62,8 @@ class Verifier:
             self.assertion_keys = KeySet(self.assertion["keys"], clock)
             if self.assertion["algorithm"] not in ("ES256", "EdDSA") or not self.assertion["issuer"]:
                 raise ValueError("`assertion` names `algorithm` (ES256 or EdDSA), `issuer` and `keys`")
+        names = [name.lower() for name in (self.signature or {}).get("headers", [])]
+        self.named = {_fold(name): name for name in names}
         self.nonces, self.pruned, self.prune_at = {}, 0, 1024
         self.lock = threading.Lock()
 
@@ -79,15 +81,20 @@ class Verifier:
         covered = self._signature(method, target, headers, body) if self.signature else set()
         identity = {}
         for name, value in headers:
-            folded = re.sub(r"[^a-z0-9]", "-", name)
-            if not folded.startswith("x-identity"):
+            folded = _fold(name)
+            named = self.named.get(folded)
+            if named is None and not folded.startswith("x-identity"):
                 continue
-            if folded != name or not name.startswith("x-identity-") or name in identity:
+            ours = name == named if named else folded == name and name.startswith("x-identity-")
+            if not ours or name in identity:
                 raise Refused("an identity header that the gateway does not write")
             if self.signature and name not in covered:
                 raise Refused("an identity header that the signature does not cover")
             identity[name] = value
-        identity = {name[len("x-identity-"):].replace("-", "_"): value for name, value in identity.items()}
+        identity = {
+            name[len("x-identity-"):].replace("-", "_"): value
+            for name, value in identity.items() if name.startswith("x-identity-")
+        }
         if self.assertion:
             identity = self._asserted(identity)
         return identity
@@ -364,6 +371,11 @@ class AsgiGuard:
             return {"type": "http.request", "body": body, "more_body": False}
 
         return body, again
+
+
+def _fold(name):
+    # As a server that maps names to variables takes them for one another.
+    return re.sub(r"[^a-z0-9]", "-", name)
 
 
 def _base64(text):

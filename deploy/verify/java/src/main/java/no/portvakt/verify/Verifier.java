@@ -84,6 +84,7 @@ public final class Verifier {
     private final JsonNode signature;
     private final JsonNode assertion;
     private final Map<String, byte[]> secrets = new HashMap<>();
+    private final Map<String, String> named = new HashMap<>(); // `headers`, by their folded names
     private final KeySet keys;
     private final KeySet assertionKeys;
     private final Map<String, Long> nonces = new HashMap<>();
@@ -110,6 +111,10 @@ public final class Verifier {
             assertion = read.path("assertion");
             if (audience.isEmpty() || (signature.isMissingNode() && assertion.isMissingNode())) {
                 throw new IllegalArgumentException("say `audience`, and `signature`, `assertion` or both");
+            }
+            for (JsonNode name : signature.path("headers")) {
+                String lower = name.asText().toLowerCase(Locale.ROOT);
+                named.put(fold(lower), lower);
             }
             String algorithm = signature.path("algorithm").asText();
             if (algorithm.equals("hmac-sha256")) {
@@ -153,20 +158,24 @@ public final class Verifier {
         }
         Set<String> covered = signature.isMissingNode() ? null : checkSignature(method, target, lower, body);
         Map<String, String> told = new LinkedHashMap<>();
+        Set<String> seen = new java.util.HashSet<>();
         for (Field field : lower) {
             String name = field.name();
-            String folded = name.replaceAll("[^a-z0-9]", "-");
-            if (!folded.startsWith("x-identity")) {
+            String folded = fold(name);
+            String other = named.get(folded);
+            if (other == null && !folded.startsWith("x-identity")) {
                 continue;
             }
-            String fact = name.substring(Math.min(name.length(), "x-identity-".length())).replace('-', '_');
-            if (!folded.equals(name) || !name.startsWith("x-identity-") || told.containsKey(fact)) {
+            boolean ours = other == null ? folded.equals(name) && name.startsWith("x-identity-") : name.equals(other);
+            if (!ours || !seen.add(name)) {
                 throw new Refused("an identity header that the gateway does not write");
             }
             if (covered != null && !covered.contains(name)) {
                 throw new Refused("an identity header that the signature does not cover");
             }
-            told.put(fact, field.value());
+            if (other == null) {
+                told.put(name.substring("x-identity-".length()).replace('-', '_'), field.value());
+            }
         }
         return assertion.isMissingNode() ? told : asserted(told);
     }
@@ -454,6 +463,11 @@ public final class Verifier {
         } catch (GeneralSecurityException error) {
             throw new IllegalStateException("every Java has SHA-256", error);
         }
+    }
+
+    /** As a server that maps names to variables takes them for one another. */
+    private static String fold(String name) {
+        return name.replaceAll("[^a-z0-9]", "-");
     }
 
     private static String only(List<Field> headers, String name) throws Refused {
