@@ -57,6 +57,9 @@ const configs = {
   ecdsa: { audience: 'app', signature: { algorithm: 'ecdsa-p256-sha256', keys: published } },
   hmac: { audience: 'app', signature: { algorithm: 'hmac-sha256', secrets } },
   ecdsaDigest: { audience: 'app', signature: { algorithm: 'ecdsa-p256-sha256', keys: published, content_digest: true } },
+  // Renamed facts and those of a preset are no facts of the kit's, but they must be covered.
+  preset: { audience: 'app', signature: {
+    algorithm: 'ecdsa-p256-sha256', keys: published, headers: ['SMUSER', 'SMUNIVERSALID', 'SMSERVERSESSIONID', 'X-Level'] } },
   digest: { audience: 'app', signature: { algorithm: 'ed25519', keys: published, content_digest: true } },
   assertion: { audience: 'app', assertion },
 };
@@ -85,5 +88,6 @@ for (const [config, route] of ROUTES) {
   await capture(config, `${route}/a%20b/%C3%A5/echo?x=1&y=%2F&z`, FNR);
   await capture(config, `${route}/echo?`, FNR, { method: 'POST', body: 'amount=1&to=2' });
 }
+await capture('preset', '/kits/preset/echo?x=1', null);
 writeFileSync(output, JSON.stringify({ format: 1, configs, vectors }));
 console.log(`${vectors.length} requests captured from the gateway`);

@@ -228,6 +228,9 @@ function messages({ name, nonces, digest, renamed, algorithm, key, next, foreign
   const pid = made(request({ headers: [...IDENTITY, ['X-Pid', FNR]] }));
   good('a fact under another name', renamed, pid);
   good('none under another name', renamed, sent);
+  const empty = made(request({ headers: [...IDENTITY, ['X-Pid', '']] }));
+  good('a missing fact is an empty header, as a preset may have it', renamed, empty);
+  bad('an empty header is filled', renamed, put(empty, 'X-Pid', () => '24929935140'));
   bad('another name is added', renamed, add(sent, ['X-Pid', '24929935140']));
   bad('another name in small letters is added', renamed, add(sent, ['x-pid', '24929935140']));
   bad('another name has another value', renamed, put(pid, 'X-Pid', () => '24929935140'));

@@ -19,6 +19,7 @@ $(route /kits/digest login 'signature: ed25519, content_digest: true')\\
 $(route /kits/digest/open optional 'signature: ed25519, content_digest: true')\\
 $(route /kits/ecdsa-digest login 'signature: ecdsa-p256-sha256, content_digest: true')\
 $(route /kits/ecdsa-digest/open optional 'signature: ecdsa-p256-sha256, content_digest: true')\
+$(route /kits/preset login 'signature: ecdsa-p256-sha256, headers: {preset: siteminder-plain, fhnummer: SMUSER, fnr: drop, loa: X-Level}')\
 $(route /kits/assertion login 'assertion: true')#" gateway.yaml >"$DEMO_CONFIG"
 tests/tools/demo.sh node tests/kits/capture.mjs "$DEMO_DIR/keys" "$work/live.json"
 "$work/python/venv/bin/python" tests/kits/independent.py "$work/live.json"
