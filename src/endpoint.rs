@@ -244,7 +244,12 @@ impl Visit<'_> {
             brand: &self.host.brand,
             reference: self.reference,
             secure: self.arrival.is_secure(),
-            seal: Some(PageSeal { host: self.scope(), ring: self.ring(), now: self.now }),
+            seal: Some(PageSeal {
+                host: self.scope(),
+                origin: &self.host.origin,
+                ring: self.ring(),
+                now: self.now,
+            }),
         }
     }
 

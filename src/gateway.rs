@@ -402,6 +402,7 @@ impl Passage {
             secure: self.arrival.as_ref().is_some_and(|arrival| arrival.is_secure()),
             seal: self.host.as_ref().map(|host| PageSeal {
                 host: &host.origin.name,
+                origin: &host.origin,
                 ring: &self.snapshot.keys.cookie,
                 now: self.began,
             }),

@@ -57,8 +57,8 @@ pub struct Setting<'a> {
     pub switch: Vec<(Language, String)>,
     /// How it looks.
     pub brand: &'a Brand,
-    /// The prefix of our endpoints, where the host has them; there is the logo.
-    pub prefix: Option<&'a str>,
+    /// The folder of its logo: a URL with a slash at the end; `None`: it has none, or nobody gives it here.
+    pub logos: Option<String>,
 }
 
 /// A page. `notice` is a sentence of the operators' own, as it stands in their file; an empty one is not shown.

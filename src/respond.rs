@@ -24,7 +24,7 @@ use portvakt_core::login::answer::{AnswerError, ProviderCode};
 use portvakt_core::login::wish::Unfulfilled;
 use portvakt_core::redirect::Target;
 use portvakt_core::request::{Malformed, NormalRequest};
-use portvakt_core::route::{Host, Route, Unrouted};
+use portvakt_core::route::{Host, Origin, Route, Unrouted};
 use portvakt_core::seal::SealKey;
 use portvakt_core::token::TokenError;
 use portvakt_core::websocket::BadHandshake;
@@ -483,6 +483,8 @@ pub(crate) struct Asker<'a> {
 pub(crate) struct PageSeal<'a> {
     /// The name of the host.
     pub(crate) host: &'a str,
+    /// Its origin.
+    pub(crate) origin: &'a Origin,
     /// The keys.
     pub(crate) ring: &'a Ring<SealKey>,
     /// Now.
@@ -514,14 +516,14 @@ impl Asker<'_> {
 
     /// The same in a language, with a reference.
     fn setting_in<'s>(&'s self, language: Language, reference: &'s str) -> Setting<'s> {
-        // On no host of ours nobody gives a logo.
-        let prefix = self.seal.map(|_| self.prefix);
-        Setting { language, reference, switch: Vec::new(), brand: self.brand, prefix }
+        let folder = |seal: PageSeal<'_>| format!("{}{}/logo/", seal.origin, self.prefix);
+        let logos = self.seal.filter(|_| self.brand.logo.is_some()).map(folder);
+        Setting { language, reference, switch: Vec::new(), brand: self.brand, logos }
     }
 
     /// The setting of a page that is plain text and links.
     fn setting_of(&self, page: &Page, links: &PageLinks, notice: &str) -> Setting<'_> {
-        let sealed = self.seal.and_then(|PageSeal { host, ring, now }| {
+        let sealed = self.seal.and_then(|PageSeal { host, ring, now, .. }| {
             Again::of(page, links, notice, self.reference, now).seal(host, ring, now)
         });
         Setting { switch: sealed.map(|sealed| self.switch(&sealed)).unwrap_or_default(), ..self.setting() }

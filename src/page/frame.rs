@@ -77,8 +77,8 @@ impl<'a> Frame<'a> {
 
 impl<'a> Picture<'a> {
     fn of(setting: &'a Setting<'_>) -> Option<Self> {
-        let (logo, prefix) = (setting.brand.logo.as_ref()?, setting.prefix?);
-        let at = |tag: &str| format!("{prefix}/logo/{tag}");
+        let (logo, logos) = (setting.brand.logo.as_ref()?, setting.logos.as_ref()?);
+        let at = |tag: &str| format!("{logos}{tag}");
         Some(Self {
             src: at(logo.image.tag()),
             dark: logo.dark.as_ref().map(|dark| at(dark.tag())),

@@ -102,8 +102,12 @@ pub(super) fn branded(policy: Cow<'static, str>, setting: &Setting<'_>) -> Cow<'
     if let Some(colours) = &setting.brand.colours {
         policy = policy.replacen("style-src ", &format!("style-src {} ", colours.source()), 1).into();
     }
-    if setting.brand.logo.as_ref().and(setting.prefix).is_some() {
-        policy = policy.replacen("default-src 'none'; ", "default-src 'none'; img-src 'self'; ", 1).into();
+    if let (Some(_), Some(logos)) = (&setting.brand.logo, &setting.logos) {
+        // Not the whole host: its `/favicon.ico` is the app's.
+        let named = Url::parse(logos).ok().filter(|url| host_source(url).is_some());
+        let source = named.map_or_else(|| "'self'".to_owned(), String::from);
+        let with = format!("default-src 'none'; img-src {source}; ");
+        policy = policy.replacen("default-src 'none'; ", &with, 1).into();
     }
     policy
 }

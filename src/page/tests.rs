@@ -28,7 +28,7 @@ fn setting(language: Language, reference: &str) -> Setting<'_> {
         reference,
         switch: Language::ALL.map(link).to_vec(),
         brand: plain(),
-        prefix: Some("/oauth2"),
+        logos: Some("https://app.example/oauth2/logo/".to_owned()),
     }
 }
 
@@ -533,13 +533,13 @@ fn a_look_adds_its_colours_and_its_logo_to_the_policy_and_nothing_else() {
         let (ours, theirs) = (hash_source(styles[0]), hash_source(styles[1]));
         let expected = plain
             .content_security_policy
-            .replace("default-src 'none';", "default-src 'none'; img-src 'self';")
+            .replace("default-src 'none';", "default-src 'none'; img-src https://app.example/oauth2/logo/;")
             .replace(&ours, &format!("{theirs} {ours}"));
         assert_eq!(page.content_security_policy, expected, "{name}");
         let logo = brand.logo.as_ref().unwrap();
         let (src, dark) = (logo.image.tag(), logo.dark.as_ref().unwrap().tag());
-        assert!(page.html.contains(&format!("<img src=\"/oauth2/logo/{src}\"")), "{name}");
-        assert!(page.html.contains(&format!("srcset=\"/oauth2/logo/{dark}\"")), "{name}");
+        assert!(page.html.contains(&format!("<img src=\"https://app.example/oauth2/logo/{src}\"")), "{name}");
+        assert!(page.html.contains(&format!("srcset=\"https://app.example/oauth2/logo/{dark}\"")), "{name}");
         assert!(page.html.contains("<a href=\"tel:+4722000000\">+47 22 00 00 00</a>"), "{name}");
         assert!(page.html.contains("<a href=\"mailto:hjelp@kommune.example\">"), "{name}");
         let link = "<a href=\"https://kommune.example/?a=1&#38;b=2\" rel=\"noreferrer\">kommune.example</a>";
@@ -550,15 +550,16 @@ fn a_look_adds_its_colours_and_its_logo_to_the_policy_and_nothing_else() {
 #[test]
 fn a_logo_is_not_asked_for_where_nobody_gives_it_and_a_name_stands_where_no_logo_speaks() {
     let brand = branded();
-    let of = |brand: &Brand, prefix| {
-        super::render(&Page::WrongHost, &links(), "", &Setting { brand, prefix, ..setting(Language::Nb, "") })
+    let of = |brand: &Brand, logos: Option<&str>| {
+        let logos = logos.map(str::to_owned);
+        super::render(&Page::WrongHost, &links(), "", &Setting { brand, logos, ..setting(Language::Nb, "") })
     };
     let elsewhere = of(&brand, None);
     assert!(!elsewhere.html.contains("<img") && !elsewhere.content_security_policy.contains("img-src"));
     assert!(elsewhere.html.contains("<span>Kommune &#60;b&#62;"));
-    assert!(!of(&brand, Some("/oauth2")).html.contains("<span>Kommune"));
+    assert!(!of(&brand, Some("https://a.no/logo/")).html.contains("<span>Kommune"));
     let silent = Logo { alt: Localised::default(), ..(**brand.logo.as_ref().unwrap()).clone() };
-    let beside = of(&Brand { logo: Some(Arc::new(silent)), ..brand }, Some("/oauth2")).html;
+    let beside = of(&Brand { logo: Some(Arc::new(silent)), ..brand }, Some("https://a.no/logo/")).html;
     assert!(beside.contains("alt=\"\"") && beside.contains("<span>Kommune"));
 }
 

@@ -2,10 +2,12 @@
 // 320 px, at 200 %, in the dark, by keyboard, and for anything that it loads or lets a script do. Screenshots are for
 // people to look at.
 //
-//   node pages.mjs --gateway URL --simulator URL --jwks FILE --screenshots FOLDER [--only PAGE]
+//   node pages.mjs --gateway URL --admin URL --simulator URL --balanced URL --jwks FILE --staged FILE --revocations FILE
+//     --screenshots FOLDER [--only PAGE[,PAGE]]
 
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, get } from 'node:http';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openBrowser } from '../browser/webdriver.mjs';
@@ -13,8 +15,12 @@ import { openBrowser } from '../browser/webdriver.mjs';
 const { values: options } = parseArgs({
   options: {
     gateway: { type: 'string' },
+    admin: { type: 'string' },
     simulator: { type: 'string' },
+    balanced: { type: 'string' },
     jwks: { type: 'string' },
+    staged: { type: 'string' },
+    revocations: { type: 'string' },
     screenshots: { type: 'string' },
     only: { type: 'string' },
   },
@@ -32,8 +38,15 @@ const VIEWS = [
   { name: 'dark', width: 1280, height: 900, scale: 1, scheme: 'dark', axe: true, picture: true },
   { name: 'dark-320', width: 320, height: 640, scale: 1, scheme: 'dark', axe: true, picture: false },
   // 1280 px at 200 %.
-  { name: 'zoomed', width: 640, height: 450, scale: 2, scheme: 'light', axe: false, picture: false },
+  { name: 'zoomed', width: 640, height: 450, scale: 2, scheme: 'light', axe: true, picture: false },
 ];
+/** Every page that there is: what `texts` in a configuration may name. */
+const KNOWN = (() => {
+  const schema = JSON.parse(readFileSync(new URL('../../docs/gateway.schema.json', import.meta.url), 'utf8'));
+  return schema.properties.pages.properties.texts.propertyNames.enum.filter((name) => name !== 'labels');
+})();
+const staged = JSON.parse(readFileSync(options.staged, 'utf8'));
+const branded = options.gateway.replace('localhost', 'branded.localhost');
 
 const browser = await openBrowser();
 const violations = [];
@@ -42,16 +55,20 @@ let pages = 0;
 
 /**
  * How each page comes about, beginning with an empty browser. `again`: the page has no links to other languages, so it
- * comes about once for each; `quiet`: nothing went wrong, so that there is nothing to refer to.
+ * comes about once for each; `linked`: it has them, and they lead away; `quiet`: nothing went wrong, so that there is nothing
+ * to refer to; `scripted`: a line of script presses its button; `logo`: it has one.
  */
 const PAGES = {
-  login_choice: { quiet: true, act: choice },
+  choice: { quiet: true, act: choice },
+  onward: { again: true, quiet: true, act: (language) => browser.open(stage('onward', language)) },
   login_required: { again: true, act: () => post('/app/x', 'multipart/form-data', [['text', 'abc']]) },
   kept_form: { again: true, act: () => post('/app/x', 'application/x-www-form-urlencoded', [['text', 'abc']]) },
   form_gone: { act: () => post('/oauth2/resume', 'application/x-www-form-urlencoded', [['kept', 'x']]) },
-  resent_form: { again: true, act: resent },
+  resent_form: { again: true, scripted: true, act: resent },
+  organisations: { again: true, act: () => logIn('/many-jobs/x', 'employee-many') },
   logout_form: {
     again: true,
+    scripted: true,
     act: async () => {
       await logIn('/app/x', 'bankid-high');
       await unscripted(() => open('/oauth2/logout'));
@@ -64,38 +81,58 @@ const PAGES = {
   login_not_set_up: { act: () => lying('id_token_missing_sid', 1, () => logIn('/app/x', 'bankid-high')) },
   login_loop: { act: loop },
   level_too_low: { act: () => logIn('/high/x', 'level-too-low') },
-  level_unreachable: { act: () => logIn('/high/x', 'minid-substantial') },
+  level_unreachable: { act: unreachable },
   login_too_old: { act: tooOld },
   national_number_needed: { act: async () => { await logIn('/eu/x', 'eidas-se'); await open('/app/x'); } },
   european_id_needed: { act: async () => { await logIn('/app/x', 'bankid-high'); await open('/european/x'); } },
   electronic_id_needed: { act: async () => { await logIn('/mail/x', 'email'); await open('/eu/x'); } },
+  employee_needed: { act: privately },
   wrong_kind: { act: async () => { await logIn('/app/x', 'bankid-high'); await open('/mail/x'); } },
+  wrong_provider: { again: true, linked: true, act: (language) => browser.open(stage('wrong_provider', language)) },
   wrong_country: { act: async () => { await logIn('/eu/x', 'eidas-se'); await open('/finland/x'); } },
   wrong_method: { act: () => logIn('/strict/x', 'bankid-high') },
   represents_nobody: { act: () => logIn('/job/x', 'employee-none') },
   wrong_organisation: { act: () => logIn('/their-job/x', 'employee') },
   provider_down: { act: () => open('/down/x') },
+  provider_busy: { act: providerBusy },
+  sessions_uncertain: { act: uncertain },
+  overloaded: { act: overloaded },
   too_many_requests: { act: async () => { await open('/often/x'); await open('/often/x'); } },
   cross_site: { act: () => post('/app/x', 'application/x-www-form-urlencoded', [['a', 'b']], `${options.simulator}/persons.json`) },
   maintenance: { act: () => open('/closed/x') },
   not_found: { act: () => open('/oauth2/nothing') },
   method_not_allowed: { act: () => open('/absent/x') },
   bad_request: { act: () => open('/a%2Fb') },
-  too_long: { again: true, act: () => open(`/${'a'.repeat(9_000)}`) },
+  too_long: { again: true, act: () => open(`/${'a'.repeat(8_200)}`) },
   wrong_host: { again: true, act: (language) => wrongHost(language) },
+  insecure_transport: { again: true, linked: true, act: insecure },
+  internal_error: { again: true, linked: true, act: (language) => browser.open(stage('internal_error', language)) },
   app_unreachable: { act: () => open('/gone/x') },
   app_too_slow: { act: () => open('/slow/x') },
   app_busy: { act: busy },
   too_large: { act: () => post('/small/x', 'application/x-www-form-urlencoded', [['a', 'b'.repeat(5_000)]]) },
   signed_out: { act: signedOut },
   signed_out_locally_only: { act: () => open('/oauth2/logout?session=nowhere') },
+  branded_maintenance: { logo: true, act: () => browser.open(`${branded}/closed/x`) },
+  branded_choice: { logo: true, quiet: true, act: () => browser.open(`${branded}/both/x`) },
+  branded_not_found: { logo: true, act: () => browser.open(`${branded}/oauth2/nothing`) },
 };
+
+const theStage = createServer((request, response) => {
+  const [, name, language] = request.url.split('/');
+  const page = staged[name]?.[language];
+  if (!page) return response.writeHead(204).end();
+  response.writeHead(200, { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': page.policy });
+  response.end(page.html);
+});
 
 try {
   mkdirSync(options.screenshots, { recursive: true });
+  await new Promise((done) => theStage.listen(0, '127.0.0.1', done));
   await register();
+  for (const name of KNOWN.filter((name) => !PAGES[name])) violations.push(`${name}: nobody looks at this page`);
   for (const [name, page] of Object.entries(PAGES)) {
-    if (options.only && options.only !== name) continue;
+    if (options.only && !options.only.split(',').includes(name)) continue;
     try {
       await look(name, page);
       pages += 1;
@@ -107,13 +144,15 @@ try {
   }
 } finally {
   await browser.close();
+  theStage.close();
 }
 for (const violation of violations) console.log(violation);
 console.log(`${pages} pages, ${LANGUAGES.length} languages, ${violations.length} violations`);
 process.exit(violations.length === 0 ? 0 : 1);
 
 /** Brings a page about and judges it in every language. */
-async function look(name, { again, quiet, act }) {
+async function look(name, page) {
+  const { again, linked, act } = page;
   const before = violations.length;
   let languages;
   for (const language of LANGUAGES) {
@@ -121,20 +160,20 @@ async function look(name, { again, quiet, act }) {
       await begin(language);
       await act(language);
       languages = await links();
-      assert.equal(again ?? false, Object.keys(languages).length === 0, 'links to other languages');
+      assert.equal((again && !linked) ?? false, Object.keys(languages).length === 0, 'links to other languages');
     }
     const where = `${name} in ${language}`;
     if (again) {
       // It cannot be loaded again: it may hold a form.
-      await judge(where, language, quiet, () => {});
+      await judge(where, language, page, () => {});
     } else {
-      await judge(where, language, quiet, () => open(languages[language]));
+      await judge(where, language, page, () => open(languages[language]));
     }
   }
   console.log(`${violations.length === before ? 'ok' : 'not ok'} - ${name}`);
 }
 
-async function judge(where, language, quiet, load) {
+async function judge(where, language, { quiet, scripted, logo }, load) {
   const broken = (what) => violations.push(`${where}: ${what}`);
   for (const view of VIEWS) {
     await browser.cdp('Emulation.setDeviceMetricsOverride', {
@@ -147,17 +186,26 @@ async function judge(where, language, quiet, load) {
       code: document.querySelector('code')?.textContent,
       says: document.querySelector('main').innerText.split('\\n').slice(0, 3).join(' '),
       wide: document.documentElement.scrollWidth > document.documentElement.clientWidth,
+      scripts: document.scripts.length,
+      buttons: document.querySelectorAll('main form button').length,
+      broken: [...document.images].filter((image) => !image.complete || image.naturalWidth === 0).length,
       loaded: performance.getEntriesByType('resource').map(({ name }) => name),
     }`);
     if (view === VIEWS[0]) {
       // A page that another way leads to as well did not come about as it was meant to.
-      if (said.has(seen.says)) broken(`it says the same as ${said.get(seen.says)}`);
+      if (said.has(seen.says) && !logo) broken(`it says the same as ${said.get(seen.says)}`);
       said.set(seen.says, where);
     }
     if (seen.lang !== language) broken(`${view.name}: the page is in ${seen.lang}`);
     if (!seen.code && !quiet) broken(`${view.name}: there is no reference`);
     if (seen.wide) broken(`${view.name}: it is wider than the window`);
-    if (seen.loaded.length > 0) broken(`${view.name}: it loads ${seen.loaded}`);
+    const own = ({ origin, pathname }) => origin === branded && pathname.startsWith('/oauth2/logo/');
+    const foreign = seen.loaded.filter((url) => !logo || !own(new URL(url)));
+    if (foreign.length > 0) broken(`${view.name}: it loads ${foreign}`);
+    if (seen.broken > 0 || (logo && seen.loaded.length === 0)) broken(`${view.name}: its logo is not there`);
+    if (seen.scripts !== (scripted ? 1 : 0) || (scripted && seen.buttons === 0)) {
+      broken(`${view.name}: it needs a script`);
+    }
     if (view.axe) {
       for (const { id, nodes } of await axe()) broken(`${view.name}: ${id}: ${nodes}`);
     }
@@ -327,6 +375,21 @@ async function ended() {
   }
 }
 
+/** A login that the provider cannot bring to its level: a test's hint says who authenticates, and how. */
+async function unreachable() {
+  // `fetch` would say that it is a script's request.
+  const started = await new Promise((done, failed) => {
+    get(`${options.gateway}/oauth2/login?redirect=/high/x`, { headers: { accept: 'text/html' } }, done).on('error', failed);
+  });
+  started.resume();
+  for (const line of started.headers['set-cookie']) {
+    const [, name, value] = /^([^=]+)=([^;]*)/.exec(line);
+    await browser.cdp('Network.setCookie', { url: options.gateway, name, value, path: '/', secure: true, httpOnly: true });
+  }
+  await browser.open(`${started.headers.location}&login_hint=testid:24929935140_idporten-loa-substantial`);
+  await browser.arrive('the gateway', ({ origin }) => origin === options.gateway);
+}
+
 async function tooOld() {
   await control({ lies: [{ name: 'id_token_stale_auth_time', times: 2 }] });
   await open('/recent/x');
@@ -355,6 +418,74 @@ async function resent() {
     await browser.click('main form button');
     await browser.arriveUnscripted('the page that sends it', ({ pathname }) => pathname === '/oauth2/resume');
   });
+}
+
+/** Where a page is that nobody is driven to. */
+function stage(name, language) {
+  return `http://127.0.0.1:${theStage.address().port}/${name}/${language}`;
+}
+
+/** Somebody whom the employees' provider vouches for as a private person. */
+async function privately() {
+  await control({ id_token_claims: { acr: 'private' } });
+  await logIn('/job/x', 'employee');
+}
+
+/** The provider takes its time, and one client begins more logins than its share. */
+async function providerBusy() {
+  await control({ delay_milliseconds: { par: 4_000 } });
+  // `fetch` would say that it is a script's request.
+  const login = () => new Promise((done) => {
+    get(`${options.gateway}/oauth2/login?redirect=/app/x`, { headers: { accept: 'text/html' } }, (response) => {
+      response.resume().on('close', done);
+    }).on('error', done);
+  });
+  const begun = Array.from({ length: 100 }, login);
+  await new Promise((done) => setTimeout(done, 500));
+  await open('/app/x');
+  await control({ delay_milliseconds: { par: 0 } });
+  await Promise.all(begun);
+}
+
+/** Nobody can say which sessions have ended: their file is a folder. */
+async function uncertain() {
+  const [file, aside] = [options.revocations, `${options.revocations}.aside`];
+  const ready = (wanted) => until(async () => ((await fetch(`${options.admin}/readyz`)).status === 200) === wanted);
+  renameSync(file, aside);
+  mkdirSync(join(file, 'occupied'), { recursive: true });
+  await ready(false);
+  await open('/app/x');
+  rmSync(file, { recursive: true });
+  renameSync(aside, file);
+  await ready(true);
+}
+
+/** As many requests as the gateway carries are under way. */
+async function overloaded() {
+  const held = new AbortController();
+  const requests = Array.from({ length: 160 }, () =>
+    fetch(`${options.gateway}/held/x`, { signal: held.signal }).catch(() => {}));
+  await until(async () => (await fetch(`${options.gateway}/public`)).status === 503);
+  await open('/public');
+  held.abort();
+  await Promise.all(requests);
+  await until(async () => (await fetch(`${options.gateway}/public`)).status === 200);
+}
+
+/** A form that is sent past the load balancer's TLS. A link would be led to https. */
+async function insecure(language) {
+  await browser.cdp('Network.enable');
+  await browser.cdp('Network.setExtraHTTPHeaders', { headers: { 'Accept-Language': language } });
+  await post(`${options.balanced}/x`, 'application/x-www-form-urlencoded', [['a', 'b']]);
+  await browser.cdp('Network.setExtraHTTPHeaders', { headers: {} });
+}
+
+async function until(condition) {
+  for (let times = 0; times < 300; times += 1) {
+    if (await condition()) return;
+    await new Promise((done) => setTimeout(done, 50));
+  }
+  throw new Error('waited in vain');
 }
 
 async function busy() {

@@ -3,17 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-free() {
-    local offset
-    for offset in 0 1 2 3; do
-        if (exec 3<>"/dev/tcp/127.0.0.1/$(($1 + offset))") 2>/dev/null; then return 1; fi
-    done
-}
-port=28080
-until free "$port"; do
-    port=$((port + 10))
-    [ "$port" -lt 29000 ] || { echo "browser: no four free ports" >&2; exit 1; }
-done
+# shellcheck source=tests/tools/ports.sh
+. tests/tools/ports.sh
+port=$(free_ports browser 28080 29000 4)
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
