@@ -23,7 +23,7 @@ use http::{HeaderMap, StatusCode};
 use pingora::http::RequestHeader;
 use portvakt_core::clock::Timestamp;
 use portvakt_core::endpoint::OwnEndpoint;
-use portvakt_core::identity::VerifiedIdentity;
+use portvakt_core::identity::{VerifiedIdentity, VerifiedMachine};
 use portvakt_core::key::{KeyId, MacKey, Ring};
 use portvakt_core::level::Level;
 use portvakt_core::login::relay;
@@ -381,6 +381,29 @@ impl Visit<'_> {
         self.live.telemetry.audit(&record, &self.snapshot.keys);
     }
 
+    /// Writes down that a machine asked for something, and whether its token was enough: the word for the log says why
+    /// not.
+    pub(crate) fn audit_machine(&self, machine: &VerifiedMachine, short_of: Option<&'static str>) {
+        self.live.telemetry.audit(
+            &AuditRecord {
+                time: self.live.clock.now(),
+                action: Action::Machine,
+                result: short_of.map_or(AuditResult::Success, AuditResult::Failure),
+                client: self.client(),
+                provider: machine.provider(),
+                sid: None,
+                level: None,
+                kind: Some(machine.kind()),
+                person: None,
+                session: None,
+                previous: None,
+                machine: Some(machine),
+                reference: self.reference,
+            },
+            &self.snapshot.keys,
+        );
+    }
+
     fn audit_record<'r>(
         &'r self,
         action: Action,
@@ -402,6 +425,7 @@ impl Visit<'_> {
             person,
             session: session.map(Session::id),
             previous: None,
+            machine: None,
             reference: self.reference,
         }
     }

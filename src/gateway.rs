@@ -201,6 +201,9 @@ impl Gateway {
         match Access::judge(route, request, caller, now) {
             // 7 public, logged in, level, age
             Judgement::Allowed(permit) => {
+                if let Caller::Machine(machine) = permit.caller() {
+                    visit.audit_machine(machine, None);
+                }
                 passage.handshake = websocket::handshake(&permit, head, host)?; // 8 a WebSocket only where and as it may be
                 passage.app_session = app_session::hold(&permit, passage.session, &visit); // 9 the app's own, inside ours
                 match access_token::hold(&permit, &visit).await? {
@@ -215,7 +218,11 @@ impl Gateway {
                 Ok(Verdict::KeepForm { keepable: endpoint::resume::can_be_kept(&visit) })
             }
             Judgement::TokenNeeded => Err(Refusal::Token(TokenRefusal::Missing)),
-            Judgement::TokenRefused(why) => Err(Refusal::token_not_enough(why, route)),
+            Judgement::TokenRefused(why, machine) => {
+                let refusal = Refusal::token_not_enough(why, route);
+                visit.audit_machine(&machine, Some(refusal.rule()));
+                Err(refusal)
+            }
             Judgement::MustLogIn(need) => Ok(Verdict::Answer(endpoint::login::invite(&visit, route, need)?)),
             Judgement::Forbidden(why) => match endpoint::organisation::offer(&visit, route, why) {
                 Some(answer) => Ok(Verdict::Answer(answer)),

@@ -106,10 +106,11 @@ impl Telemetry {
         }
     }
 
-    /// Logs a login or a logout.
+    /// Logs a login or a logout, and what a machine asks for where that is wanted.
     pub fn audit(&self, record: &AuditRecord<'_>, keys: &Keys) {
         let logs = self.logs.load();
-        if let Some(log) = &logs.audit {
+        let wanted = record.machine.is_none() || logs.settings.audit_machines;
+        if let Some(log) = logs.audit.as_ref().filter(|_| wanted) {
             record.log(logs.settings.audit_person, &keys.audit, |line| log.write(line));
         }
     }
@@ -281,6 +282,7 @@ mod tests {
             access: LogTarget::File(access.to_owned()),
             audit: LogTarget::File(audit.to_owned()),
             audit_person: AuditPerson::None,
+            audit_machines: false,
             client_address: ClientAddress::Truncated,
         }
     }
@@ -307,6 +309,7 @@ mod tests {
             person: None,
             session: None,
             previous: None,
+            machine: None,
             reference: "7K2QD-M0XW4",
         }
     }

@@ -153,8 +153,8 @@ pub enum Judgement {
     Forbidden(Shortfall),
     /// Not without a machine's token.
     TokenNeeded,
-    /// Not with this token.
-    TokenRefused(TokenShortfall),
+    /// Not with this token, which is this machine's.
+    TokenRefused(TokenShortfall, Arc<VerifiedMachine>),
 }
 
 /// The proof that a request may be sent to an app, and as whom.
@@ -227,7 +227,7 @@ impl Access {
             (Self::Token(rule) | Self::LoginOrToken(_, rule), Caller::Machine(machine)) => {
                 match rule.shortfall(&machine) {
                     None => allow(Caller::Machine(machine)),
-                    Some(why) => Judgement::TokenRefused(why),
+                    Some(why) => Judgement::TokenRefused(why, machine),
                 }
             }
             (Self::Token(_), Caller::Nobody | Caller::Person(_)) => Judgement::TokenNeeded,
@@ -425,7 +425,7 @@ mod tests {
             Judgement::MustLogIn(LoginNeed::Asked) => "ask for whom",
             Judgement::Forbidden(_) => "forbidden",
             Judgement::TokenNeeded => "token",
-            Judgement::TokenRefused(_) => "token refused",
+            Judgement::TokenRefused(..) => "token refused",
         }
     }
 

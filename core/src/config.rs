@@ -384,6 +384,8 @@ pub struct Logs {
     pub audit: LogTarget,
     /// Whether the audit log holds the national number, a pseudonym of it, or neither.
     pub audit_person: AuditPerson,
+    /// Whether the audit log holds the requests of machines.
+    pub audit_machines: bool,
     /// How much of the client's address the access log holds.
     pub client_address: ClientAddress,
 }

@@ -101,7 +101,7 @@ fn resume(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answer, Refusal> {
         }
         Judgement::Forbidden(why) => Err(login::forbid(visit, route, why)),
         // No person sends a form there.
-        Judgement::TokenNeeded | Judgement::TokenRefused(_) => Err(Refusal::FormGone),
+        Judgement::TokenNeeded | Judgement::TokenRefused(..) => Err(Refusal::FormGone),
     }
 }
 

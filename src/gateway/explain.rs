@@ -262,7 +262,7 @@ impl Walk<'_> {
                 let why = self.at(route, "access", "a machine's token is needed");
                 End { outcome: Outcome::Token, ..End::refused(&refusal, why) }
             }
-            Judgement::TokenRefused(why) => {
+            Judgement::TokenRefused(why, _) => {
                 let refusal = Refusal::token_not_enough(why, route);
                 End::refused_person(&refusal, self.at(route, key_of_token(why), &why.to_string()))
             }

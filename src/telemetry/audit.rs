@@ -1,13 +1,15 @@
 //! The audit log: who logged in and out, as the provider's terms demand it (`design.md` D16; dossier 3.6: time,
 //! action, result, the user's address, `sid`, and the person after a privacy assessment).
 //!
-//! **Invariant:** this is the one log that holds `sid`, and by choice a person. No name, no token, no code.
+//! By choice also what machines ask for (dossier 1.6: `supplier` and `delegation_source` are to be logged).
+//!
+//! **Invariant:** this is the one log that holds `sid`, and by choice a person or a machine. No name, no token, no code.
 
 use std::net::IpAddr;
 
 use portvakt_core::clock::Timestamp;
 use portvakt_core::config::{AuditPerson, ClientAddress};
-use portvakt_core::identity::{Kind, Person, VerifiedIdentity};
+use portvakt_core::identity::{Kind, Person, VerifiedIdentity, VerifiedMachine};
 use portvakt_core::key::{MacKey, Ring};
 use portvakt_core::level::Level;
 use portvakt_core::session::SessionId;
@@ -30,17 +32,20 @@ pub enum Action {
     BackChannelLogout,
     /// Chose for which of several organisations they act, after a login or instead of another one.
     Organisation,
+    /// A machine asked for something with a sound token of its own.
+    Machine,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Login,
         Self::StepUp,
         Self::Logout,
         Self::FrontChannelLogout,
         Self::BackChannelLogout,
         Self::Organisation,
+        Self::Machine,
     ];
 
     /// The name in logs.
@@ -53,6 +58,7 @@ impl Action {
             Self::FrontChannelLogout => "frontchannel_logout",
             Self::BackChannelLogout => "backchannel_logout",
             Self::Organisation => "organisation",
+            Self::Machine => "machine",
         }
     }
 }
@@ -91,6 +97,8 @@ pub struct AuditRecord<'a> {
     pub session: Option<&'a SessionId>,
     /// The session whose place it takes, likewise: leads to the login, and so to its `sid`.
     pub previous: Option<&'a SessionId>,
+    /// The machine.
+    pub machine: Option<&'a VerifiedMachine>,
     /// The reference that the person was shown, and that the access log has.
     pub reference: &'a str,
 }
@@ -126,6 +134,13 @@ impl AuditRecord<'_> {
             }
             if let Some(person) = self.person {
                 self.name(person, shown, audit, line);
+            }
+            if let Some(machine) = self.machine {
+                line.display("consumer", machine.consumer());
+                if let Some(delegation) = machine.delegation() {
+                    line.display("supplier", delegation.supplier);
+                    line.text("delegation_source", &delegation.source, MAX_TEXT);
+                }
             }
             for (name, session) in [("session", self.session), ("previous", self.previous)] {
                 if let Some(session) = session {
@@ -254,6 +269,7 @@ mod tests {
             person,
             session: None,
             previous: None,
+            machine: None,
             reference: "7K2QD-M0XW4",
         }
     }

@@ -118,6 +118,47 @@ impl<'w> Client<'w> {
     }
 }
 
+/// Dossier 1.6: who supplies and where that was agreed is to be logged. The access log names nobody.
+#[test]
+fn the_audit_log_has_what_machines_ask_for_where_that_is_wanted() {
+    let world = start();
+    let sound = token(&world, "");
+    assert_eq!(ask(&world, "/api/echo", &sound, "").status, 200);
+    let text = std::fs::read_to_string(world.configuration()).unwrap();
+    let audited = text.replace("audit: {file: audit.log}", "audit: {file: audit.log}, audit_machines: true");
+    assert_ne!(audited, text);
+    std::fs::write(world.configuration(), audited).unwrap();
+    await_that("the configuration is in force", || {
+        (world.admin("/status.json").json()["generation"] == 2).then_some(())
+    });
+    assert_eq!(world.audit_log().len(), 0, "by default machines are not in it");
+    let lacking = token(&world, "scope=portvakt:other");
+    world.control(&json!({"access_token_claims": {
+        "supplier": {"authority": "iso6523-actorid-upis", "ID": "0192:213987658"},
+        "delegation_source": "https://tt02.altinn.no/",
+    }}));
+    let delegated = token(&world, "");
+    for (token, status) in
+        [(&sound, 200), (&delegated, 200), (&lacking, 403), (&sound[..sound.len() - 4].to_owned(), 401)]
+    {
+        assert_eq!(ask(&world, "/api/echo", token, "").status, status);
+    }
+    let lines = world.await_audit(3);
+    let of = |at: usize, name: &str| lines[at][name].as_str().map(str::to_owned);
+    for (at, result) in ["success", "success", "failure"].into_iter().enumerate() {
+        let said = ["action", "identity", "provider", "consumer", "result"].map(|name| of(at, name).unwrap());
+        assert_eq!(said, ["machine", "machine", "maskinporten", "310123455", result]);
+        assert!(of(at, "client").is_some() && of(at, "reference").is_some());
+    }
+    assert_eq!((of(0, "supplier"), of(0, "code")), (None, None));
+    assert_eq!(of(1, "supplier").as_deref(), Some("213987658"));
+    assert_eq!(of(1, "delegation_source").as_deref(), Some("https://tt02.altinn.no/"));
+    assert_eq!(of(2, "code").as_deref(), Some("token_scope"));
+    let access: String = world.access_log().iter().map(ToString::to_string).collect();
+    assert!(!access.contains("310123455") && !access.contains("213987658"));
+    world.finish();
+}
+
 #[test]
 fn from_the_grant_to_the_apps_headers() {
     let world = start();

@@ -544,6 +544,7 @@ fn logs(file: &RawFile, providers: &Providers, desk: &mut Desk<'_>) -> Logs {
     Logs {
         access,
         audit: audit.unwrap_or(LogTarget::Off),
+        audit_machines: raw.audit_machines.as_ref().is_some_and(|machines| machines.value),
         audit_person: raw.audit_person.as_ref().map_or(AuditPerson::None, |person| match person.value {
             RawAuditPerson::None => AuditPerson::None,
             RawAuditPerson::Pseudonym => AuditPerson::Pseudonym,

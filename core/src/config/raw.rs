@@ -243,6 +243,8 @@ record! {
         optional audit: RawTarget,
         /// how the audit log names the person: `none` (default), `pseudonym` or `fnr`
         optional audit_person: RawAuditPerson,
+        /// whether the audit log has a line for each request with a sound token of a machine: for whom it came, which supplier sent it and where that was agreed; false by default
+        optional audit_machines: bool,
         /// how much of the client's address is logged: `full` (default), `truncated` or `none`
         optional client_address: RawClientAddress,
     }
