@@ -56,6 +56,16 @@ kits: setup ## the verification kits with their real runtimes, against the vecto
 upgrade: setup-build ## 200 reloads and 20 hand-overs under load, and what clients noticed of it (minutes)
 	@tests/tools/upgrade.sh
 
+.PHONY: replicas
+replicas: setup-build ## three replicas behind HAProxy with a Redis: logouts, store calls, failures under load (10 minutes)
+	@tests/tools/setup.sh fleet
+	@tests/tools/replicas.sh
+
+.PHONY: soak
+soak: setup-build ## the same replicas with reloads, rotations, hand-overs and restarts for MINUTES=30; who was mixed up
+	@tests/tools/setup.sh fleet
+	@tests/tools/replicas.sh soak $${MINUTES:-30}
+
 .PHONY: bench
 bench: setup-build ## CPU for each request, beside bare Pingora (docs/performance.md)
 	@cargo build --quiet --release --package portvakt-simulator --bin portvakt-simulator

@@ -9,7 +9,7 @@
 //! answered may be in force or not, and is not looked at again.
 
 mod gateways;
-mod people;
+pub(crate) mod people;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;

@@ -15,6 +15,7 @@ mod digdir;
 mod doctor;
 mod expect;
 mod explain;
+mod fleet;
 mod flood;
 mod front;
 mod grpc;

@@ -1,23 +1,17 @@
 //! Reloads and hand-overs under load: what clients with kept connections notice of them, which is nothing.
 //!
-//! A client here does what RFC 9110, 9.2.2 lets it: a GET that a closed connection left without an answer is asked
-//! once more, on a new one; a POST is not, but where an HTTP/2 connection says that it was not begun. A connection that is refused is a failure, and so is a new one that
-//! closes without an answer. `make upgrade` makes 200 reloads, every seventh of them broken, and 20 hand-overs; among
-//! the tests there are a few.
+//! A client here does what RFC 9110, 9.2.2 lets it, and no more (`harness/kept.rs`). `make upgrade` makes 200 reloads,
+//! every seventh of them broken, and 20 hand-overs; among the tests there are a few.
 //!
 //! **Invariant:** each answer is of the app, which was told who asked; what was posted was done at most once, and
 //! exactly once if it was answered.
 
-mod http2;
-
 use std::collections::HashMap;
-use std::io::Write as _;
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::http::{PATIENCE, read_response};
+use crate::harness::kept::{Answer, Ask, Connection, Outcome};
 use crate::harness::process::await_that;
 use crate::harness::{Settings, World};
 
@@ -69,7 +63,7 @@ fn reloads_and_hand_overs_under_load_fail_no_request() {
         let mut browser = world.browser();
         browser.log_in("/app/", person);
         let told = world.app.last().header("x-identity-fnr").unwrap().to_owned();
-        (browser.session_cookie().unwrap(), told)
+        (format!("__Host-portvakt={}", browser.session_cookie().unwrap()), told)
     });
     let over = AtomicBool::new(false);
     let (authority, address) = (world.authority(), world.address());
@@ -164,42 +158,12 @@ struct Client<'a> {
     address: std::net::SocketAddr,
 }
 
-/// A request of somebody.
-struct Ask<'a> {
-    method: &'a str,
-    target: String,
-    authority: &'a str,
-    cookie: String,
-    body: Option<&'a str>,
-}
-
-/// What became of a request on one connection.
-enum Outcome {
-    Answered {
-        status: u16,
-        body: Vec<u8>,
-    },
-    /// Not begun, as the gateway says (RFC 9113, 6.8).
-    NotBegun,
-    /// Closed without an answer; whether it had been used before.
-    Closed {
-        kept: bool,
-    },
-    Refused(String),
-}
-
-/// A connection that is kept.
-enum Connection {
-    Http1(Option<TcpStream>),
-    Http2(http2::Kept),
-}
-
 impl Client<'_> {
     fn run(&self, over: &AtomicBool) -> Tally {
         let mut tally = Tally::default();
         let mut connection = match self.number / PROTOCOLS % PROTOCOLS {
-            0 => Connection::Http1(None),
-            _ => Connection::Http2(http2::Kept::default()),
+            0 => Connection::http1(),
+            _ => Connection::http2(),
         };
         while !over.load(Ordering::Relaxed) {
             let number = tally.requests;
@@ -216,79 +180,34 @@ impl Client<'_> {
 
     fn get(&self, name: &str, connection: &mut Connection, tally: &mut Tally) {
         let ask = self.ask("GET", format!("/app/got/{name}"), None);
-        let mut outcome = connection.exchange(self.address, &ask);
-        if matches!(outcome, Outcome::Closed { kept: true } | Outcome::NotBegun) {
-            tally.again += 1;
-            outcome = connection.exchange(self.address, &ask);
-        }
-        tally.failed.extend(failure(name, &ask, &outcome));
+        let asked = connection.ask(self.address, &ask);
+        tally.again += usize::from(asked.again);
+        tally.failed.extend(failure(name, &ask, &asked.outcome));
     }
 
     fn post(&self, name: &str, connection: &mut Connection, tally: &mut Tally) {
         let ask = self.ask("POST", format!("/app/posted/{name}"), Some("body"));
-        let mut outcome = connection.exchange(self.address, &ask);
-        if matches!(outcome, Outcome::NotBegun) {
-            tally.again += 1;
-            outcome = connection.exchange(self.address, &ask);
+        let asked = connection.ask(self.address, &ask);
+        tally.again += usize::from(asked.again);
+        if asked.unanswered {
+            tally.unanswered.push(name.to_owned());
+            return;
         }
-        match outcome {
-            Outcome::Closed { kept: true } => tally.unanswered.push(name.to_owned()),
-            outcome => match failure(name, &ask, &outcome) {
-                Some(failure) => tally.failed.push(failure),
-                None => tally.posted.push(name.to_owned()),
-            },
+        match failure(name, &ask, &asked.outcome) {
+            Some(failure) => tally.failed.push(failure),
+            None => tally.posted.push(name.to_owned()),
         }
     }
 
     fn ask<'a>(&'a self, method: &'a str, target: String, body: Option<&'a str>) -> Ask<'a> {
-        let cookie = format!("__Host-portvakt={}", self.cookie);
-        Ask { method, target, authority: self.authority, cookie, body }
+        Ask { method, target, authority: self.authority, cookie: self.cookie, body }
     }
-}
-
-impl Connection {
-    fn exchange(&mut self, address: std::net::SocketAddr, ask: &Ask<'_>) -> Outcome {
-        match self {
-            Self::Http1(kept) => exchange_http1(kept, address, ask),
-            Self::Http2(kept) => kept.ask(address, ask),
-        }
-    }
-}
-
-fn exchange_http1(
-    connection: &mut Option<TcpStream>,
-    address: std::net::SocketAddr,
-    Ask { method, target, authority, cookie, body }: &Ask<'_>,
-) -> Outcome {
-    let rest = body.map_or_else(String::new, |body| {
-        format!("Content-Type: text/plain\r\nContent-Length: {}\r\n", body.len())
-    });
-    let body = body.unwrap_or_default();
-    let request =
-        format!("{method} {target} HTTP/1.1\r\nHost: {authority}\r\nCookie: {cookie}\r\n{rest}\r\n{body}");
-    let kept = connection.is_some();
-    let mut stream = match connection.take().map_or_else(|| TcpStream::connect(address), Ok) {
-        Ok(stream) => stream,
-        Err(error) => return Outcome::Refused(error.to_string()),
-    };
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    if stream.write_all(request.as_bytes()).is_err() {
-        return Outcome::Closed { kept };
-    }
-    let answer = read_response(&mut stream, false);
-    if answer.status == 0 {
-        return Outcome::Closed { kept };
-    }
-    if !answer.header("connection").is_some_and(|said| said.eq_ignore_ascii_case("close")) {
-        *connection = Some(stream);
-    }
-    Outcome::Answered { status: answer.status, body: answer.body }
 }
 
 fn failure(name: &str, Ask { method, .. }: &Ask<'_>, outcome: &Outcome) -> Option<String> {
     match outcome {
-        Outcome::Answered { status: 200, body } if body == b"the app's page" => None,
-        Outcome::Answered { status, .. } => Some(format!("{method} {name}: {status}")),
+        Outcome::Answered(Answer { status: 200, body, .. }) if body == b"the app's page" => None,
+        Outcome::Answered(Answer { status, .. }) => Some(format!("{method} {name}: {status}")),
         Outcome::NotBegun => Some(format!("{method} {name}: not begun on a new connection either")),
         Outcome::Closed { .. } => Some(format!("{method} {name}: closed without an answer")),
         Outcome::Refused(error) => Some(format!("{method} {name}: {error}")),

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, and nothing else, on Debian with Rust and git.
 #   setup.sh build   what the programs need to be built and started
+#   setup.sh fleet   Redis and HAProxy, for `make replicas` and `make soak`
 #   setup.sh kits    the runtimes of the verification kits that the tests do not need: PHP, Go, Java with Maven, a C#
 #                    compiler, nginx with njs, Apache with mod_wsgi and Debian's python3-cryptography
 #   setup.sh all     that of build, and what the tests need: Node, Chromium, Python, Redis, the npm packages of the test provider
@@ -21,6 +22,10 @@ if [ "${1:-all}" = all ]; then
     has chromium || missing+=(chromium)
     has chromedriver || missing+=(chromium-driver)
     python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
+fi
+if [ "${1:-all}" = fleet ]; then
+    has redis-server || missing+=(redis-server)
+    has haproxy || [ -x /usr/sbin/haproxy ] || missing+=(haproxy)
 fi
 if [ "${1:-all}" = kits ]; then
     has php && php -r 'exit(function_exists("sodium_crypto_sign_verify_detached") ? 0 : 1);' || missing+=(php-cli)

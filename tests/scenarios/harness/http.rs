@@ -123,11 +123,20 @@ pub(crate) fn read_response(stream: &mut TcpStream, to_head: bool) -> Response {
 
 /// Everything up to the empty line, without it; `None` if the peer closed before.
 pub(crate) fn read_head(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    const END: &[u8] = b"\r\n\r\n";
     let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(read_byte(stream)?);
+    let mut peeked = [0; 4096];
+    // What follows stays where it is: others read it.
+    while !head.ends_with(END) {
+        let known = head.len();
+        let there = answered(stream.peek(&mut peeked))?;
+        head.extend_from_slice(&peeked[..there]);
+        let from = known.saturating_sub(END.len() - 1);
+        let end = head[from..].windows(END.len()).position(|window| window == END);
+        head.truncate(end.map_or(head.len(), |at| from + at + END.len()));
+        stream.read_exact(&mut peeked[..head.len() - known]).ok()?;
     }
-    head.truncate(head.len() - 4);
+    head.truncate(head.len() - END.len());
     Some(head)
 }
 
@@ -195,9 +204,14 @@ fn read_exactly(stream: &mut TcpStream, length: usize, body: &mut Vec<u8>) {
 
 fn read_byte(stream: &mut TcpStream) -> Option<u8> {
     let mut byte = [0];
-    match stream.read(&mut byte) {
-        Ok(1) => Some(byte[0]),
-        Ok(_) => None,
+    answered(stream.read(&mut byte)).map(|_| byte[0])
+}
+
+/// How much came; `None` for an end.
+fn answered(read: std::io::Result<usize>) -> Option<usize> {
+    match read {
+        Ok(0) => None,
+        Ok(length) => Some(length),
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
             panic!("no answer within {PATIENCE:?}")
         }

@@ -16,6 +16,7 @@ pub(crate) mod app;
 pub(crate) mod browser;
 pub(crate) mod http;
 pub(crate) mod jar;
+pub(crate) mod kept;
 pub(crate) mod process;
 pub(crate) mod secrets;
 pub(crate) mod settings;
@@ -72,6 +73,22 @@ impl World {
 
     /// With settings of the scenario's own.
     pub(crate) fn with(settings: Settings) -> Self {
+        let mut world = Self::prepared(settings);
+        world.start_gateway();
+        world
+    }
+
+    /// Provider, app, keys and a configuration; who serves at its address is the scenario's business, and judged by it.
+    pub(crate) fn without_gateway(settings: Settings) -> Self {
+        let mut world = Self::prepared(settings);
+        world.counts = false;
+        (world.port, world.admin) = (free_port(), free_port());
+        world.register();
+        world.write_configuration();
+        world
+    }
+
+    fn prepared(settings: Settings) -> Self {
         let folder = new_folder();
         let mut world = Self {
             app: App::start(),
@@ -90,7 +107,6 @@ impl World {
         if world.settings.provider_is_up {
             world.start_simulator();
         }
-        world.start_gateway();
         world
     }
 

@@ -15,19 +15,19 @@ use crate::harness::process::await_that;
 
 /// How a session is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     Own,
     FrontChannel,
     BackChannel,
 }
 
 impl Way {
-    pub(super) const ALL: [Self; 3] = [Self::Own, Self::FrontChannel, Self::BackChannel];
+    pub(crate) const ALL: [Self; 3] = [Self::Own, Self::FrontChannel, Self::BackChannel];
 }
 
 /// A gateway as its clients see it.
-pub(super) struct Client {
-    pub(super) address: SocketAddr,
+pub(crate) struct Client {
+    pub(crate) address: SocketAddr,
 }
 
 impl Client {
@@ -50,7 +50,7 @@ const FETCH: &str = "Sec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\n";
 const FRAME: &str = "Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe\r\n";
 
 /// Somebody who has logged in.
-pub(super) struct Person {
+pub(crate) struct Person {
     number: usize,
     jar: Jar,
     sid: String,
@@ -63,7 +63,7 @@ fn fnr(number: usize) -> String {
 
 impl Person {
     /// Somebody new, at the first gateway.
-    pub(super) fn logged_in(world: &World) -> Self {
+    pub(crate) fn logged_in(world: &World) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         world.secrets.add(&fnr(number));
@@ -75,19 +75,35 @@ impl Person {
         Self { number, jar: browser.jar.clone(), sid: String::new() }
     }
 
+    /// What the provider asserts.
+    pub(crate) fn fnr(&self) -> String {
+        fnr(self.number)
+    }
+
+    /// What the provider calls the session, once it is [learnt](learn_sids).
+    pub(crate) fn sid(&self) -> &str {
+        &self.sid
+    }
+
+    /// The value of the session's cookie.
+    pub(crate) fn session_cookie(&self) -> &str {
+        let cookies = self.jar.of("localhost");
+        &cookies.iter().find(|cookie| cookie.name == "__Host-portvakt").expect("a session").value
+    }
+
     fn cookies(&self, client: &Client, target: &str) -> String {
         let url = Url::parse(&client.origin()).unwrap().join(target).unwrap();
         self.jar.line(&url, true).map(|line| format!("Cookie: {line}\r\n")).unwrap_or_default()
     }
 
     /// The status of a page of this person's, if the gateway is there.
-    pub(super) fn read(&self, client: &Client) -> Option<u16> {
+    pub(crate) fn read(&self, client: &Client) -> Option<u16> {
         let target = format!("/app/{}", self.number);
         client.get(&target, &self.cookies(client, &target), FETCH).map(|response| response.status)
     }
 
     /// Whether the gateway knows this person. It must be there; it may have to make sure first.
-    pub(super) fn is_in(&self, client: &Client) -> bool {
+    pub(crate) fn is_in(&self, client: &Client) -> bool {
         let status = await_that("the gateway says who is logged in", || {
             self.read(client).filter(|status| ![0, 503].contains(status))
         });
@@ -96,8 +112,8 @@ impl Person {
     }
 
     /// Leaves: whether that was answered; `None` if it was not sent.
-    pub(super) fn leave(
-        &mut self,
+    pub(crate) fn leave(
+        &self,
         way: Way,
         client: &Client,
         simulator: SocketAddr,
@@ -140,12 +156,12 @@ fn control(simulator: SocketAddr, orders: &serde_json::Value) -> String {
 }
 
 /// The provider shows only so many sessions: it forgets those that it has.
-pub(super) fn forget_provider_sessions(world: &World) {
+pub(crate) fn forget_provider_sessions(world: &World) {
     world.control(&json!({ "reset": true }));
 }
 
 /// What the provider calls the sessions of people who have just logged in.
-pub(super) fn learn_sids(world: &World, people: &mut [Person]) {
+pub(crate) fn learn_sids(world: &World, people: &mut [Person]) {
     world.note_sids();
     let state = world.simulator_state();
     let sessions = state["issuers"]["idporten"]["sessions"].as_array().unwrap();
@@ -157,7 +173,7 @@ pub(super) fn learn_sids(world: &World, people: &mut [Person]) {
 }
 
 /// How many requests reached the app as somebody else, or as nobody.
-pub(super) fn strangers(world: &World) -> usize {
+pub(crate) fn strangers(world: &World) -> usize {
     let of_another = |target: &str, told: Option<&str>| {
         let number: Option<usize> = target.strip_prefix("/app/").and_then(|number| number.parse().ok());
         number.is_none_or(|number| told != Some(fnr(number).as_str()))

@@ -9,11 +9,11 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-use super::{Ask, Outcome};
+use super::{Answer, Ask, Outcome};
 use crate::harness::http::PATIENCE;
 
 /// The connection, and the thread that reads what comes on it while nobody asks.
-pub(super) struct Kept {
+pub(crate) struct Kept {
     runtime: Runtime,
     sender: Option<SendRequest<Bytes>>,
 }
@@ -63,10 +63,12 @@ async fn connect(address: SocketAddr) -> Result<SendRequest<Bytes>, Box<dyn std:
 }
 
 async fn exchange(sender: &mut SendRequest<Bytes>, ask: &Ask<'_>) -> Result<Outcome, h2::Error> {
-    let request = http::Request::builder()
-        .method(ask.method)
-        .uri(format!("http://{}{}", ask.authority, ask.target))
-        .header("cookie", &ask.cookie);
+    let request =
+        http::Request::builder().method(ask.method).uri(format!("http://{}{}", ask.authority, ask.target));
+    let request = match ask.cookie {
+        "" => request,
+        cookie => request.header("cookie", cookie),
+    };
     let request = match ask.body {
         Some(body) => request.header("content-type", "text/plain").header("content-length", body.len()),
         None => request,
@@ -82,7 +84,8 @@ async fn exchange(sender: &mut SendRequest<Bytes>, ask: &Ask<'_>) -> Result<Outc
         reading.flow_control().release_capacity(part.len())?;
         body.extend_from_slice(&part);
     }
-    Ok(Outcome::Answered { status: head.status.as_u16(), body })
+    let retry_after = head.headers.contains_key("retry-after");
+    Ok(Outcome::Answered(Answer { status: head.status.as_u16(), retry_after, body }))
 }
 
 /// Whether the gateway said that it has done nothing for this request.

@@ -1,0 +1,233 @@
+//! The load: people read and post over kept connections, and each reply is held against the cookie that asked.
+//!
+//! Of twenty requests thirteen read, four post, one is nobody's, and two are on routes where it is not asked who reads.
+//! Half of the clients speak HTTP/2.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Fleet;
+use super::crowd::Somebody;
+use crate::harness::kept::{Answer, Ask, Asked, Connection, Outcome};
+
+/// So many failures are told in words.
+const TOLD: usize = 12;
+
+/// No client waits longer for its next request before it looks whether the load is over.
+const STEP: Duration = Duration::from_millis(100);
+
+/// How hard it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Load {
+    pub(super) clients: usize,
+    /// Requests a second; `None`: as many as can be made.
+    pub(super) rate: Option<f64>,
+}
+
+/// What the clients met.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) requests: usize,
+    /// Asked a second time, as RFC 9110, 9.2.2 allows.
+    pub(super) again: usize,
+    /// Posts that a kept connection left without an answer.
+    pub(super) unanswered: usize,
+    /// 503 with `Retry-After` while the store was being troubled: what the configuration says.
+    pub(super) held_back: usize,
+    pub(super) failed: usize,
+    pub(super) wrong: usize,
+    /// Accepted although the session had ended.
+    pub(super) revived: usize,
+    pub(super) posted: Vec<String>,
+    pub(super) told: Vec<String>,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.again += other.again;
+        self.unanswered += other.unanswered;
+        self.held_back += other.held_back;
+        self.failed += other.failed;
+        self.wrong += other.wrong;
+        self.revived += other.revived;
+        self.posted.extend(other.posted);
+        self.told.extend(other.told);
+        self.told.truncate(TOLD);
+    }
+
+    fn tell(&mut self, what: String) {
+        if self.told.len() < TOLD {
+            self.told.push(what);
+        }
+    }
+}
+
+/// Runs until `work` is done; gives what it gave, what the clients met, and how long it took.
+pub(super) fn during<T: Send>(
+    fleet: &Fleet,
+    load: Load,
+    work: impl FnOnce() -> T + Send,
+) -> (T, Tally, Duration) {
+    let over = AtomicBool::new(false);
+    let began = Instant::now();
+    let (outcome, tally) = thread::scope(|scope| {
+        let clients: Vec<_> = (0..load.clients)
+            .map(|number| {
+                let over = &over;
+                scope.spawn(move || Client::new(fleet, number).run(load, over))
+            })
+            .collect();
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        over.store(true, Ordering::Release);
+        let mut tally = Tally::default();
+        clients.into_iter().for_each(|client| tally.add(client.join().unwrap()));
+        (outcome, tally)
+    });
+    match outcome {
+        Ok(outcome) => (outcome, tally, began.elapsed()),
+        Err(panic) => {
+            fleet.complain(&format!("{:?}", tally.told));
+            std::panic::resume_unwind(panic)
+        }
+    }
+}
+
+/// What a client asks for next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Read,
+    Post,
+    Nobody,
+    Public,
+    Optional,
+}
+
+impl Kind {
+    fn of(number: usize) -> Self {
+        match number % 20 {
+            2 | 7 | 12 | 17 => Self::Post,
+            5 => Self::Nobody,
+            9 => Self::Public,
+            15 => Self::Optional,
+            _ => Self::Read,
+        }
+    }
+}
+
+struct Client<'a> {
+    fleet: &'a Fleet,
+    number: usize,
+    front: std::net::SocketAddr,
+    connection: Connection,
+    tally: Tally,
+}
+
+impl<'a> Client<'a> {
+    fn new(fleet: &'a Fleet, number: usize) -> Self {
+        let connection = if number.is_multiple_of(2) { Connection::http1() } else { Connection::http2() };
+        let front = fleet.fronts[number / 2 % fleet.fronts.len()];
+        Self { fleet, number, front, connection, tally: Tally::default() }
+    }
+
+    fn run(mut self, load: Load, over: &AtomicBool) -> Tally {
+        let clients = super::count(load.clients);
+        let pause = load.rate.map(|rate| Duration::from_secs_f64(clients / rate));
+        // Not all at the same moment.
+        let share = super::count(self.number) / clients;
+        let mut next = Instant::now() + pause.unwrap_or_default().mul_f64(share);
+        while !over.load(Ordering::Acquire) {
+            if let Some(pause) = pause {
+                let wait = next.saturating_duration_since(Instant::now());
+                if wait > STEP {
+                    thread::sleep(STEP);
+                    continue;
+                }
+                thread::sleep(wait);
+                // Who is late does not catch up: the rate is the most, not the mean.
+                next = (next + pause).max(Instant::now());
+            }
+            self.ask();
+        }
+        self.tally
+    }
+
+    fn ask(&mut self) {
+        static NAMES: AtomicUsize = AtomicUsize::new(0);
+        let fleet = self.fleet;
+        let name = NAMES.fetch_add(1, Ordering::Relaxed);
+        let kind = Kind::of(self.tally.requests + self.number);
+        // Neighbouring requests of one connection are of different people.
+        let somebody = fleet.crowd.one(name.wrapping_mul(7919));
+        let (method, target) = match kind {
+            Kind::Read => ("GET", format!("/fleet/got/{name}")),
+            Kind::Post => ("POST", format!("/fleet/posted/{name}")),
+            Kind::Nobody => ("GET", format!("/fleet/nobody/{name}")),
+            Kind::Public => ("GET", format!("/open/{name}")),
+            Kind::Optional => ("GET", format!("/maybe/{name}")),
+        };
+        let cookie = if kind == Kind::Nobody { "" } else { &somebody.cookie };
+        let body = (kind == Kind::Post).then_some("a few words");
+        let asked = format!("{method} {target}");
+        let ask = Ask { method, target, authority: &fleet.authority, cookie, body };
+        let sent_at = fleet.crowd.now();
+        let outcome = self.connection.ask(self.front, &ask);
+        fleet.requests.fetch_add(1, Ordering::Relaxed);
+        self.tally.requests += 1;
+        self.judge(kind, &asked, &somebody, sent_at, outcome);
+    }
+
+    fn judge(&mut self, kind: Kind, asked: &str, somebody: &Arc<Somebody>, sent_at: u64, came: Asked) {
+        let tally = &mut self.tally;
+        tally.again += usize::from(came.again);
+        if came.unanswered {
+            tally.unanswered += 1;
+            return;
+        }
+        let failure = match came.outcome {
+            Outcome::Answered(Answer { status: 200, body, .. }) if kind != Kind::Nobody => {
+                let person = match kind {
+                    Kind::Public => None,
+                    // Whoever leaves is nobody there.
+                    Kind::Optional if !somebody.is_here() && is_nobodys(&body) => None,
+                    _ => Some(somebody.fnr.as_str()),
+                };
+                if let Some(fault) = self.fleet.judge.fault(asked, person, &body) {
+                    tally.wrong += 1;
+                    tally.tell(format!("wrong: {fault}"));
+                } else if person.is_some() && self.fleet.crowd.is_revived(somebody, sent_at) {
+                    tally.revived += 1;
+                    tally.tell(format!("revived: {asked}"));
+                } else if kind == Kind::Post {
+                    tally.posted.push(asked.trim_start_matches("POST ").to_owned());
+                }
+                return;
+            }
+            Outcome::Answered(Answer { status: 401, .. }) if kind == Kind::Nobody || !somebody.is_here() => {
+                return;
+            }
+            Outcome::Answered(Answer { status: 503, retry_after: true, .. })
+                if self.fleet.store_is_troubled() =>
+            {
+                tally.held_back += 1;
+                return;
+            }
+            Outcome::Answered(Answer { status, body, .. }) => {
+                let page = String::from_utf8_lossy(&body);
+                format!("{asked}: {status} {}", page.chars().take(120).collect::<String>())
+            }
+            Outcome::NotBegun => format!("{asked}: not begun on a new connection either"),
+            Outcome::Closed { .. } => format!("{asked}: closed without an answer"),
+            Outcome::Refused(error) => format!("{asked}: {error}"),
+        };
+        tally.failed += 1;
+        tally.tell(failure);
+    }
+}
+
+/// Whether the app was told of nobody.
+fn is_nobodys(body: &[u8]) -> bool {
+    body.iter().filter(|byte| **byte == b'\n').count() == 1
+}
