@@ -67,8 +67,10 @@ impl Judge {
     }
 
     fn disagreement(&self, fnr: &str, told: &HashMap<&str, &str>) -> Option<String> {
-        if told.get("x-identity-fnr") != Some(&fnr) {
-            return Some("the header is of somebody else".to_owned());
+        match told.get("x-identity-fnr") {
+            Some(header) if *header == fnr => {}
+            Some(_) => return Some("the header is of somebody else".to_owned()),
+            None => return Some("the app was told of nobody".to_owned()),
         }
         let Some(assertion) = told.get("x-identity-assertion") else {
             return Some("without assertion".to_owned());
@@ -147,6 +149,7 @@ fn a_reply_of_somebody_else_is_noticed() {
         (judge.fault("GET /a", None, told.as_bytes()), "nobody asked"),
         (judge.fault("GET /a", Some("01810000002"), told.as_bytes()), "of somebody else"),
         (judge.fault("GET /a", Some("01810000001"), told.as_bytes()), "without assertion"),
+        (judge.fault("GET /a", Some("01810000001"), b"GET /a\n"), "of nobody"),
         (judge.fault("GET /a", None, b"GET /a\na: 1\na: 2\n"), "twice"),
         (judge.fault("GET /a", None, &[0xff]), "not the app's page"),
     ];

@@ -188,12 +188,15 @@ impl<'a> Client<'a> {
         }
         let failure = match came.outcome {
             Outcome::Answered(Answer { status: 200, body, .. }) if kind != Kind::Nobody => {
+                // Where nobody has to log in, whoever leaves is nobody, and so is everybody while it is not known who left.
+                let nobody = kind == Kind::Optional && is_nobodys(&body);
+                let troubled = nobody && self.fleet.store_is_troubled();
                 let person = match kind {
                     Kind::Public => None,
-                    // Whoever leaves is nobody there.
-                    Kind::Optional if !somebody.is_here() && is_nobodys(&body) => None,
+                    _ if nobody && (troubled || !somebody.is_here()) => None,
                     _ => Some(somebody.fnr.as_str()),
                 };
+                tally.held_back += usize::from(troubled);
                 if let Some(fault) = self.fleet.judge.fault(asked, person, &body) {
                     tally.wrong += 1;
                     tally.tell(format!("wrong: {fault}"));

@@ -213,7 +213,7 @@ fn say_soak(soaked: &Soaked, tally: &Tally) {
     );
     println!(
         "{} requests were asked again, {} posts were left without an answer by a kept connection, {} were held back \
-         (503 with Retry-After) while the store was troubled; {} accepted after the session's end",
+         (503 with Retry-After, or nobody where nobody has to log in) while the store was troubled; {} accepted after the session's end",
         tally.again, tally.unanswered, tally.held_back, tally.revived
     );
     for told in &tally.told {
