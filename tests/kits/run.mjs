@@ -33,15 +33,27 @@ const vectors = readdirSync(join(kitsFolder, 'vectors')).sort().map((file) => re
 
 // What must be accepted is checked with keys that a kit fetches, as in an app; the rest with keys that it is given.
 const published = createWebServer((request, answer) => {
-  const [, config, proof] = request.url.split('/');
+  const [, config, proof, how] = request.url.split('/');
+  if (how === 'redirected') return answer.writeHead(302, { Location: `/${config}/${proof}` }).end();
+  if (how === 'failing') answer.statusCode = 500;
   answer.setHeader('Content-Type', 'application/json');
-  answer.end(JSON.stringify({ keys: given[config][proof].keys }));
+  return answer.end(JSON.stringify({ keys: given[config][proof].keys }));
 });
 await new Promise((then) => published.listen(0, '127.0.0.1', then));
 const given = structuredClone(vectors[0].configs);
 for (const [name, config] of Object.entries(vectors[0].configs)) {
   for (const proof of ['signature', 'assertion']) {
     if (config[proof]?.keys) config[proof].keys = `http://127.0.0.1:${published.address().port}/${name}/${proof}`;
+  }
+}
+// Keys from elsewhere than the place that was named, or with an error, are no keys.
+for (const how of ['redirected', 'failing']) {
+  for (const name of ['ed25519: a person', 'ecdsa: a person', 'assertion: an assertion']) {
+    const { config, steps } = vectors[0].vectors.find((one) => one.name === name);
+    const changed = structuredClone(vectors[0].configs[config]);
+    for (const proof of ['signature', 'assertion']) if (changed[proof]) changed[proof].keys += `/${how}`;
+    const refused = steps.map(({ who, ...step }) => ({ ...step, expect: 'reject' }));
+    vectors.push({ configs: { [config]: changed }, vectors: [{ name: `${name}, keys ${how}`, config, steps: refused }] });
   }
 }
 if (!['-', 'install'].includes(live)) vectors.push(read(live));

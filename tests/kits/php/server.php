@@ -17,7 +17,7 @@ if (!empty($control['config']['signature']['nonces'])) {
 }
 foreach (['signature', 'assertion'] as $proof) {
     if (is_string($control['config'][$proof]['keys'] ?? null)) {
-        $control['config'][$proof]['cache'] = getenv('KIT_CONTROL') . '.keys.' . hash('crc32', $control['config'][$proof]['keys']);
+        $control['config'][$proof]['cache'] = getenv('KIT_CONTROL') . '.' . getenv('PORT') . '.keys.' . hash('crc32', $control['config'][$proof]['keys']);
     }
 }
 $person = Portvakt\Verifier::guard($control['config'], static fn () => $control['now']);
