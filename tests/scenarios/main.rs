@@ -15,6 +15,7 @@ mod digdir;
 mod doctor;
 mod expect;
 mod explain;
+mod fixtures;
 mod fleet;
 mod flood;
 mod front;
