@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use base64_simd::{STANDARD, URL_SAFE_NO_PAD};
 use portvakt_core::provider::{ClientAuth, Par};
+use portvakt_core::session::SessionId;
+use portvakt_core::session::tokens::{AccessToken, Tokens as KeptTokens};
 use portvakt_core::token::{Algorithm, SigningKey, TokenError};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use url::Url;
@@ -522,6 +524,106 @@ async fn a_code_is_sent_once_whatever_the_answer() {
     let refusal = fake.provider().redeem("code.1", request().redirect_uri, "v", NOW).await.unwrap_err();
     assert_eq!(refusal.to_string(), "the connection broke during `token`");
     assert_eq!(server.asked(), 1);
+}
+
+/// Tokens that are kept for an app.
+fn kept(refresh: Option<&str>) -> KeptTokens {
+    let access = AccessToken::received("old", Some(120), NOW);
+    KeptTokens::begin(&SessionId::random(), "the nonce", access, refresh.map(SecretString::from))
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_sent_once_as_this_client_and_its_answer_is_read_strictly() {
+    let fake = FakeProvider::start().await;
+    let provider = fake.provider();
+    let refresh = SecretString::from("refresh.1");
+    let answer = |members: Value| {
+        let mut reply = json!({"access_token": "new", "token_type": "bearer", "expires_in": 120});
+        for (name, value) in members.as_object().unwrap() {
+            reply[name] = value.clone();
+        }
+        reply.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        Answer::Json(200, reply.to_string())
+    };
+    for (members, rotated) in [(json!({}), None), (json!({"refresh_token": "refresh.2"}), Some("refresh.2"))]
+    {
+        fake.answer("/token", [answer(members)]);
+        let exchanged = provider.exchange(&refresh, NOW).await.unwrap();
+        assert_eq!(exchanged.access.header(), "Bearer new");
+        assert_eq!(exchanged.refresh.as_ref().map(ExposeSecret::expose_secret), rotated);
+        assert_eq!(format!("{exchanged:?}"), "Exchanged([REDACTED])");
+    }
+    let (_, form) = fake.last("/token");
+    let form: HashMap<_, _> = form.into_iter().collect();
+    assert_eq!((form["grant_type"].as_str(), form["refresh_token"].as_str()), ("refresh_token", "refresh.1"));
+    assert_eq!(form["client_id"], CLIENT);
+    let assertions = fake
+        .forms("/token")
+        .into_iter()
+        .map(|form| form.into_iter().find(|(name, _)| name == "client_assertion"));
+    assert_eq!(assertions.collect::<Option<HashSet<_>>>().unwrap().len(), 2, "each its own");
+    for (wrong, message) in [
+        (Answer::Json(500, String::new()), "the provider answered `refresh` with status 500"),
+        (
+            Answer::Json(400, r#"{"error":"invalid_grant"}"#.into()),
+            "the provider refused `refresh`: invalid_grant",
+        ),
+        (
+            answer(json!({"access_token": null})),
+            "the answer to `refresh` cannot be used: `access_token` is missing, or no bearer token",
+        ),
+        (
+            answer(json!({"access_token": "a b"})),
+            "the answer to `refresh` cannot be used: `access_token` is missing, or no bearer token",
+        ),
+        (
+            answer(json!({"token_type": "DPoP"})),
+            "the answer to `refresh` cannot be used: `access_token` is missing, or no bearer token",
+        ),
+        (
+            answer(json!({"token_type": null})),
+            "the answer to `refresh` cannot be used: `access_token` is missing, or no bearer token",
+        ),
+        (
+            answer(json!({"id_token": 1})),
+            "the answer to `refresh` cannot be used: `id_token` is not a string",
+        ),
+        (Answer::Redirect("/elsewhere"), "the provider answered `refresh` with status 302"),
+    ] {
+        let before = fake.asked("/token");
+        fake.answer("/token", [wrong]);
+        assert_eq!(provider.exchange(&refresh, NOW).await.unwrap_err().to_string(), message);
+        assert_eq!(fake.asked("/token") - before, 1, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_ended_where_the_provider_ends_tokens() {
+    let fake = FakeProvider::start().await;
+    // Nothing to do, and nothing done.
+    fake.provider().revoke(&kept(Some("refresh")), NOW).await.unwrap();
+    for (endpoint, works) in
+        [(format!("{}/revoke", fake.issuer), true), ("http://elsewhere.example/".to_owned(), false)]
+    {
+        let mut document = fake.metadata();
+        document["revocation_endpoint"] = json!(endpoint);
+        fake.answer("/.well-known/openid-configuration", [Answer::Json(200, document.to_string())]);
+        fake.answer("/revoke", [Answer::Json(200, String::new())]);
+        let provider = fake.provider();
+        for (refresh, sent) in
+            [(Some("refresh"), ["refresh", "refresh_token"]), (None, ["old", "access_token"])]
+        {
+            let before = fake.asked("/revoke");
+            // An endpoint that may not be called is none, and costs nobody a login.
+            provider.revoke(&kept(refresh), NOW).await.unwrap();
+            assert_eq!(fake.asked("/revoke") - before, usize::from(works));
+            if works {
+                let form: HashMap<_, _> = fake.last("/revoke").1.into_iter().collect();
+                assert_eq!([form["token"].as_str(), form["token_type_hint"].as_str()], sent);
+                assert!(form.contains_key("client_assertion"));
+            }
+        }
+    }
 }
 
 #[tokio::test]

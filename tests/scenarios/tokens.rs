@@ -257,6 +257,30 @@ fn a_token_that_cannot_be_exchanged_is_brought_by_a_new_login_that_nobody_sees()
 }
 
 #[test]
+fn where_the_file_asks_for_none_any_more_they_are_forgotten_with_the_next_login() {
+    let mut world = World::with(settings());
+    let (jar, token) = {
+        let mut browser = world.browser();
+        assert_eq!(browser.log_in("/token/", "bankid-high").status(), 200);
+        (browser.jar.clone(), bearer(&world))
+    };
+    world.settings.routes.retain(|route| !route.contains("access_token"));
+    world.settings.routes.push("{path: '/token/**', access: login, upstream: app}".to_owned());
+    world.settings.provider.retain(|line| !line.contains("access_tokens"));
+    world.write_configuration();
+    world.restart_gateway();
+    let mut browser = world.browser();
+    browser.jar = jar;
+    assert_eq!(browser.fetch("/token/").status(), 200);
+    assert_eq!(world.app.last().header("authorization"), None);
+    let page = browser.open("/oauth2/login?prompt=login&redirect=/token/");
+    browser.choose(&page, "bankid-high");
+    assert_eq!(browser.cookie(COOKIE), None);
+    assert!(!userinfo(&world, &token).is_null());
+    world.finish();
+}
+
+#[test]
 fn tokens_that_do_not_fit_are_refused_where_they_are_needed_and_only_there() {
     let world = World::with(settings());
     world.control(&json!({"access_token_padding": 9_000}));

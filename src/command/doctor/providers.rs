@@ -53,6 +53,14 @@ fn what_it_lacks(settings: &ProviderSettings, metadata: &Metadata, subject: &str
             "ask the provider; only if it never takes pushed requests, write `par: when_offered`",
         ));
     }
+    if settings.access_tokens.is_some() && metadata.revocation_endpoint().is_none() {
+        findings.push(Finding::warn(
+            subject,
+            "the file says `access_tokens: true`, and the provider offers no `revocation_endpoint`",
+            "after a logout the access token that an application has got is good until it expires",
+            "let the provider give access tokens a short life",
+        ));
+    }
     let logs_in = settings.profile.capabilities.people;
     if logs_in && !metadata.backchannel_logout() && !metadata.frontchannel_logout() {
         findings.push(Finding::warn(
