@@ -112,7 +112,7 @@ export class Verifier {
     const mark = target.indexOf('?');
     const derived = {
       '@method': () => method,
-      '@authority': () => only(headers, 'host').toLowerCase(),
+      '@authority': () => authority(headers).toLowerCase(),
       '@path': () => (mark < 0 ? target : target.slice(0, mark)),
       '@query': () => (mark < 0 ? '?' : target.slice(mark)),
     };
@@ -271,6 +271,14 @@ function only(headers, name) {
   const values = headers.filter(([other]) => other === name);
   if (values.length !== 1) throw new Refused(`${values.length} lines of ${JSON.stringify(name)}`);
   return values[0][1];
+}
+
+// Over HTTP/2, Node tells `:authority` instead of Host.
+function authority(headers) {
+  const hosts = headers.filter(([name]) => name === ':authority').map(([, value]) => value);
+  const host = hosts.length === 0 || headers.some(([name]) => name === 'host') ? only(headers, 'host') : hosts[0];
+  if (hosts.length > 1 || (hosts[0] ?? host) !== host) throw new Refused('two hosts');
+  return host;
 }
 
 function seconds(text) {

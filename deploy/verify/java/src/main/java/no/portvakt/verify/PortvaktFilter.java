@@ -102,7 +102,17 @@ public final class PortvaktFilter implements Filter {
                 fields.add(new Verifier.Field(name, value));
             }
         }
+        if (request.getHeader("Host") == null && "HTTP/2.0".equals(request.getProtocol())) {
+            fields.add(new Verifier.Field("Host", authority(request)));
+        }
         return fields;
+    }
+
+    /** Over HTTP/2 some servers (Tomcat) tell {@code :authority} only in parts; the gateway sends no default port. */
+    private static String authority(HttpServletRequest request) {
+        int port = request.getServerPort();
+        boolean usual = port == (request.isSecure() ? 443 : 80);
+        return usual ? request.getServerName() : request.getServerName() + ":" + port;
     }
 
     /** The request with its body once more. */
