@@ -3,6 +3,7 @@
 
 mod deadlines;
 mod ending;
+mod http2;
 mod large;
 mod socket;
 mod websocket;

@@ -9,7 +9,7 @@ use crate::harness::free_port;
 use crate::harness::process::{Process, await_that, program};
 
 /// How many streams the loop ends at least; `make streams` asks for more.
-fn wanted() -> usize {
+pub(super) fn wanted() -> usize {
     std::env::var("PORTVAKT_STREAMS").ok().and_then(|count| count.parse().ok()).unwrap_or(500)
 }
 
