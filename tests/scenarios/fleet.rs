@@ -50,8 +50,8 @@ const MINUTES: &str = "PORTVAKT_SOAK_MINUTES";
 /// Connections of the load.
 const CLIENTS: usize = 16;
 
-/// The soak's requests a second are never more: it is to find what goes wrong, not to fill a disk with logs.
-const SOAK_RATE: f64 = 1_500.0;
+/// `make soak` makes no more requests a second: it is to find what goes wrong, not to fill a disk with logs.
+const SOAK_RATE: f64 = 600.0;
 
 /// So much is done.
 #[derive(Clone, Copy, Debug)]
@@ -327,7 +327,7 @@ fn three_replicas_under_load_end_sessions_together_and_mix_up_nobody() {
     let (logouts, met, took) = scene.logouts(half);
     let half_reached = count(met.requests) / took.as_secs_f64();
     tally.add(met);
-    let mut soaked = scene.soak(Load { clients: CLIENTS, rate: Some((most / 2.0).min(SOAK_RATE)) });
+    let mut soaked = scene.soak(half);
     tally.add(std::mem::take(&mut soaked.tally));
     let measured = report::Measured { most, half: half_reached, low, high, logouts, soaked, tally };
     report::measured(&measured, result.as_deref());

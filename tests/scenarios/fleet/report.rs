@@ -98,6 +98,7 @@ pub(super) fn judge_soak(soaked: &Soaked, tally: &Tally) {
     assert_eq!((tally.wrong, tally.revived), (0, 0), "{:#?}", tally.told);
     assert_eq!(tally.failed, 0, "{:#?}", tally.told);
     assert_eq!(soaked.moved.revived, 0, "sessions that were accepted after they had ended");
+    assert_eq!(soaked.moved.strangers, 0, "requests that came as somebody else");
     assert!(soaked.moved.left.iter().all(|left| *left > 0), "not every way to leave: {:?}", soaked.moved);
 }
 
@@ -148,7 +149,7 @@ pub(super) fn measured(measured: &Measured, result: Option<&Path>) {
         plain(measured.calls_per_request()),
         tally.failed + logouts.unanswered,
         tally.requests,
-        tally.wrong,
+        tally.wrong + soaked.moved.strangers,
     );
     println!("{last}");
     let json = json!({
@@ -191,7 +192,7 @@ pub(super) fn soaked(soaked: &Soaked, tally: &Tally, result: Option<&Path>) {
         moved.revived + tally.revived,
         tally.failed,
         tally.requests,
-        tally.wrong,
+        tally.wrong + moved.strangers,
     );
     println!("{last}");
     let json = json!({
@@ -234,6 +235,7 @@ fn soak_json(soaked: &Soaked) -> Value {
         "logouts_asked_again": moved.asked_again,
         "looks_at_ended_sessions": moved.looks,
         "revived": moved.revived,
+        "came_as_somebody_else": moved.strangers,
         "longest_until_all_were_sure_again_ms": milliseconds(soaked.longest_back),
     })
 }

@@ -17,7 +17,7 @@ use super::{Fleet, Span};
 use crate::harness::http::PATIENCE;
 use crate::harness::process::await_that;
 use crate::harness::{World, run_keys};
-use crate::kills::people::{Client, Way};
+use crate::kills::people::{self, Client, Way};
 
 /// What is done, over and over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +54,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// People who come, and people who leave, in one go.
 const MOVING: usize = 6;
+
+/// Between two of these.
+const BETWEEN: Duration = Duration::from_secs(1);
 
 /// Everything that is troubled.
 pub(super) struct Troubled<'a> {
@@ -161,6 +164,8 @@ pub(super) struct Moved {
     /// Looks at sessions that had ended.
     pub(super) looks: usize,
     pub(super) revived: usize,
+    /// Requests of theirs that reached the app as somebody else's.
+    pub(super) strangers: usize,
 }
 
 /// People come and others go, in every way, until it is over.
@@ -185,6 +190,10 @@ pub(super) fn come_and_go(fleet: &Fleet, world: &World, over: &AtomicBool) -> Mo
             leave(fleet, world, old, way, place, &mut moved);
         }
         look(fleet, place, &mut moved);
+        moved.strangers += people::strangers(world);
+        world.app.forget();
+        // People come for hours in a long run, and everything that was theirs is looked for in the logs.
+        thread::sleep(BETWEEN);
     }
     moved
 }

@@ -164,6 +164,11 @@ impl App {
         self.received().pop().expect("the app has received something")
     }
 
+    /// Forgets what it has received: for worlds whose count nobody judges.
+    pub(crate) fn forget(&self) {
+        self.state.received.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Its count, for the world that judges.
     pub(crate) fn tally(&self) -> Tally {
         Tally(Arc::clone(&self.state))
