@@ -177,6 +177,43 @@ pub(super) fn measured(measured: &Measured, result: Option<&Path>) {
         "summary": last,
     });
     write(result, &json);
+    let busy = format!(
+        "Last run, on {} processors that everything shared, {} build: the machine bore {most:.0} requests a second; at {half:.0} a \
+         second {} logouts were refused everywhere {} ms (p50), {} ms (p99) and at most {} ms after their answer, {before} of them \
+         before it, with polls of {} ms (p50) and {} ms (p99). The store did {:.2} commands a second at {:.1} requests a second, \
+         and {:.2} at {:.0}: {:.6} more for each request. {}",
+        processors(),
+        build(),
+        logouts.delays.len(),
+        at(50),
+        at(99),
+        at(100),
+        milliseconds(polls),
+        milliseconds(percentile(&logouts.polls, 99)),
+        low.commands_a_second(),
+        low.requests_a_second(),
+        high.commands_a_second(),
+        high.requests_a_second(),
+        measured.calls_per_request(),
+        trouble_in_words(soaked, tally),
+    );
+    read_out(result, "replicas", &format!("{busy}\n\n    {last}"));
+}
+
+fn trouble_in_words(soaked: &Soaked, tally: &Tally) -> String {
+    let moved = &soaked.moved;
+    format!(
+        "In {:.0} s of trouble {} things were done to replicas and store, and {} sessions ended; {} were accepted afterwards. After \
+         the store was back, all replicas were sure again within {} ms. {} requests were held back meanwhile, and {} posts \
+         were left without an answer by a connection that closed.",
+        soaked.took.as_secs_f64(),
+        soaked.done.iter().map(|(_, times)| times).sum::<usize>(),
+        moved.left.iter().sum::<usize>(),
+        moved.revived + tally.revived,
+        milliseconds(soaked.longest_back),
+        tally.held_back,
+        tally.unanswered,
+    )
 }
 
 #[expect(clippy::print_stdout, reason = "`make soak` shows the figures")]
@@ -202,6 +239,8 @@ pub(super) fn soaked(soaked: &Soaked, tally: &Tally, result: Option<&Path>) {
         "summary": last,
     });
     write(result, &json);
+    let run = format!("Last long run, {} build: {}", build(), trouble_in_words(soaked, tally));
+    read_out(result, "soak", &format!("{run}\n\n    {last}"));
 }
 
 #[expect(clippy::print_stdout, reason = "the figures are what this is for")]
@@ -260,11 +299,32 @@ fn machine() -> Value {
         text.lines().next().map(str::to_owned)
     };
     json!({
-        "processors": std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
-        "build": if cfg!(debug_assertions) { "debug" } else { "release" },
+        "processors": processors(),
+        "build": build(),
         "store": says("redis-server", "--version"),
         "balancer": says("haproxy", "-v"),
     })
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(0, std::num::NonZero::get)
+}
+
+fn build() -> &'static str {
+    if cfg!(debug_assertions) { "debug" } else { "release" }
+}
+
+/// Puts a paragraph between its marks in the documentation beside the result.
+fn read_out(result: Option<&Path>, mark: &str, paragraph: &str) {
+    let Some(file) = result.and_then(|result| Some(result.parent()?.parent()?.join("replicas.md"))) else {
+        return;
+    };
+    let Ok(text) = fs::read_to_string(&file) else { return };
+    let (begin, end) = (format!("<!-- {mark} -->\n"), format!("<!-- /{mark} -->"));
+    let parts = text.split_once(&begin).and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
+    let Some((before, behind)) = parts else { return };
+    // Who reads the figures finds them in the result too.
+    let _ = fs::write(&file, format!("{before}{begin}{paragraph}\n{end}{behind}"));
 }
 
 #[expect(clippy::print_stderr, reason = "a result that cannot be kept is still in the output")]
