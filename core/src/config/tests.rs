@@ -1364,6 +1364,19 @@ fn a_route_has_a_rate_and_is_closed_as_the_file_says() {
 }
 
 #[test]
+fn a_value_that_an_operator_adds_does_not_change_for_whom_other_routes_are() {
+    let added = "    profile: ansattporten\n    issuer: https://work.example\n    acr: {wallet: {level: substantial, framework: \
+                 national, requestable: true}}\n";
+    let loaded = check(&with("    profile: idporten\n", added)).unwrap();
+    assert_eq!(requirement(&loaded).kinds, [Kind::Employee].into());
+    // Where a profile knows no values, they are all the operator's.
+    let plain = added.replace("ansattporten", "oidc");
+    let loaded =
+        check(&with("    profile: idporten\n", &plain)).unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(!requirement(&loaded).kinds.contains(&Kind::Employee));
+}
+
+#[test]
 fn the_published_schema_is_this_one() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/gateway.schema.json");
     let current = format!("{}\n", serde_json::to_string_pretty(&schema()).unwrap());

@@ -6,11 +6,15 @@ use crate::level::{AcrRow, Framework, Level};
 use crate::provider::ProviderSettings;
 
 /// The kinds that are asked for where none is named: the first that the provider asserts of national, employee,
-/// helper.
+/// helper. A value of `acr` that an operator adds says what it is worth, and not for whom the other routes are.
 #[must_use]
 pub fn kinds(provider: &ProviderSettings) -> Kinds {
     let usual = [Kind::National, Kind::Employee, Kind::Helper];
-    usual.into_iter().find(|kind| asserts(provider, *kind)).into_iter().collect()
+    let asserted: Vec<Kind> = usual.into_iter().filter(|kind| asserts(provider, *kind)).collect();
+    let of_profile = |kind: &&Kind| {
+        provider.profile.acr_table().rows().iter().any(|row| Some(row.framework) == kind.framework())
+    };
+    asserted.iter().find(of_profile).or(asserted.first()).copied().into_iter().collect()
 }
 
 /// The level that is asked for where none is named: `substantial` where the provider has levels, unless the kinds
