@@ -184,6 +184,7 @@ function vector(file, name, config, sent, expect, over = {}) {
     method: step.sent.method,
     target: step.sent.target,
     headers: [['Host', step.sent.host], ...step.sent.headers],
+    ...(step.sent.trailer === undefined ? {} : { trailer: step.sent.trailer }),
     ...(step.sent.type === undefined ? {} : { type: step.sent.type }),
     ...(step.sent.body === undefined ? {} : { body: Buffer.from(step.sent.body).toString('base64') }),
     // The number of the person, or null for nobody; what is rejected has neither.
@@ -265,6 +266,7 @@ function messages({ name, nonces, digest, renamed, algorithm, key, next, foreign
   bad('a twin of Signature-Input', name, add(sent, ['Signature_Input', 'portvakt=()']), { dropped: FNR });
   bad('a folded line', name, put(sent, 'X-Identity-Fnr', (old) => `${old}\r\n 24929935140`));
   bad('a line that begins with a folded one', name, put(made(nobody()), 'X-Portvakt-Audience', (old) => `${old}\r\n X-Identity-Fnr: ${FNR}`), { dropped: null });
+  bad('a number behind the body', name, { ...made(nobody({ method: 'POST', body: 'a=b' })), trailer: ['X-Identity-Fnr', FNR] }, { dropped: null });
   bad('a space before the colon', name, add(made(nobody()), ['X-Identity-Fnr ', FNR]), { dropped: null });
   bad('a no-break space around a value', name, put(sent, 'X-Identity-Fnr', (old) => `\u00a0${old}`));
   // Servers take away what Connection names, or leave it be.

@@ -83,9 +83,12 @@ async function freePort() {
 
 // Sends the very bytes, and reads to the end.
 function ask(port, step) {
-  const body = step.body === undefined ? null : Buffer.from(step.body, 'base64');
+  let body = step.body === undefined ? null : Buffer.from(step.body, 'base64');
   const lines = [`${step.method} ${step.target} HTTP/1.1`, ...step.headers.map(([name, value]) => `${name}: ${value}`)];
-  if (body !== null) lines.push(`Content-Type: ${step.type ?? 'application/x-www-form-urlencoded'}`, `Content-Length: ${body.length}`);
+  if (step.trailer !== undefined) {
+    lines.push('Transfer-Encoding: chunked', `Trailer: ${step.trailer[0]}`);
+    body = Buffer.from(`${body.length.toString(16)}\r\n${body.toString('latin1')}\r\n0\r\n${step.trailer.join(': ')}\r\n\r\n`, 'latin1');
+  } else if (body !== null) lines.push(`Content-Type: ${step.type ?? 'application/x-www-form-urlencoded'}`, `Content-Length: ${body.length}`);
   const head = Buffer.from(`${lines.join('\r\n')}\r\nConnection: close\r\n\r\n`, 'latin1');
   return new Promise((then, fail) => {
     const parts = [];

@@ -49,6 +49,11 @@ public static class Server
                 Answer(stream, "400 Bad Request", "");
                 return;
             }
+            if (line.StartsWith("transfer-encoding:", StringComparison.OrdinalIgnoreCase))
+            {
+                Answer(stream, "411 Length Required", "");
+                return;
+            }
             headers.Add(new KeyValuePair<string, string>(line.Substring(0, colon), line.Substring(colon + 1)));
             if (line.StartsWith("content-length:", StringComparison.OrdinalIgnoreCase)) length = int.Parse(line.Substring(colon + 1));
         }
