@@ -96,7 +96,7 @@ impl Measured {
 
 pub(super) fn judge_soak(soaked: &Soaked, tally: &Tally) {
     assert_eq!((tally.wrong, tally.revived), (0, 0), "{:#?}", tally.told);
-    assert_eq!(tally.failed, 0, "{:#?}", tally.told);
+    assert_eq!((tally.failed, soaked.moved.failed), (0, 0), "{:#?}", tally.told);
     assert_eq!(soaked.moved.revived, 0, "sessions that were accepted after they had ended");
     assert_eq!(soaked.moved.strangers, 0, "requests that came as somebody else");
     assert!(soaked.moved.left.iter().all(|left| *left > 0), "not every way to leave: {:?}", soaked.moved);
@@ -147,7 +147,7 @@ pub(super) fn measured(measured: &Measured, result: Option<&Path>) {
         at(99),
         logouts.delays.len(),
         plain(measured.calls_per_request()),
-        tally.failed + logouts.unanswered,
+        tally.failed + logouts.unanswered + soaked.moved.failed,
         tally.requests,
         tally.wrong + soaked.moved.strangers,
     );
@@ -227,7 +227,7 @@ pub(super) fn soaked(soaked: &Soaked, tally: &Tally, result: Option<&Path>) {
         soaked.done.iter().map(|(_, times)| times).sum::<usize>(),
         moved.left.iter().sum::<usize>(),
         moved.revived + tally.revived,
-        tally.failed,
+        tally.failed + moved.failed,
         tally.requests,
         tally.wrong + moved.strangers,
     );
@@ -270,6 +270,7 @@ fn soak_json(soaked: &Soaked) -> Value {
         "seconds": round(soaked.took.as_secs_f64(), 0),
         "disturbances": done,
         "logins": moved.came,
+        "logins_or_logouts_that_failed": moved.failed,
         "logouts": {"own": own, "front_channel": front, "back_channel": back},
         "logouts_asked_again": moved.asked_again,
         "looks_at_ended_sessions": moved.looks,
