@@ -80,7 +80,7 @@ impl Stream {
     }
 
     /// Waits until it is reset.
-    async fn is_reset(self) {
+    async fn ends_in_reset(self) {
         let (kind, error) = match self.under_way {
             UnderWay::Silent(reply) => (self.kind, timeout(PATIENCE, reply).await.map(|reply| reply.err())),
             UnderWay::Begun(mut body) => {
@@ -133,7 +133,7 @@ async fn of_many_streams_of_one_connection_those_of_the_session_end_and_no_other
         let known = Instant::now();
         for stream in streams {
             let kind = stream.kind;
-            stream.is_reset().await;
+            stream.ends_in_reset().await;
             assert!(known.elapsed() < SOON, "the {kind} ended after {:?}", known.elapsed());
             ended += 1;
         }
