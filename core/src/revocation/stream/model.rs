@@ -627,6 +627,39 @@ fn a_store_that_was_set_back_while_nobody_looked_gets_everything_again() {
 }
 
 #[test]
+fn who_starts_with_its_file_alone_does_not_believe_it_if_another_may_have_ended_more() {
+    let mut world = two_of_whom_one_has_ended();
+    // Longer than clocks may differ: what another said first is too old to count.
+    for _ in 0..90 {
+        world.now = world.now + Duration::from_secs(1);
+        world.step(true);
+    }
+    let never = world.now + Duration::from_secs(3600);
+    let kill = |world: &mut World, at: usize| {
+        world.nodes[at].revocations = None;
+        world.nodes[at].starts_at = never;
+    };
+    let dump = world.store.clone();
+    kill(&mut world, 1);
+    world.end(0);
+    let last = world.ended.len() - 1;
+    for _ in 0..20 {
+        world.step(true);
+    }
+    assert!(world.ended[last].answered_at.is_some());
+    // Who knows of it is gone with its file, and the store is what it was before.
+    kill(&mut world, 0);
+    world.store = dump;
+    world.nodes[1].starts_at = world.now;
+    for _ in 0..40 {
+        world.step(true);
+    }
+    let node = world.nodes[1].revocations.as_ref().unwrap();
+    assert!(!node.is_uncertain(world.clock(1)));
+    assert!(node.check(&world.ended[last].session).is_err());
+}
+
+#[test]
 fn who_is_never_shown_an_end_believes_nobody_of_before_and_goes_on() {
     let mut world = two_of_whom_one_has_ended();
     let stays = world.session(1, world.now);
