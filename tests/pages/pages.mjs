@@ -189,6 +189,8 @@ async function judge(where, { language, heading, quiet, scripted, logo }, load) 
     });
     await browser.cdp('Emulation.setEmulatedMedia', { features: [{ name: 'prefers-color-scheme', value: view.scheme }] });
     if (view === VIEWS[0]) await load();
+    // Another mode has another logo, which takes a moment.
+    await settled(() => browser.script(`return [...document.images].every((one) => one.complete && one.naturalWidth > 0)`));
     const seen = await browser.script(`return {
       lang: document.documentElement.lang,
       code: document.querySelector('code')?.textContent,
@@ -217,6 +219,11 @@ async function judge(where, { language, heading, quiet, scripted, logo }, load) 
   }
   await byKeyboard(broken);
   await holds(broken);
+}
+
+/** Waits for what takes a moment; what comes after it says whether it came. */
+async function settled(condition) {
+  for (let times = 0; times < 60 && !(await condition()); times += 1) await new Promise((done) => setTimeout(done, 50));
 }
 
 /** The whole page, however long it is. */
@@ -253,7 +260,7 @@ async function byKeyboard(broken) {
 
 /** The policy forbids what a page does not need: scripts and styles of others, images, frames, connections. */
 async function holds(broken) {
-  const forbidden = await browser.script(`
+  await browser.script(`
     const violated = new Set();
     document.addEventListener('securitypolicyviolation', ({ effectiveDirective }) => violated.add(effectiveDirective));
     const add = (name, change) => { const one = document.createElement(name); change(one); document.body.append(one); };
@@ -263,8 +270,15 @@ async function holds(broken) {
     add('iframe', (one) => { one.src = 'http://127.0.0.1:1/'; });
     add('base', (one) => { one.href = 'http://127.0.0.1:1/'; });
     fetch('http://127.0.0.1:1/').catch(() => {});
-    return new Promise((done) => setTimeout(() => done([...violated, window.broken ? 'BROKEN' : '']), 100));`);
-  for (const directive of ['script-src-elem', 'style-src-elem', 'img-src', 'frame-src', 'base-uri', 'connect-src']) {
+    window.violated = violated;`);
+  const wanted = ['script-src-elem', 'style-src-elem', 'img-src', 'frame-src', 'base-uri', 'connect-src'];
+  const told = () => browser.script(`return [...window.violated, window.broken ? 'BROKEN' : '']`);
+  await settled(async () => {
+    const found = await told();
+    return wanted.every((directive) => found.includes(directive));
+  });
+  const forbidden = await told();
+  for (const directive of wanted) {
     if (!forbidden.includes(directive)) broken(`policy: ${directive} is not held`);
   }
   if (forbidden.includes('BROKEN')) broken('policy: a script ran');
