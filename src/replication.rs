@@ -4,6 +4,7 @@
 //!
 //! **Invariant:** no request waits for the store, and none calls it. A logout waits for it for [`PATIENCE`] at most.
 
+mod notes;
 mod probe;
 mod store;
 
@@ -16,6 +17,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+pub(crate) use self::notes::Notes;
 pub(crate) use self::probe::{Held, Probe, Refused};
 pub(crate) use self::store::StoreError;
 use self::store::{COUNT, Entry, News, Reader, START, Store, Writer};
@@ -42,6 +44,8 @@ pub(crate) struct Replication {
     /// Something was read.
     read: Notify,
     stay: watch::Sender<Stay>,
+    /// What replicas tell each other of single things.
+    pub(crate) notes: Arc<Notes>,
 }
 
 /// Whether this process follows the stream.

@@ -4,6 +4,7 @@
 //! | part | does |
 //! |---|---|
 //! | `exchange` | one exchange at a time for a session, and what came of it for those whose reply was lost |
+//! | `note` | the same among replicas that share a store |
 //! | `portvakt_core::session::tokens` | the sealed form, bound to one session |
 //!
 //! **Invariant:** a token is held for one request that was judged as its session, which lives: after whatever was
@@ -13,6 +14,7 @@
 //! **Invariant:** without the browser's own cookie there is no token, whatever is remembered here.
 
 mod exchange;
+mod note;
 
 use std::sync::Arc;
 

@@ -102,6 +102,7 @@ fn written_now() -> BTreeMap<String, String> {
     let access = AccessToken::received("eyJhIjoxfQ.eyJiIjoyfQ.c2lnbmF0dXJl", Some(120), NOW);
     let tokens = Tokens::begin(national.id(), "n", access, Some("opaque+text".into()));
     let tokens = tokens.exchanged(tokens.access().unwrap().clone(), None);
+    let note = tokens.note("name", &cookie_ring(), NOW);
     let tokens = tokens.keep(&usual, &cookie_ring(), NOW).unwrap().remove(0);
     let tokens = tokens.to_str().unwrap().split(['=', ';']).nth(1).unwrap().to_owned();
     [
@@ -109,6 +110,7 @@ fn written_now() -> BTreeMap<String, String> {
         ("session of a European identity, by name and domain", sealed(&european, &staff)),
         ("attempt", attempt::seal(3, &attempt, HOST, &cookie_ring(), NOW)),
         ("tokens", tokens),
+        ("note of an exchange", note),
         ("way back from a logout", back.seal(&usual, HOST, &cookie_ring(), NOW)),
     ]
     .map(|(name, written)| (name.to_owned(), written))
@@ -185,6 +187,19 @@ fn read(name: &str, written: &str) -> (String, Vec<u8>, Vec<u8>) {
                 plain
             };
             (says, unmarked(written), unmarked(again))
+        }
+        "note" => {
+            use secrecy::ExposeSecret as _;
+            let place = Place::whole("tokens-note", "name", "");
+            let plain = below(&place, written);
+            // Behind the session's id.
+            let session = SessionId::of_bytes(plain[..16].try_into().unwrap());
+            let before = Tokens::begin(&session, "n", None, None);
+            let tokens = before.read_note(written.as_bytes(), "name", &ring, NOW).unwrap();
+            let access = tokens.access().unwrap().secret().expose_secret();
+            let says =
+                format!("{} {access} {}", tokens.exchange(), tokens.refresh().unwrap().expose_secret());
+            (says, plain, below(&place, &tokens.note("name", &ring, NOW)))
         }
         "way" => {
             let jar = cookies::logout_jar(&usual, "/oauth2", 0);

@@ -46,6 +46,12 @@ impl SessionId {
         Self(crate::seal::random())
     }
 
+    /// One that is known.
+    #[cfg(test)]
+    pub(crate) fn of_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// The bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8; 16] {

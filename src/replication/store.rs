@@ -72,9 +72,12 @@ pub(super) struct Reader {
 }
 
 /// Writes, and looks things up.
+#[derive(Clone)]
 pub(super) struct Writer {
     connection: MultiplexedConnection,
     names: Names,
+    /// How the names of notes begin: on the same node of a cluster.
+    notes: String,
 }
 
 #[derive(Clone)]
@@ -152,7 +155,8 @@ impl Store {
         let _: Value = ask(&mut connection, cmd("XLEN").arg(&names.ends)).await?;
         let reader =
             Reader { connection: open(settings, server, &settings.user).await?, names: names.clone() };
-        Ok(Self { reader, writer: Writer { connection, names } })
+        let notes = format!("{{{}}}:exchange:", settings.name);
+        Ok(Self { reader, writer: Writer { connection, names, notes } })
     }
 }
 
@@ -232,6 +236,33 @@ impl Writer {
         }
         let answers: Vec<Value> = within(ANSWER, pipeline.query_async(&mut self.connection)).await?;
         Ok(beat.and_then(|_| text(answers.last()?)))
+    }
+
+    /// Takes the place of a note for a while; `false` if somebody has taken it.
+    pub(super) async fn claim(&mut self, note: &str, life: Duration) -> Result<bool, StoreError> {
+        let mut command = cmd("SET");
+        command.arg(self.note(note)).arg("").arg("NX").arg("PX").arg(life.as_millis() as u64);
+        Ok(ask(&mut self.connection, &command).await? == Value::Okay)
+    }
+
+    /// What stands there; empty: somebody has taken the place.
+    pub(super) async fn read(&mut self, note: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let place = self.note(note);
+        match ask(&mut self.connection, cmd("GET").arg(place)).await? {
+            Value::BulkString(bytes) => Ok(Some(bytes)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Leaves something there for a while.
+    pub(super) async fn leave(&mut self, note: &str, bytes: &[u8], life: Duration) -> Result<(), StoreError> {
+        let mut command = cmd("SET");
+        command.arg(self.note(note)).arg(bytes).arg("PX").arg(life.as_millis() as u64);
+        ask(&mut self.connection, &command).await.map(drop)
+    }
+
+    fn note(&self, note: &str) -> String {
+        format!("{}{note}", self.notes)
     }
 
     /// The oldest ends.

@@ -2,8 +2,9 @@
 //!
 //! A refresh token is worth something once, and a provider may take its second use for theft. So whoever comes while
 //! one is exchanged waits for that one; whoever brings an old one, since the reply with the new one was lost or is
-//! still on its way, gets what it was exchanged for. Both hold within one process. Between replicas the browser's
-//! cookie is all that is shared: `docs/decisions/008-access-tokens.md` says what follows.
+//! still on its way, gets what it was exchanged for. Between replicas that share a store the same holds by notes
+//! ([`super::note`]); between others the browser's cookie is all that is shared: `docs/decisions/008-access-tokens.md` says
+//! what follows.
 //!
 //! **Invariant:** an exchange that has begun is ended, whoever waits for it: it is no part of any request.
 //!
@@ -25,6 +26,7 @@ use portvakt_core::token::{TokenError, VerifiedIdToken};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::note::{Others, Turn};
 use crate::cause;
 use crate::endpoint::Visit;
 use crate::provider::{Exchanged, Provider, ProviderError, VerifyError};
@@ -32,7 +34,7 @@ use crate::telemetry::Telemetry;
 
 /// How long what came of an exchange is remembered at the least: as long as ID-porten lets a refresh token lie unused
 /// (dossier 2.5).
-const KEPT: Duration = Duration::from_secs(600);
+pub(super) const KEPT: Duration = Duration::from_secs(600);
 
 /// The most sessions in a generation. Each takes some 6 KiB, so that two generations stay below 50 MiB.
 const MOST: usize = 4096;
@@ -255,6 +257,8 @@ pub(super) struct Whose {
     pid: Option<String>,
     /// The tag of the provider's session, with the key that made it.
     op_session: Option<(Tag, KeyId, MacKey)>,
+    /// Other replicas, where they share a store.
+    others: Option<Others>,
 }
 
 impl Whose {
@@ -269,13 +273,36 @@ impl Whose {
             subject: who.subject().to_owned(),
             pid: who.pid().map(|pid| pid.as_str().to_owned()),
             op_session: tags.op_session.map(|tag| (tag, tags.key, key.clone())),
+            others: visit.snapshot.configuration.revocation.stream.clone().map(|store| Others {
+                notes: Arc::clone(&visit.live.replication.notes),
+                store,
+                ring: visit.ring().clone(),
+                key: key.clone(),
+            }),
         })
     }
 
     async fn exchange(&self, from: &Tokens) -> Outcome {
-        let (outcome, word) = self.exchanged(from).await;
+        let (outcome, word) = match &self.others {
+            None => self.exchanged(from).await,
+            Some(others) => self.in_turn(from, others).await,
+        };
         self.telemetry.metrics.access_token(&self.provider.settings().name, word);
         outcome
+    }
+
+    async fn in_turn(&self, from: &Tokens, others: &Others) -> (Outcome, &'static str) {
+        match others.turn(from, &self.clock).await {
+            Turn::Ours => {}
+            Turn::Done(newer) => return (Outcome::Exchanged(Arc::new(Exchange::new(newer))), "taken_over"),
+            Turn::Theirs => return (Outcome::Failed(self.clock.now()), "waited"),
+        }
+        let (outcome, word) = self.exchanged(from).await;
+        match &outcome {
+            Outcome::Exchanged(newer) => others.tell(from, &newer.tokens, &self.clock).await,
+            Outcome::Over | Outcome::Wrong | Outcome::Failed(_) => others.give_up(from).await,
+        }
+        (outcome, word)
     }
 
     async fn exchanged(&self, from: &Tokens) -> (Outcome, &'static str) {

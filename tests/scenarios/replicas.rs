@@ -10,7 +10,7 @@ mod gone;
 mod lies;
 mod lost;
 mod places;
-mod redis;
+pub(crate) mod redis;
 mod resp;
 
 use self::fleet::Fleet;

@@ -5,6 +5,7 @@ mod ending;
 mod hostile;
 mod places;
 mod replicas;
+mod store;
 
 use std::thread;
 

@@ -24,10 +24,13 @@ use super::plan::SessionPlan;
 use crate::clock::Timestamp;
 use crate::cookie::Jar;
 use crate::key::Ring;
-use crate::seal::SealKey;
+use crate::seal::{self, Place, SealKey};
 
 /// The purpose to which the seal is bound. Another shape needs another.
 const PURPOSE: &str = "tokens";
+
+/// The same for what replicas leave each other.
+const NOTE: &str = "tokens-note";
 
 /// A token that is given no life is used for so long (RFC 6749, 5.1 leaves it open).
 const UNSAID: Duration = Duration::from_secs(60);
@@ -178,18 +181,7 @@ impl Tokens {
     /// Never: they are plain data.
     #[must_use]
     pub fn keep(&self, plan: &SessionPlan, ring: &Ring<SealKey>, now: Timestamp) -> Option<Vec<HeaderValue>> {
-        let stored = Stored {
-            session: *self.session.bytes(),
-            exchange: self.exchange,
-            nonce: self.nonce,
-            access: self.access.as_ref().map(|access| StoredAccess {
-                token: Compact::of(access.token.expose_secret()),
-                renew: access.renew.millis(),
-                expires: access.expires.millis(),
-            }),
-            refresh: self.refresh.as_ref().map(|refresh| Compact::of(refresh.expose_secret())),
-        };
-        let plain = postcard::to_allocvec(&stored).expect("tokens are plain data");
+        let plain = self.plain();
         let values = parts(plan).seal(&plain, ring, now)?;
         let line = |part: usize| {
             let jar = jar(plan, part);
@@ -206,8 +198,39 @@ impl Tokens {
         ring: &Ring<SealKey>,
         now: Timestamp,
     ) -> Option<Self> {
-        let plain = parts(plan).open(headers, ring, now)?;
-        let Stored { session, exchange, nonce, access, refresh } = postcard::from_bytes(&plain).ok()?;
+        Self::of_plain(&parts(plan).open(headers, ring, now)?)
+    }
+
+    /// Sealed for other replicas, in a place that is called `name`, which only who has the tokens before can know.
+    #[must_use]
+    pub fn note(&self, name: &str, ring: &Ring<SealKey>, now: Timestamp) -> String {
+        seal::seal(ring, &Place::whole(NOTE, name, ""), &self.plain(), now)
+    }
+
+    /// What another replica left there, if it is of the same session as these tokens and newer.
+    #[must_use]
+    pub fn read_note(&self, note: &[u8], name: &str, ring: &Ring<SealKey>, now: Timestamp) -> Option<Self> {
+        let newer = Self::of_plain(&seal::open(ring, &Place::whole(NOTE, name, ""), note, now)?)?;
+        (newer.are_of(&self.session) && newer.exchange > self.exchange).then_some(newer)
+    }
+
+    fn plain(&self) -> Vec<u8> {
+        let stored = Stored {
+            session: *self.session.bytes(),
+            exchange: self.exchange,
+            nonce: self.nonce,
+            access: self.access.as_ref().map(|access| StoredAccess {
+                token: Compact::of(access.token.expose_secret()),
+                renew: access.renew.millis(),
+                expires: access.expires.millis(),
+            }),
+            refresh: self.refresh.as_ref().map(|refresh| Compact::of(refresh.expose_secret())),
+        };
+        postcard::to_allocvec(&stored).expect("tokens are plain data")
+    }
+
+    fn of_plain(plain: &[u8]) -> Option<Self> {
+        let Stored { session, exchange, nonce, access, refresh } = postcard::from_bytes(plain).ok()?;
         let access = access.map(|access| {
             let (renew, expires) = (access.renew, access.expires);
             let token = access.token.text()?.into();
@@ -444,6 +467,23 @@ mod tests {
         assert!(given.is_nonce("the nonce"));
         let session = SessionId::random();
         assert!(given.carried_over(&session).are_of(&session));
+    }
+
+    #[test]
+    fn a_note_is_for_who_has_the_tokens_before_it() {
+        let session = SessionId::random();
+        let first = tokens(&session, "one", "refresh");
+        let newer = first.exchanged(AccessToken::received("two", Some(120), NOW).unwrap(), None);
+        let note = newer.note("here", &ring(), NOW);
+        let read = |by: &Tokens, name| by.read_note(note.as_bytes(), name, &ring(), NOW);
+        assert_eq!(read(&first, "here").unwrap().access().unwrap().header(), "Bearer two");
+        assert!(read(&first, "there").is_none());
+        assert!(read(&newer, "here").is_none(), "it is no newer");
+        assert!(read(&tokens(&SessionId::random(), "one", "refresh"), "here").is_none());
+        let cookie = newer.keep(&usual("a.no"), &ring(), NOW).unwrap();
+        let cookie = cookie[0].to_str().unwrap().split(['=', ';']).nth(1).unwrap();
+        assert!(first.read_note(cookie.as_bytes(), "here", &ring(), NOW).is_none());
+        assert!(first.read_note(b"", "here", &ring(), NOW).is_none());
     }
 
     #[test]

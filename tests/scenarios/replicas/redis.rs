@@ -20,15 +20,15 @@ pub(super) const BEATS: &str = "{portvakt}:beats";
 /// The length of a record of what ended (`core/src/revocation/record.rs`).
 pub(super) const RECORD: usize = 72;
 
-pub(super) struct Redis {
-    pub(super) process: Process,
-    pub(super) port: u16,
+pub(crate) struct Redis {
+    pub(crate) process: Process,
+    pub(crate) port: u16,
     folder: PathBuf,
     options: Vec<String>,
 }
 
 impl Redis {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with(&[])
     }
 
@@ -55,8 +55,13 @@ impl Redis {
     }
 
     /// One command of words, and its answer.
-    pub(super) fn say(&self, words: &str) -> String {
+    pub(crate) fn say(&self, words: &str) -> String {
         self.ask(&words.split(' ').collect::<Vec<_>>()).text()
+    }
+
+    /// The names that fit a pattern.
+    pub(crate) fn names(&self, pattern: &str) -> Vec<String> {
+        self.ask(&["KEYS", pattern]).items().iter().map(|name| name.clone().text()).collect()
     }
 
     pub(super) fn ask(&self, words: &[impl AsRef<[u8]>]) -> Resp {
