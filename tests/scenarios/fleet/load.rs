@@ -187,6 +187,14 @@ impl<'a> Client<'a> {
             return;
         }
         let failure = match came.outcome {
+            Outcome::Answered(Answer { status: 200, body, .. })
+                if kind == Kind::Optional
+                    && is_nobodys(&body)
+                    && somebody.is_here()
+                    && !self.fleet.store_is_troubled() =>
+            {
+                format!("{asked}: taken for nobody")
+            }
             Outcome::Answered(Answer { status: 200, body, .. }) if kind != Kind::Nobody => {
                 // Where nobody has to log in, whoever leaves is nobody, and so is everybody while it is not known who left.
                 let nobody = kind == Kind::Optional && is_nobodys(&body);
