@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use portvakt_core::key::{Concern, KeyTimes};
+use portvakt_core::key::{Concern, KeyTimes, Named};
 
 use crate::admin::{
     ClockStatus, Health, KeyStatus, KeyWarning, ProviderStatus, Readiness, RevocationStatus, SessionStatus,
@@ -35,6 +35,10 @@ impl Health for LiveHealth {
             reasons.push(format!(
                 "another process writes ends of sessions with the revocation key {id}, which is not in our key file"
             ));
+        }
+        if let Some(Named { purpose, id }) = self.live.replication.lacking_key() {
+            reasons
+                .push(format!("another replica uses the `{purpose}` key {id}, which is not in our key file"));
         }
         let now = self.live.clock.now();
         if let Some(status) = revocations.stream_status(now)

@@ -8,10 +8,12 @@ mod notes;
 mod probe;
 mod store;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use portvakt_core::clock::Timestamp;
 use portvakt_core::config::Stream;
+use portvakt_core::key::{Council, Judgement, Keys, Named, NoticeError};
 use portvakt_core::revocation::{StreamStatus, Tag, Writing};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -20,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 pub(crate) use self::notes::Notes;
 pub(crate) use self::probe::{Held, Probe, Refused};
 pub(crate) use self::store::StoreError;
-use self::store::{COUNT, Entry, News, Reader, START, Store, Writer};
+use self::store::{COUNT, Entry, News, Read, Reader, START, Store, Writer};
 use crate::cause;
 use crate::snapshot::Live;
 
@@ -30,14 +32,17 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// How often it is looked what is due.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How often it is looked which keys can be used.
+const KEYS_EVERY: Duration = Duration::from_millis(500);
+
 /// How often the store is asked for old ends to drop.
 const TRIM_EVERY: Duration = Duration::from_secs(60);
 
 /// How long the last words may take.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// What others wait for.
-#[derive(Debug, Default)]
+/// What others wait for, and what is known of their keys.
+#[derive(Debug)]
 pub(crate) struct Replication {
     /// There is something to write.
     work: Arc<Notify>,
@@ -46,6 +51,25 @@ pub(crate) struct Replication {
     stay: watch::Sender<Stay>,
     /// What replicas tell each other of single things.
     pub(crate) notes: Arc<Notes>,
+    council: Mutex<Council>,
+    /// What was found last of our keys and theirs.
+    judgement: Mutex<Judgement>,
+}
+
+impl Default for Replication {
+    fn default() -> Self {
+        let mut id = [0; 8];
+        // Two that have the same do not hear of each other's keys.
+        let _ = aws_lc_rs::rand::fill(&mut id);
+        Self {
+            work: Arc::default(),
+            read: Notify::default(),
+            stay: watch::Sender::default(),
+            notes: Arc::default(),
+            council: Mutex::new(Council::new(id)),
+            judgement: Mutex::default(),
+        }
+    }
 }
 
 /// Whether this process follows the stream.
@@ -61,6 +85,36 @@ enum Stay {
 }
 
 impl Replication {
+    /// Lets these keys be used only as far as every other replica accepts them (`design.md` D15).
+    pub(crate) fn agree_on(&self, keys: &Keys, now: Timestamp) {
+        let judged = locked(&self.council).judge(keys.proofs(now), now);
+        keys.withhold(&judged.withheld);
+        let before = std::mem::replace(&mut *locked(&self.judgement), judged.clone());
+        for Named { purpose, id } in judged.withheld.difference(&before.withheld) {
+            tracing::info!(purpose, key = id, "a key is not used before every replica accepts it");
+        }
+        for Named { purpose, id } in before.withheld.difference(&judged.withheld) {
+            tracing::info!(purpose, key = id, "every replica accepts a key that was waited with");
+        }
+        match (&before.lacking, &judged.lacking) {
+            (Some(_), None) => tracing::info!("every key that other replicas use is there"),
+            (before, Some(Named { purpose, id })) if before.as_ref() != judged.lacking.as_ref() => {
+                tracing::error!(
+                    purpose,
+                    key = id,
+                    "another replica uses a key that is not in our key file; this one is not ready until it is there and \
+                     the configuration is read again (SIGHUP)"
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// A key that another replica uses and we lack.
+    pub(crate) fn lacking_key(&self) -> Option<Named> {
+        locked(&self.judgement).lacking.clone()
+    }
+
     /// Waits until everybody can know of these ends; `false` if that takes too long.
     pub(crate) async fn delivered(&self, live: &Live, tags: &[Tag]) -> bool {
         let all = || tags.iter().all(|tag| live.revocations.is_delivered(tag));
@@ -120,22 +174,22 @@ impl Drop for Following {
 
 /// How far was read, and what was written last.
 struct Places {
-    ends: String,
-    beats: String,
+    read: Read,
     /// Our last beat that the store has taken.
     anchor: String,
 }
 
 impl Default for Places {
     fn default() -> Self {
-        Self { ends: START.to_owned(), beats: START.to_owned(), anchor: START.to_owned() }
+        let [ends, beats, keys, anchor] = [(); 4].map(|()| START.to_owned());
+        Self { read: Read { ends, beats, keys }, anchor }
     }
 }
 
 type Shared = Mutex<Places>;
 
-fn locked(places: &Shared) -> std::sync::MutexGuard<'_, Places> {
-    places.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn follow(live: &Live, settings: Stream, mut stay: watch::Receiver<Stay>) {
@@ -181,7 +235,7 @@ async fn converse(
     let Store { mut reader, mut writer } = store;
     let (ends, anchor) = {
         let places = locked(places);
-        (places.ends.clone(), places.anchor.clone())
+        (places.read.ends.clone(), places.anchor.clone())
     };
     let is_as_it_was = writer.has(&ends, &anchor).await?;
     live.revocations.stream_connected(is_as_it_was && anchor != START, live.clock.now());
@@ -200,17 +254,17 @@ async fn read(live: &Live, reader: &mut Reader, places: &Shared) -> Result<(), S
         if live.revocations.stream_wants_all() {
             let all = reader.everything().await?;
             let place = |entries: &[Entry]| entries.last().map_or(START.to_owned(), |(id, _)| id.clone());
-            let (ends, beats) = (place(&all.ends), place(&all.beats));
+            let read = Read { ends: place(&all.ends), beats: place(&all.beats), keys: place(&all.keys) };
             take(live, &all);
-            *locked(places) = Places { ends, beats, anchor: START.to_owned() };
+            *locked(places) = Places { read, anchor: START.to_owned() };
+            // Nobody is ready before it knows whether it has the keys of those who were there.
+            locked(&live.replication.council).all_read();
+            live.replication.agree_on(&live.snapshot().keys, live.clock.now());
             live.revocations.stream_read_whole(live.clock.now());
         } else {
-            let (ends, beats) = {
-                let places = locked(places);
-                (places.ends.clone(), places.beats.clone())
-            };
+            let read = locked(places).read.clone();
             let asked = Instant::now();
-            let mut news = reader.wait(&ends, &beats).await?;
+            let mut news = reader.wait(&read).await?;
             if news.is_empty() && asked.elapsed() < TICK {
                 // It says at once that there is something, and shows nothing of it.
                 sleep(TICK).await;
@@ -224,12 +278,13 @@ async fn read(live: &Live, reader: &mut Reader, places: &Shared) -> Result<(), S
                 continue;
             }
             take(live, &news);
-            let mut places = locked(places);
-            if let Some((id, _)) = news.ends.last() {
-                places.ends.clone_from(id);
-            }
-            if let Some((id, _)) = news.beats.last() {
-                places.beats.clone_from(id);
+            let read = &mut locked(places).read;
+            for (place, entries) in
+                [(&mut read.ends, &news.ends), (&mut read.beats, &news.beats), (&mut read.keys, &news.keys)]
+            {
+                if let Some((id, _)) = entries.last() {
+                    place.clone_from(id);
+                }
             }
         }
         live.replication.read.notify_waiters();
@@ -237,13 +292,37 @@ async fn read(live: &Live, reader: &mut Reader, places: &Shared) -> Result<(), S
     }
 }
 
-fn take(live: &Live, News { ends, beats }: &News) {
+fn take(live: &Live, News { ends, beats, keys }: &News) {
+    let (snapshot, now) = (live.snapshot(), live.clock.now());
+    if !keys.is_empty() {
+        let mut council = locked(&live.replication.council);
+        for (_, word) in keys {
+            match council.take(word, &snapshot.keys.revocation, now) {
+                // Of a key that is lacking the beats tell.
+                Ok(()) | Err(NoticeError::UnknownKey) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "what the store holds about keys was not said by a replica")
+                }
+            }
+        }
+    }
     live.revocations.stream_read(
         ends.iter().map(|(_, bytes)| bytes.as_slice()),
         beats.iter().map(|(_, bytes)| bytes.as_slice()),
-        &live.snapshot().keys.revocation,
-        live.clock.now(),
+        &snapshot.keys.revocation,
+        now,
     );
+}
+
+/// Looks whether all can use the same keys, and says which ones are here.
+async fn settle_keys(live: &Live, writer: &mut Writer) -> Result<(), StoreError> {
+    let (snapshot, now) = (live.snapshot(), live.clock.now());
+    live.replication.agree_on(&snapshot.keys, now);
+    let word = locked(&live.replication.council).due(&snapshot.keys.revocation, now);
+    match word {
+        Some(word) => writer.tell(word.as_slice()).await,
+        None => Ok(()),
+    }
 }
 
 /// Writes what is due, until the last words are said.
@@ -255,6 +334,7 @@ async fn write(
     mut stay: watch::Receiver<Stay>,
 ) -> Result<(), StoreError> {
     let mut trim_at = Instant::now() + TRIM_EVERY;
+    let mut keys_at = Instant::now();
     loop {
         let leaving = *stay.borrow() == Stay::Leaving;
         if leaving {
@@ -265,6 +345,10 @@ async fn write(
         report.failing &= !said;
         if leaving && said {
             return Ok(());
+        }
+        if Instant::now() >= keys_at {
+            keys_at = Instant::now() + KEYS_EVERY;
+            settle_keys(live, writer).await?;
         }
         report.look(live.revocations.stream_status(live.clock.now()));
         if Instant::now() >= trim_at {
@@ -290,7 +374,7 @@ async fn write_once(live: &Live, writer: &mut Writer, places: &Shared) -> Result
         if writing.beat.is_some() && !live.revocations.stream_wants_all() {
             let (ends, anchor) = {
                 let places = locked(places);
-                (places.ends.clone(), places.anchor.clone())
+                (places.read.ends.clone(), places.anchor.clone())
             };
             if !writer.has(&ends, &anchor).await? && locked(places).anchor == anchor {
                 live.revocations.stream_rewound(live.clock.now());

@@ -310,6 +310,10 @@ impl Live {
         // Sessions may outlive the limit with which they began; the longest that a file may name counts.
         let longest = snapshot.configuration.session.absolute.max(LONGEST_SESSION);
         let settings = &snapshot.configuration.revocation;
+        let replication = Replication::default();
+        if settings.stream.is_some() {
+            replication.agree_on(&snapshot.keys, now);
+        }
         let revocations = Revocations::open(
             Box::new(FileLog::new(settings.file.clone())),
             revocation::Settings {
@@ -327,7 +331,7 @@ impl Live {
             path,
             started: now,
             revocations,
-            replication: Replication::default(),
+            replication,
             underway: Underway::default(),
             logout_tokens: Once::for_life(LOGOUT_TOKEN_LIFE),
             answers: Once::for_life(attempt::LIFE),
@@ -386,6 +390,10 @@ impl Live {
         snapshot.renew_client_keys(now)?;
         self.telemetry.configure(&snapshot.configuration.logs).map_err(LoadError::Log)?;
         snapshot.upstreams.resolve(true).await;
+        if self.revocations.is_shared() {
+            // A key that not everybody accepts is never used, not for a moment.
+            self.replication.agree_on(&snapshot.keys, now);
+        }
         // From here on nothing fails.
         let assertion_cache = snapshot.configuration.assertion_cache;
         let revocation = &snapshot.configuration.revocation;

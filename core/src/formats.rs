@@ -1,7 +1,7 @@
 //! What a version of the program writes, others of the same minor version read, and the other way round: during an
 //! upgrade both serve the same browsers (`threats.md` CK-12).
 //!
-//! `formats/0.1.json` holds the cookies that 0.1 set. `revocation::record` has its own records likewise. Each entry must open and say what it said, and what it said must be written
+//! `formats/0.1.json` holds the cookies that 0.1 set. `revocation::record`, `revocation::stream::beat` and `key::council` have what they write likewise. Each entry must open and say what it said, and what it said must be written
 //! as it stands there, byte for byte under the seal. Who changes a format gives it another purpose or version, reads
 //! the old one for as long as it can come, and adds an entry: `UPDATE_FORMATS=1 cargo test -p portvakt-core formats`
 //! adds what is missing and never changes what is there.

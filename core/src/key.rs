@@ -8,11 +8,13 @@
 
 mod accord;
 mod age;
+mod council;
 mod file;
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use zeroize::Zeroizing;
 
@@ -22,6 +24,7 @@ use crate::token::{Algorithm, SignatureAlgorithm, SigningKey};
 
 pub use self::accord::{Proof, disagreement};
 pub use self::age::{Concern, KeyTimes};
+pub use self::council::{Council, Judgement, Named, NoticeError};
 pub use self::file::{KeyFile, KeyFileError, KeySummary, NewKey, OVERLAP, PROPAGATION, path_of};
 
 /// The id of a key, as sealed values carry it.
@@ -50,6 +53,8 @@ impl std::fmt::Display for KeyId {
 #[derive(Clone, Debug)]
 pub struct Ring<K> {
     keys: Vec<RingKey<K>>,
+    /// A bit for each of the first 64 that is not used yet because somebody might not accept what it makes.
+    withheld: Arc<AtomicU64>,
 }
 
 /// A key with the times that rule it.
@@ -70,23 +75,42 @@ impl<K> Ring<K> {
     #[must_use]
     pub fn new(mut keys: Vec<RingKey<K>>) -> Option<Self> {
         keys.sort_by_key(|key| key.active_from);
-        (!keys.is_empty()).then_some(Self { keys })
+        (!keys.is_empty()).then_some(Self { keys, withheld: Arc::default() })
     }
 
     /// A ring of one key without an end.
     #[must_use]
     pub fn single(id: KeyId, active_from: Timestamp, key: K) -> Self {
-        Self { keys: vec![RingKey { id, active_from, retire_after: None, key }] }
+        let keys = vec![RingKey { id, active_from, retire_after: None, key }];
+        Self { keys, withheld: Arc::default() }
     }
 
-    /// The key to use at a time: the newest that is active; the first if none is yet.
+    /// The key to use at a time: the newest that is active and not withheld, or else the newest that is active; the first
+    /// if none is yet.
     ///
     /// # Panics
     ///
     /// Never: a ring has at least one key.
     #[must_use]
     pub fn active(&self, now: Timestamp) -> &RingKey<K> {
+        let withheld = self.withheld.load(Ordering::Relaxed);
+        if withheld != 0 {
+            let is_free = |at: usize| withheld.checked_shr(at as u32).unwrap_or(0) & 1 == 0;
+            let mut newest_first = self.keys.iter().enumerate().rev();
+            let free =
+                newest_first.find(|(at, key)| is_free(*at) && key.active_from <= now && !key.is_retired(now));
+            if let Some((_, key)) = free {
+                return key;
+            }
+        }
         self.keys.iter().rev().find(|key| key.active_from <= now).unwrap_or(&self.keys[0])
+    }
+
+    /// From now on these are used only if there is no other.
+    fn withhold(&self, is_withheld: impl Fn(&RingKey<K>) -> bool) {
+        let bit = |(at, _): (usize, &RingKey<K>)| 1u64.checked_shl(at as u32).unwrap_or(0);
+        let keys = self.keys.iter().enumerate().filter(|(_, key)| is_withheld(key));
+        self.withheld.store(keys.map(bit).sum(), Ordering::Relaxed);
     }
 
     /// The key of this id, active already or not yet, unless it has retired.
@@ -412,6 +436,15 @@ mod tests {
         assert_eq!(ring.active(at(50)).key, 1);
         assert_eq!(ring.by_id(KeyId([2; 4]), at(0)), Some(&2));
         assert_eq!(ring.by_id(KeyId([3; 4]), at(0)), None);
+        let both = Ring::new(vec![key(2, 200), key(1, 100)]).unwrap();
+        both.withhold(|key| key.key == 2);
+        assert_eq!(both.clone().active(at(250)).key, 1, "the one before, until everybody has it");
+        both.withhold(|_| true);
+        assert_eq!(both.active(at(250)).key, 2, "there is no other");
+        let retired = RingKey { retire_after: Some(at(240)), ..key(1, 100) };
+        let both = Ring::new(vec![key(2, 200), retired]).unwrap();
+        both.withhold(|key| key.key == 2);
+        assert_eq!((both.active(at(230)).key, both.active(at(250)).key), (1, 2));
         let retiring = RingKey { retire_after: Some(at(300)), ..key(4, 0) };
         let ring = Ring::new(vec![retiring]).unwrap();
         assert_eq!(ring.by_id(KeyId([4; 4]), at(299)), Some(&4));

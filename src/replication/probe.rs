@@ -111,7 +111,7 @@ async fn look(settings: &Stream, mut connection: MultiplexedConnection, server: 
 /// Each command that we need, in a form that changes nothing; and whether the server refuses it in that form.
 fn trials(names: &Names) -> Vec<(&'static str, Cmd, bool)> {
     let mut all = Vec::new();
-    for stream in [&names.ends, &names.beats] {
+    for stream in [&names.ends, &names.beats, &names.keys] {
         let mut append = cmd("XADD");
         // No entry can have this id.
         append.arg(stream).arg("NOMKSTREAM").arg(START).arg("r").arg("");
@@ -179,10 +179,11 @@ mod tests {
     }
 
     #[test]
-    fn each_command_is_tried_on_both_streams_in_a_form_that_changes_nothing() {
-        let names = Names { ends: "{x}:ends".to_owned(), beats: "{x}:beats".to_owned() };
+    fn each_command_is_tried_on_each_stream_in_a_form_that_changes_nothing() {
+        let [ends, beats, keys] = ["{x}:ends", "{x}:beats", "{x}:keys"].map(str::to_owned);
+        let names = Names { ends, beats, keys };
         let tried = trials(&names);
-        for stream in ["{x}:ends", "{x}:beats"] {
+        for stream in ["{x}:ends", "{x}:beats", "{x}:keys"] {
             for command in ["XADD", "XRANGE", "XREAD", "XTRIM", "XLEN"] {
                 let said = |(name, cmd, _): &&(&str, Cmd, bool)| {
                     let words: Vec<_> = cmd.args_iter().collect();

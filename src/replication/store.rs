@@ -1,4 +1,4 @@
-//! Redis or Valkey, as far as it is needed: two streams that are appended to, followed and trimmed.
+//! Redis or Valkey, as far as it is needed: streams that are appended to, followed and trimmed.
 //!
 //! One server, a group of sentinels, or a cluster: the streams' names have one hash tag, so that one node holds both.
 //! Redis 7, Valkey 7 and newer.
@@ -35,6 +35,9 @@ pub(super) const COUNT: usize = 1000;
 
 /// How many beats are kept: at three replicas of about an hour.
 const BEATS: usize = 10_000;
+
+/// How many words about keys are kept: at three replicas of about half an hour.
+const WORDS: usize = 1000;
 
 /// Before everything.
 pub(super) const START: &str = "0-0";
@@ -84,25 +87,36 @@ pub(super) struct Writer {
 pub(super) struct Names {
     pub(super) ends: String,
     pub(super) beats: String,
+    pub(super) keys: String,
 }
 
 impl Names {
     pub(super) fn of(settings: &Stream) -> Self {
         let name = &settings.name;
-        Self { ends: format!("{{{name}}}:ends"), beats: format!("{{{name}}}:beats") }
+        let of = |what| format!("{{{name}}}:{what}");
+        Self { ends: of("ends"), beats: of("beats"), keys: of("keys") }
     }
 }
 
-/// News of both streams.
+/// News of all streams.
 #[derive(Default)]
 pub(super) struct News {
     pub(super) ends: Vec<Entry>,
     pub(super) beats: Vec<Entry>,
+    pub(super) keys: Vec<Entry>,
+}
+
+/// How far the streams have been read.
+#[derive(Clone)]
+pub(super) struct Read {
+    pub(super) ends: String,
+    pub(super) beats: String,
+    pub(super) keys: String,
 }
 
 impl News {
     pub(super) fn is_empty(&self) -> bool {
-        self.ends.is_empty() && self.beats.is_empty()
+        self.ends.is_empty() && self.beats.is_empty() && self.keys.is_empty()
     }
 }
 
@@ -162,21 +176,28 @@ impl Store {
 
 impl Reader {
     /// Waits until there is something behind these places, or nothing for a while.
-    pub(super) async fn wait(&mut self, ends: &str, beats: &str) -> Result<News, StoreError> {
-        let Names { ends: first, beats: second } = &self.names;
+    pub(super) async fn wait(&mut self, read: &Read) -> Result<News, StoreError> {
+        let Names { ends, beats, keys } = &self.names;
         let mut command = cmd("XREAD");
         command.arg("COUNT").arg(COUNT).arg("BLOCK").arg(BLOCK.as_millis() as u64);
-        command.arg("STREAMS").arg(first).arg(second).arg(ends).arg(beats);
+        command
+            .arg("STREAMS")
+            .arg(ends)
+            .arg(beats)
+            .arg(keys)
+            .arg(&read.ends)
+            .arg(&read.beats)
+            .arg(&read.keys);
         let answer = within(BLOCK + ANSWER, command.query_async::<Value>(&mut self.connection)).await?;
         let mut news = News::default();
         let Value::Array(streams) = answer else { return Ok(news) };
         for stream in streams {
             let Value::Array(stream) = stream else { continue };
             let [name, entries] = &stream[..] else { continue };
-            if text(name).as_deref() == Some(first) {
-                news.ends = read_entries(entries);
-            } else if text(name).as_deref() == Some(second) {
-                news.beats = read_entries(entries);
+            let name = text(name).unwrap_or_default();
+            let known = [(ends, &mut news.ends), (beats, &mut news.beats), (keys, &mut news.keys)];
+            for (_, place) in known.into_iter().filter(|(known, _)| **known == name) {
+                *place = read_entries(entries);
             }
         }
         Ok(news)
@@ -185,7 +206,11 @@ impl Reader {
     /// Everything that the streams hold now.
     pub(super) async fn everything(&mut self) -> Result<News, StoreError> {
         let names = self.names.clone();
-        Ok(News { ends: self.whole(&names.ends).await?, beats: self.whole(&names.beats).await? })
+        Ok(News {
+            ends: self.whole(&names.ends).await?,
+            beats: self.whole(&names.beats).await?,
+            keys: self.whole(&names.keys).await?,
+        })
     }
 
     async fn whole(&mut self, name: &str) -> Result<Vec<Entry>, StoreError> {
@@ -263,6 +288,13 @@ impl Writer {
 
     fn note(&self, note: &str) -> String {
         format!("{}{note}", self.notes)
+    }
+
+    /// Says what we have to say of our keys.
+    pub(super) async fn tell(&mut self, word: &[u8]) -> Result<(), StoreError> {
+        let mut command = cmd("XADD");
+        command.arg(&self.names.keys).arg("MAXLEN").arg("~").arg(WORDS).arg("*").arg("k").arg(word);
+        ask(&mut self.connection, &command).await.map(drop)
     }
 
     /// The oldest ends.

@@ -7,6 +7,7 @@
 mod between;
 mod fleet;
 mod gone;
+mod keys;
 mod lies;
 mod lost;
 mod places;

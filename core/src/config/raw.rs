@@ -185,7 +185,7 @@ record! {
         optional client_certificate: PathBuf,
         /// the key of `client_certificate`, a PEM file that others cannot read
         optional client_key: PathBuf,
-        /// how the names of the two streams begin; `portvakt` by default
+        /// how the names of the three streams begin; `portvakt` by default
         optional name: String,
         /// whether the password may travel readable to a server that is not on this machine; never in production
         optional insecure_plaintext: bool,

@@ -2,9 +2,12 @@
 //!
 //! **Invariant:** two that agree accept whatever the other one makes, now and until either meets a new key file.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Keys, MATCH, MacKey, Ring, RingKey, Secret};
+use super::council::Named;
+use super::{KeyId, Keys, MATCH, MacKey, Ring, RingKey, Secret};
 use crate::clock::Timestamp;
 
 /// What a process shows of a key: enough to compare, and nothing of the key.
@@ -20,32 +23,62 @@ pub struct Proof {
     pub active: bool,
 }
 
+/// Does something to each ring, whatever its keys are.
+trait Rings {
+    fn meet<K>(&mut self, purpose: &str, ring: &Ring<K>, print: &dyn Fn(&K) -> String);
+}
+
 impl Keys {
-    /// Every key that is accepted.
-    #[must_use]
-    pub fn proofs(&self, now: Timestamp) -> Vec<Proof> {
+    fn show(&self, to: &mut impl Rings) {
         let mac = |key: &MacKey| hex(&key.tag::<16>("portvakt fingerprint", &[]));
-        let mut proofs = of(Secret::Cookie.as_str(), &self.cookie, now, |key| hex(key.fingerprint()));
+        to.meet(Secret::Cookie.as_str(), &self.cookie, &|key| hex(key.fingerprint()));
         for (purpose, ring) in [
             (Secret::Revocation, &self.revocation),
             (Secret::Pseudonym, &self.pseudonym),
             (Secret::Audit, &self.audit),
         ] {
-            proofs.extend(of(purpose.as_str(), ring, now, mac));
+            to.meet(purpose.as_str(), ring, &mac);
         }
         if let Some(ring) = &self.lasting {
-            proofs.extend(of(MATCH, ring, now, mac));
+            to.meet(MATCH, ring, &mac);
         }
         for (upstream, ring) in &self.apps {
-            proofs.extend(of(&format!("app {upstream}"), ring, now, mac));
+            to.meet(&format!("app {upstream}"), ring, &mac);
         }
         let signing = self.assertion.iter().map(|ring| ("assertion".to_owned(), ring));
         let requests =
             self.signature.iter().map(|(algorithm, ring)| (format!("signature {algorithm:?}"), ring));
         for (purpose, ring) in signing.chain(requests) {
-            proofs.extend(of(&purpose, ring, now, |key| key.thumbprint()));
+            to.meet(&purpose, ring, &|key| key.thumbprint());
         }
-        proofs
+    }
+
+    /// Every key that is accepted, oldest first for each purpose.
+    #[must_use]
+    pub fn proofs(&self, now: Timestamp) -> Vec<Proof> {
+        struct Shown(Vec<Proof>, Timestamp);
+        impl Rings for Shown {
+            fn meet<K>(&mut self, purpose: &str, ring: &Ring<K>, print: &dyn Fn(&K) -> String) {
+                self.0.extend(of(purpose, ring, self.1, print));
+            }
+        }
+        let mut shown = Shown(Vec::new(), now);
+        self.show(&mut shown);
+        shown.0
+    }
+
+    /// From now on these keys, and no others, are used only where there is no other.
+    pub fn withhold(&self, these: &BTreeSet<Named>) {
+        struct Withheld<'a>(&'a BTreeSet<Named>);
+        impl Rings for Withheld<'_> {
+            fn meet<K>(&mut self, purpose: &str, ring: &Ring<K>, _: &dyn Fn(&K) -> String) {
+                let is_named = |id: KeyId| {
+                    self.0.iter().any(|named| named.purpose == purpose && named.id == id.to_string())
+                };
+                ring.withhold(|key| is_named(key.id));
+            }
+        }
+        self.show(&mut Withheld(these));
     }
 }
 
@@ -80,7 +113,6 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::KeyId;
     use super::*;
 
     fn ring(keys: &[(u8, u8, u64)]) -> Vec<Proof> {

@@ -334,6 +334,11 @@ impl World {
         self.gateway.as_mut().expect("the gateway runs")
     }
 
+    /// Sends the gateway a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        self.gateway.as_ref().expect("the gateway runs").signal(name);
+    }
+
     /// The configuration file.
     pub(crate) fn configuration(&self) -> PathBuf {
         self.folder.join("gateway.yaml")

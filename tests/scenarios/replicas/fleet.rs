@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -68,18 +70,89 @@ impl Fleet {
 
     /// Another one like the first.
     pub(super) fn start_other(&mut self, number: usize, first: &str, stream: &str) {
+        self.prepare_other(number, first, stream);
+        self.run_other(number);
+    }
+
+    /// Its configuration, and key files of its own that are the same.
+    pub(super) fn prepare_other(&self, number: usize, first: &str, stream: &str) {
         let (port, admin) = (free_port(), free_port());
+        let folder = self.world.folder();
         let file = fs::read_to_string(self.world.configuration()).unwrap();
         let file = file
             .replace(&format!(":{}", self.world.address().port()), &format!(":{port}"))
             .replace(&format!(":{}", self.world.admin_port()), &format!(":{admin}"))
             .replace("gateway-0/", &format!("gateway-{number}/"))
             .replace(&format!("stream: {first}"), &format!("stream: {stream}"))
+            .replace("keys: keys", &format!("keys: keys-{number}"))
             .replace("audit.log", &format!("audit-{number}.log"));
-        let name = format!("gateway-{number}");
-        fs::write(self.world.folder().join(format!("{name}.yaml")), file).unwrap();
+        fs::write(folder.join(format!("gateway-{number}.yaml")), file).unwrap();
+        fs::write(folder.join(format!("gateway-{number}.ports")), format!("{port} {admin}")).unwrap();
+        let keys = folder.join(format!("keys-{number}"));
+        fs::DirBuilder::new().mode(0o700).create(&keys).unwrap();
+        for entry in fs::read_dir(folder.join("keys")).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), keys.join(entry.file_name())).unwrap();
+        }
+    }
+
+    /// Runs what was prepared.
+    pub(super) fn run_other(&mut self, number: usize) {
+        let ports = self.world.folder().join(format!("gateway-{number}.ports"));
+        let ports = fs::read_to_string(ports).unwrap();
+        let (port, admin) = ports.split_once(' ').unwrap();
+        let (port, admin) = (port.parse().unwrap(), admin.parse().unwrap());
         let process = self.run(number);
         self.others.push(Other { process, port, admin, number });
+        let listens = || {
+            try_exchange(local(admin), b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        };
+        await_that("it listens", listens);
+    }
+
+    /// The folder of its keys.
+    pub(super) fn keys(&self, at: usize) -> PathBuf {
+        let name = if at == 0 { "keys".to_owned() } else { format!("keys-{}", self.number(at)) };
+        self.world.folder().join(name)
+    }
+
+    fn number(&self, at: usize) -> usize {
+        // One that is not running yet is called by its number.
+        at.checked_sub(1).and_then(|at| self.others.get(at)).map_or(at, |other| other.number)
+    }
+
+    /// `portvakt keys …` by a configuration of this world.
+    pub(super) fn run_keys(&self, configuration: &str, arguments: &[&str]) {
+        let mut command = Command::new(program("portvakt"));
+        command.arg("keys").args(arguments).arg("--config").arg(self.world.folder().join(configuration));
+        assert!(command.output().unwrap().status.success(), "{arguments:?}");
+    }
+
+    /// SIGHUP.
+    pub(super) fn reload(&self, at: usize) {
+        match at {
+            0 => self.world.signal("HUP"),
+            _ => self.others[at - 1].process.signal("HUP"),
+        }
+    }
+
+    /// One more route, and a reload.
+    pub(super) fn add_route(&self, at: usize, route: &str) {
+        let configuration = match at {
+            0 => self.world.configuration(),
+            _ => self.world.folder().join(format!("gateway-{}.yaml", self.number(at))),
+        };
+        let file = fs::read_to_string(&configuration).unwrap();
+        fs::write(&configuration, file.replace("    routes:\n", &format!("    routes:\n      - {route}\n")))
+            .unwrap();
+        self.reload(at);
+    }
+
+    /// Another one than the first ends in good order, and starts again.
+    pub(super) fn restart(&mut self, at: usize) {
+        let number = self.others[at - 1].number;
+        assert!(self.others[at - 1].process.stop().success());
+        self.others[at - 1].process = self.run(number);
     }
 
     fn run(&self, number: usize) -> Process {
@@ -160,11 +233,16 @@ impl Fleet {
 
     /// Somebody logs in at the first gateway. Gives the cookie.
     pub(super) fn log_in(&self, person: &str) -> String {
-        let mut browser = self.world.browser();
-        assert_eq!(browser.log_in("/app/", person).status(), 200);
-        let cookie = format!("__Host-portvakt={}", browser.session_cookie().unwrap());
+        let cookie = self.log_in_at_first(person);
         self.await_statuses("all accept it", "/app/", &cookie, 200);
         cookie
+    }
+
+    /// The same, whatever the others say.
+    pub(super) fn log_in_at_first(&self, person: &str) -> String {
+        let mut browser = self.world.browser();
+        assert_eq!(browser.log_in("/app/", person).status(), 200);
+        format!("__Host-portvakt={}", browser.session_cookie().unwrap())
     }
 
     /// The person leaves at one of them; whether that was answered as done.

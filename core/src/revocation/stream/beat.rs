@@ -177,6 +177,15 @@ mod tests {
         }
     }
 
+    /// Processes of two versions follow one stream.
+    #[test]
+    fn a_beat_stands_as_version_0_1_wrote_it() {
+        let hex: String = encoded(&beat(2, true, false)).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, BEAT_0_1);
+    }
+
+    const BEAT_0_1: &str = "0101020304050707070707070707000000000000000900000000000003e800000000000003e80002000000000000000000000000000000010000000000000002000000000000000001010101010101010000000000000001000000000000000200000000000000013d8354c30386ec7f061e55c2013ff9b6";
+
     #[test]
     fn a_torn_beat_a_record_and_a_beat_of_another_key_are_none() {
         let bytes = encoded(&beat(2, false, false));

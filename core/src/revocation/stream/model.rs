@@ -11,7 +11,7 @@ use super::super::{Kind, Proof, Revocations, Settings, Tag, Tagger, locked};
 use super::*;
 use crate::clock::Timestamp;
 use crate::identity::resume::tests::identity;
-use crate::key::{KeyId, MacKey, Ring};
+use crate::key::{KeyId, MacKey, Ring, RingKey};
 use crate::session::{Session, SessionId};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -187,6 +187,8 @@ struct World {
     trouble: Trouble,
     without: Option<Mechanism>,
     ring: Ring<MacKey>,
+    /// One whose key file is another.
+    odd: Option<(usize, Ring<MacKey>)>,
     now: Timestamp,
     store: Store,
     dumps: Vec<Store>,
@@ -231,6 +233,7 @@ impl World {
             trouble,
             without,
             ring,
+            odd: None,
             now: BEGAN,
             store: Store::default(),
             dumps: Vec::new(),
@@ -271,7 +274,9 @@ impl World {
         self.note(|| format!("{at} starts"));
         let (id, node) = (self.chance.id(), &mut self.nodes[at]);
         let log = Box::new(MemoryLog(Arc::clone(&node.file)));
-        let revocations = Revocations::open_as(id, log, SETTINGS, BOOT, &self.ring, now);
+        let odd = self.odd.as_ref().filter(|(odd, _)| *odd == at);
+        let ring = odd.map_or(&self.ring, |(_, ring)| ring);
+        let revocations = Revocations::open_as(id, log, SETTINGS, BOOT, ring, now);
         revocations.go_without(self.without);
         node.revocations = Some(revocations);
         (node.connected, node.anchor, node.ends, node.beats) = (false, 0, 0, 0);
@@ -441,7 +446,8 @@ impl World {
     /// What the driver of one node does.
     fn drive(&mut self, at: usize, calm: bool) {
         let now = self.clock(at);
-        let Self { chance, store, nodes, ring, hides, hidden, trouble, .. } = self;
+        let Self { chance, store, nodes, ring, odd, hides, hidden, trouble, .. } = self;
+        let ring = odd.as_ref().filter(|(odd, _)| *odd == at).map_or(&*ring, |(_, ring)| ring);
         let node = &mut nodes[at];
         let Some(revocations) = &node.revocations else { return };
         revocations.tend(ring, now);
@@ -657,6 +663,45 @@ fn who_starts_with_its_file_alone_does_not_believe_it_if_another_may_have_ended_
     let node = world.nodes[1].revocations.as_ref().unwrap();
     assert!(!node.is_uncertain(world.clock(1)));
     assert!(node.check(&world.ended[last].session).is_err());
+}
+
+#[test]
+fn who_comes_with_another_key_waits_and_makes_nobody_else_wait() {
+    let mut world = two_of_whom_one_has_ended();
+    (0..40).for_each(|_| world.step(true));
+    world.kill(1);
+    (world.nodes[1].file, world.nodes[1].starts_at) = (Arc::default(), world.now);
+    let other = Ring::single(KeyId([2; 4]), Timestamp::from_seconds(0), MacKey::new(&[4; 32]));
+    world.odd = Some((1, other.clone()));
+    for _ in 0..300 {
+        world.step(true);
+        let [first, odd] = [0, 1].map(|at| world.nodes[at].revocations.as_ref().unwrap());
+        assert!(!first.is_uncertain(world.clock(0)), "{:?}", first.stream_status(world.now));
+        assert!(odd.is_uncertain(world.clock(1)));
+    }
+    assert_eq!(world.nodes[1].revocations.as_ref().unwrap().lacking_key(), Some(KeyId([1; 4])));
+    // It gets the key, and has its own for what it wrote into its file.
+    let key = |byte, seconds, secret| RingKey {
+        id: KeyId([byte; 4]),
+        active_from: Timestamp::from_seconds(seconds),
+        retire_after: None,
+        key: MacKey::new(&[secret; 32]),
+    };
+    world.odd = Some((1, Ring::new(vec![key(1, 1, 3), key(2, 0, 4)]).unwrap()));
+    (0..60).for_each(|_| world.step(true));
+    let odd = world.nodes[1].revocations.as_ref().unwrap();
+    assert!(!odd.is_uncertain(world.clock(1)), "{:?} {:?}", odd.stream_status(world.now), odd.lacking_key());
+    assert!(odd.check(&world.ended[0].session).is_err());
+    // Alone in a store that only those of before have written, it need not wait for ever.
+    world.odd = Some((1, other));
+    world.kill(0);
+    world.nodes[0].starts_at = world.now + Duration::from_secs(100_000);
+    world.kill(1);
+    (world.nodes[1].file, world.nodes[1].starts_at) = (Arc::default(), world.now);
+    (0..60).for_each(|_| world.step(true));
+    let odd = world.nodes[1].revocations.as_ref().unwrap();
+    assert!(!odd.is_uncertain(world.clock(1)), "{:?} {:?}", odd.stream_status(world.now), odd.lacking_key());
+    assert!(odd.check(&world.ended[0].session).is_err());
 }
 
 #[test]

@@ -100,6 +100,10 @@ pub(in crate::revocation) struct Replica {
     short_since: Option<Timestamp>,
     /// When something was read last that was made with a key that we do not have.
     unread: Option<Timestamp>,
+    /// The same, also for what stood there before we came.
+    foreign: Option<Timestamp>,
+    /// Others that were there before speak with a key that we do not have: nothing is said that they could not read.
+    silent: bool,
     leaves: bool,
     latest: Timestamp,
     /// How many records were found missing.
@@ -184,6 +188,8 @@ impl Replica {
             join: Some(join),
             short_since: None,
             unread: None,
+            foreign: None,
+            silent: false,
             leaves: false,
             latest: now,
             missing: 0,
@@ -213,7 +219,7 @@ impl Replica {
 
     /// Whether something was read that was made with a key that we do not have.
     pub(in crate::revocation) fn is_unread(&self) -> bool {
-        self.unread.is_some()
+        self.unread.is_some() || self.silent
     }
 
     /// Whether the stream has to be read from its start.
@@ -264,7 +270,7 @@ impl Replica {
 
     /// A key has come with which something can be read that could not.
     pub(in crate::revocation) fn read_again(&mut self, now: Timestamp) {
-        self.unread = None;
+        (self.unread, self.foreign) = (None, None);
         self.come_back(true, true, now);
     }
 
@@ -348,6 +354,7 @@ impl Replica {
 
     /// Something was read that was made with a key that we do not have.
     pub(in crate::revocation) fn take_unreadable(&mut self, now: Timestamp) {
+        self.foreign = Some(now);
         // What stood there before we came is vouched for by others, or not believed.
         if self.join.as_ref().is_none_or(|join| join.asked.is_some()) {
             self.unread = Some(now);
@@ -508,6 +515,10 @@ impl Replica {
             ledger.forget(upto, over);
         }
         let mut due = Due { upto: self.acknowledged, ..Due::default() };
+        self.silent = self.must_be_silent(now);
+        if self.silent {
+            return due;
+        }
         // What is there will be seen first.
         if !self.wants_all() {
             self.repeat(&mut due, &find);
@@ -523,6 +534,14 @@ impl Replica {
             due.beat = Some(self.beat(known_since, now));
         }
         due
+    }
+
+    /// Who comes listens first. As long as it hears what it cannot read, it says nothing that nobody there might read: it
+    /// would make all of them uncertain.
+    fn must_be_silent(&self, now: Timestamp) -> bool {
+        let coming = self.join.as_ref().filter(|join| join.starts && join.asked.is_none());
+        let hears_others = self.foreign.is_some_and(|last| now.since(last) < GRACE);
+        coming.is_some_and(|join| !join.read || hears_others)
     }
 
     fn repeat(&mut self, due: &mut Due, find: &impl Fn(&Tag) -> Option<Entry>) {
@@ -739,7 +758,7 @@ impl Replica {
                 peer.heard = peer.heard.min(now);
                 peer.answered = None;
             }
-            for moment in [&mut self.short_since, &mut self.unread].into_iter().flatten() {
+            for moment in [&mut self.short_since, &mut self.unread, &mut self.foreign].into_iter().flatten() {
                 *moment = (*moment).min(now);
             }
             if let Some(join) = &mut self.join {
