@@ -262,7 +262,7 @@ fn in_a_cluster_the_node_that_holds_the_streams_is_found_also_when_it_is_another
     watch.only("/app/", &stays, STRICT);
     watch.only("/lenient/", &stays, &[200]);
     assert_eq!(doctor_on_store(&fleet, "fail"), Vec::<String>::new());
-    let copied = || (nodes[3].say("INFO keyspace").contains("keys=2")).then_some(());
+    let copied = || (nodes[3].say("INFO keyspace").contains("keys=3")).then_some(());
     await_that("the copy has the streams", copied);
 
     nodes[holder].process.kill();

@@ -1,3 +1,5 @@
+//! Councils that hear each other, and the form of their words (`design.md` D15).
+
 use proptest::prelude::*;
 
 use super::*;
