@@ -178,7 +178,7 @@ pub(super) fn words(page: &Page) -> Words {
              Er du usikker på hva som kreves, kontakt dem som driver tjenesten.",
         ),
         Page::WrongProvider => Words::new(
-            "Siden krever en annen innloggingstjeneste",
+            "Siden krever en annen innloggings\u{ad}tjeneste",
             "Du er logget inn, men gjennom en innloggingstjeneste som ikke kan brukes til denne siden.",
             "Logg inn på en annen måte. Går det ikke, kontakt dem som driver tjenesten.",
         ),

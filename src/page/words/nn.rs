@@ -178,7 +178,7 @@ pub(super) fn words(page: &Page) -> Words {
              Er du usikker på kva som krevst, kontakt dei som driv tenesta.",
         ),
         Page::WrongProvider => Words::new(
-            "Sida krev ei anna innloggingsteneste",
+            "Sida krev ei anna innloggings\u{ad}teneste",
             "Du er logga inn, men gjennom ei innloggingsteneste som ikkje kan brukast til denne sida.",
             "Logg inn på ein annan måte. Går det ikkje, kontakt dei som driv tenesta.",
         ),
