@@ -48,15 +48,15 @@ pub(crate) enum Refused {
 }
 
 impl Probe {
-    /// Asks each of the servers.
-    pub(crate) async fn of(settings: &Stream) -> Self {
+    /// Asks each of the servers; `notes`: whether exchanges of tokens leave notes there.
+    pub(crate) async fn of(settings: &Stream, notes: bool) -> Self {
         let mut probe = Self { servers: Vec::new(), held: None };
         for server in &settings.servers {
             let outcome = reach(settings, server).await;
             let failure = match outcome {
                 Ok((connection, at)) => {
                     if probe.held.is_none() {
-                        probe.held = Some(look(settings, connection, at).await);
+                        probe.held = Some(look(settings, notes, connection, at).await);
                     }
                     None
                 }
@@ -90,10 +90,15 @@ async fn reach(
     }
 }
 
-async fn look(settings: &Stream, mut connection: MultiplexedConnection, server: StreamServer) -> Held {
+async fn look(
+    settings: &Stream,
+    notes: bool,
+    mut connection: MultiplexedConnection,
+    server: StreamServer,
+) -> Held {
     let names = Names::of(settings);
     let mut commands = Vec::new();
-    for (name, command, refused_anyway) in trials(&names) {
+    for (name, command, refused_anyway) in trials(&names, notes) {
         let refused = match ask(&mut connection, &command).await {
             Err(StoreError::Redis(error)) => why(&error, refused_anyway),
             Err(_) => Some(Refused::Otherwise),
@@ -109,8 +114,16 @@ async fn look(settings: &Stream, mut connection: MultiplexedConnection, server: 
 }
 
 /// Each command that we need, in a form that changes nothing; and whether the server refuses it in that form.
-fn trials(names: &Names) -> Vec<(&'static str, Cmd, bool)> {
+fn trials(names: &Names, notes: bool) -> Vec<(&'static str, Cmd, bool)> {
     let mut all = Vec::new();
+    if notes {
+        let place = format!("{}doctor", names.notes);
+        let (mut leave, mut read) = (cmd("SET"), cmd("GET"));
+        // Nothing stands there, so nothing takes its place.
+        leave.arg(&place).arg("").arg("XX");
+        read.arg(&place);
+        all.extend([("SET", leave, false), ("GET", read, false)]);
+    }
     for stream in [&names.ends, &names.beats, &names.keys] {
         let mut append = cmd("XADD");
         // No entry can have this id.
@@ -180,9 +193,10 @@ mod tests {
 
     #[test]
     fn each_command_is_tried_on_each_stream_in_a_form_that_changes_nothing() {
-        let [ends, beats, keys] = ["{x}:ends", "{x}:beats", "{x}:keys"].map(str::to_owned);
-        let names = Names { ends, beats, keys };
-        let tried = trials(&names);
+        let [ends, beats, keys, notes] =
+            ["{x}:ends", "{x}:beats", "{x}:keys", "{x}:exchange:"].map(str::to_owned);
+        let names = Names { ends, beats, keys, notes };
+        let tried = trials(&names, false);
         for stream in ["{x}:ends", "{x}:beats", "{x}:keys"] {
             for command in ["XADD", "XRANGE", "XREAD", "XTRIM", "XLEN"] {
                 let said = |(name, cmd, _): &&(&str, Cmd, bool)| {
@@ -197,6 +211,11 @@ mod tests {
         }
         // Of `XADD` alone an error is what is hoped for.
         assert!(tried.iter().all(|(name, _, refused)| *refused == (*name == "XADD")));
+        let with_notes: Vec<_> =
+            trials(&names, true).iter().map(|(_, cmd, _)| cmd.get_packed_command()).collect();
+        assert_eq!(with_notes.len(), tried.len() + 2);
+        let leaves = b"*4\r\n$3\r\nSET\r\n$19\r\n{x}:exchange:doctor\r\n$0\r\n\r\n$2\r\nXX\r\n".to_vec();
+        assert!(with_notes.contains(&leaves), "only what is there is replaced, and nothing is");
         assert_eq!(why(&error("x"), false), Some(Refused::Otherwise));
     }
 }

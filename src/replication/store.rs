@@ -79,8 +79,6 @@ pub(super) struct Reader {
 pub(super) struct Writer {
     connection: MultiplexedConnection,
     names: Names,
-    /// How the names of notes begin: on the same node of a cluster.
-    notes: String,
 }
 
 #[derive(Clone)]
@@ -88,13 +86,15 @@ pub(super) struct Names {
     pub(super) ends: String,
     pub(super) beats: String,
     pub(super) keys: String,
+    /// How the names of notes begin: on the same node of a cluster.
+    pub(super) notes: String,
 }
 
 impl Names {
     pub(super) fn of(settings: &Stream) -> Self {
         let name = &settings.name;
         let of = |what| format!("{{{name}}}:{what}");
-        Self { ends: of("ends"), beats: of("beats"), keys: of("keys") }
+        Self { ends: of("ends"), beats: of("beats"), keys: of("keys"), notes: of("exchange:") }
     }
 }
 
@@ -169,15 +169,14 @@ impl Store {
         let _: Value = ask(&mut connection, cmd("XLEN").arg(&names.ends)).await?;
         let reader =
             Reader { connection: open(settings, server, &settings.user).await?, names: names.clone() };
-        let notes = format!("{{{}}}:exchange:", settings.name);
-        Ok(Self { reader, writer: Writer { connection, names, notes } })
+        Ok(Self { reader, writer: Writer { connection, names } })
     }
 }
 
 impl Reader {
     /// Waits until there is something behind these places, or nothing for a while.
     pub(super) async fn wait(&mut self, read: &Read) -> Result<News, StoreError> {
-        let Names { ends, beats, keys } = &self.names;
+        let Names { ends, beats, keys, .. } = &self.names;
         let mut command = cmd("XREAD");
         command.arg("COUNT").arg(COUNT).arg("BLOCK").arg(BLOCK.as_millis() as u64);
         command
@@ -287,7 +286,7 @@ impl Writer {
     }
 
     fn note(&self, note: &str) -> String {
-        format!("{}{note}", self.notes)
+        format!("{}{note}", self.names.notes)
     }
 
     /// Says what we have to say of our keys.

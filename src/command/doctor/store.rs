@@ -24,7 +24,8 @@ const LAG: u64 = 5;
 
 pub(super) async fn examine(around: &Surroundings) -> Vec<Finding> {
     let Some(settings) = &around.configuration.revocation.stream else { return Vec::new() };
-    let Probe { servers, held } = Probe::of(settings).await;
+    let notes = around.configuration.providers.iter().any(|provider| provider.access_tokens.is_some());
+    let Probe { servers, held } = Probe::of(settings, notes).await;
     let mut findings = Vec::new();
     for (server, failure) in &servers {
         if let Some(error) = failure {
@@ -33,8 +34,8 @@ pub(super) async fn examine(around: &Surroundings) -> Vec<Finding> {
     }
     let Some(held) = held else { return findings };
     let subject = name(&held.server);
-    findings.extend(who_we_are(settings, &held.server));
-    findings.extend(what_is_refused(settings, &held, &subject));
+    findings.extend(who_we_are(settings, notes, &held.server));
+    findings.extend(what_is_refused(settings, notes, &held, &subject));
     if held.info.is_empty() {
         let remedy = format!("`ACL SETUSER {} +info`, or look there yourself", user(settings));
         let means =
@@ -91,7 +92,7 @@ fn unreached(settings: &Stream, server: &StreamServer, error: &StoreError, other
 }
 
 /// A user that may do everything is more than the gateway needs.
-fn who_we_are(settings: &Stream, server: &StreamServer) -> Option<Finding> {
+fn who_we_are(settings: &Stream, notes: bool, server: &StreamServer) -> Option<Finding> {
     if matches!(server.host.as_str(), "127.0.0.1" | "::1" | "localhost") {
         return None;
     }
@@ -101,7 +102,7 @@ fn who_we_are(settings: &Stream, server: &StreamServer) -> Option<Finding> {
             subject,
             "it asks for no password",
             "whoever reaches it can withhold what ended, and make everybody log in again",
-            format!("give the gateway a user of its own: {}", rule(settings)),
+            format!("give the gateway a user of its own: {}", rule(settings, notes)),
         ));
     }
     (settings.user.name.is_none()).then(|| {
@@ -109,21 +110,22 @@ fn who_we_are(settings: &Stream, server: &StreamServer) -> Option<Finding> {
             subject,
             "the gateway is the user `default` there",
             "whoever learns its password can do everything",
-            format!("give the gateway a user of its own: {}", rule(settings)),
+            format!("give the gateway a user of its own: {}", rule(settings, notes)),
         )
     })
 }
 
-/// The rule of a user that may do what is needed, and nothing else.
-fn rule(settings: &Stream) -> String {
+/// The rule of a user that may do what is needed, and nothing else. `notes`: of exchanges of tokens.
+fn rule(settings: &Stream, notes: bool) -> String {
+    let notes = if notes { " +set +get" } else { "" };
     let user = settings.user.name.as_deref().filter(|name| *name != "default").unwrap_or("portvakt");
     format!(
-        "`ACL SETUSER {user} on >PASSWORD resetkeys ~{{{}}}:* resetchannels -@all +xadd +xread +xrange +xlen +xtrim +info`",
+        "`ACL SETUSER {user} on >PASSWORD resetkeys ~{{{}}}:* resetchannels -@all +xadd +xread +xrange +xlen +xtrim{notes} +info`",
         settings.name
     )
 }
 
-fn what_is_refused(settings: &Stream, held: &Held, subject: &str) -> Vec<Finding> {
+fn what_is_refused(settings: &Stream, notes: bool, held: &Held, subject: &str) -> Vec<Finding> {
     let mut commands: Vec<_> = Vec::new();
     let mut others: Vec<Refused> = Vec::new();
     for (command, refused) in &held.commands {
@@ -138,9 +140,9 @@ fn what_is_refused(settings: &Stream, held: &Held, subject: &str) -> Vec<Finding
     if !commands.is_empty() {
         findings.push(Finding::fail(
             subject,
-            format!("the user `{}` may not do {} on our streams", user(settings), commands.join(", ")),
+            format!("the user `{}` may not do {} on our keys", user(settings), commands.join(", ")),
             STRICT,
-            rule(settings),
+            rule(settings, notes),
         ));
     }
     findings.extend(others.into_iter().map(|refused| {

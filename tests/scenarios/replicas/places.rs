@@ -103,11 +103,11 @@ fn by_tls_with_a_certificate_and_as_a_user_who_may_do_no_more_than_is_needed() {
     finds("fail", &["too few copies follow it"]);
     redis.say("CONFIG SET min-replicas-to-write 0");
     allow("resetkeys ~{portvakt}:* resetchannels -@all +xread +xrange +xlen");
-    finds("fail", &["the user `portvakt` may not do XADD, XTRIM on our streams"]);
+    finds("fail", &["the user `portvakt` may not do XADD, XTRIM on our keys"]);
     finds("warn", &["its user may not ask for `INFO`"]);
     fleet.await_statuses("who may not write is not certain", "/app/", &stays, 503);
     allow("resetkeys ~{portvakt}:ends resetchannels -@all +@all");
-    finds("fail", &["may not do XADD, XRANGE, XREAD, XTRIM, XLEN on our streams"]);
+    finds("fail", &["may not do XADD, XRANGE, XREAD, XTRIM, XLEN on our keys"]);
     allow(RULE);
     fleet.await_back("allowed again", Instant::now());
     let are_ends = redis.entries(ENDS).iter().all(|(_, bytes)| bytes.len() == RECORD);
