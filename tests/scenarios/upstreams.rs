@@ -198,14 +198,13 @@ fn connections_of_one_trust_never_serve_another() {
             assert_eq!(world.curl(&format!("/{name}/"), "").status, status, "{name}");
         }
     }
-    assert_eq!(plain.clients().len(), 3, "one connection for each trust that holds");
+    // One may be asked for before it is back, and then there is another; fewer would be shared.
+    assert!(plain.clients().len() >= 3, "one connection at least for each trust that holds");
     let clients = demanding.clients();
     let of = |name: &str| clients.iter().filter(|client| **client == Some(certificate(name))).count();
-    assert_eq!(
-        (of("client-one.pem"), of("client-two.pem"), clients.len()),
-        (1, 1, 2),
-        "serial numbers are equal"
-    );
+    let (one, two) = (of("client-one.pem"), of("client-two.pem"));
+    assert!(one >= 1 && two >= 1, "serial numbers are equal: {one} {two}");
+    assert_eq!(one + two, clients.len(), "nobody else got in");
     world.finish();
     std::fs::remove_dir_all(folder).unwrap();
 }
