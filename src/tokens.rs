@@ -124,6 +124,8 @@ pub(crate) async fn hold(permit: &Permit, visit: &Visit<'_>) -> Result<Option<Be
         Standing::Over => return Err(Missing::Login { forget: tokens::forget(plan) }),
         Standing::Wrong => return Err(wrong(visit, session, plan)),
     };
+    // Who waited for nothing is judged by one moment: a token that was good enough not to be exchanged is good enough.
+    let now = if outcome.is_some() { visit.live.clock.now() } else { visit.now };
     // It may have ended meanwhile; nothing of it is used then.
     if outcome.is_some() && visit.live.revocations.check(session).is_err() {
         return Err(none());
@@ -131,10 +133,10 @@ pub(crate) async fn hold(permit: &Permit, visit: &Visit<'_>) -> Result<Option<Be
     let best = match outcome {
         Some(Some(Outcome::Exchanged(newer))) => newer,
         Some(Some(Outcome::Wrong)) => return Err(wrong(visit, session, plan)),
-        Some(Some(Outcome::Over)) if !best.is_good(visit.live.clock.now()) => return Err(Missing::Again),
+        Some(Some(Outcome::Over)) if !best.is_good(now) => return Err(Missing::Again),
         Some(Some(Outcome::Over | Outcome::Failed(_)) | None) | None => best,
     };
-    let Some(access) = best.tokens().access().filter(|access| access.is_good(visit.live.clock.now())) else {
+    let Some(access) = best.tokens().access().filter(|access| access.is_good(now)) else {
         return Err(match best.tokens().refresh() {
             Some(_) => Missing::Unavailable(Unavailable::Provider),
             None => Missing::Login { forget: tokens::forget(plan) },

@@ -251,11 +251,12 @@ async fn a_call_ends_with_its_session_and_the_others_of_its_connection_go_on() {
         for path in ["/demo.Echo/Talk", "/demo.Echo/Silent", "/demo.Echo/Talk"] {
             calls.push(Call::open(&mut client, call(&world, path, &session, &[]), "y").await);
         }
-        assert_eq!(calls[0].hears().await, message("y"));
+        for talks in [0, 2] {
+            assert_eq!(calls[talks].hears().await, message("y"));
+        }
         let given_up = service.given_up();
         tokio::task::block_in_place(|| browser.step("/oauth2/logout"));
         let known = Instant::now();
-        assert_eq!(calls[2].hears().await, message("y"), "what came before the end is there");
         for mut call in calls {
             call.is_reset().await;
             assert!(known.elapsed() < Duration::from_secs(1), "{:?}", known.elapsed());
