@@ -4,23 +4,27 @@ use super::*;
 
 const ROUTE: &str = "{path: '/token/**', access: login, upstream: app, access_token: true}";
 
-#[test]
-fn each_host_keeps_its_own_and_only_where_somebody_asks() {
-    let mut world = World::with(settings());
-    let port = world.url("/").port().unwrap();
-    let hosts = ["a.localhost", "b.localhost"].map(|name| format!("http://{name}:{port}"));
+/// Two more hosts, who log in at the world's own: on the first a route asks for tokens, on the second none does.
+fn two_hosts(world: &mut World, names: [&str; 2], who: &str) -> [String; 2] {
+    let (port, by) = (world.url("/").port().unwrap(), world.origin());
+    let hosts = names.map(|name| format!("http://{name}:{port}"));
     let routes = [ROUTE, "{path: '/app/**', access: login, upstream: app}"];
     world.settings.hosts = hosts
         .iter()
         .zip(routes)
         .map(|(origin, route)| {
-            let by = world.origin();
-            format!("  - {{origin: '{origin}', provider: idporten, auth_host: '{by}', routes: [{route}]}}\n")
+            format!("  - {{origin: '{origin}', {who}, auth_host: '{by}', routes: [{route}]}}\n")
         })
         .collect();
     world.write_configuration();
     world.restart_gateway();
-    let [a, b] = hosts;
+    hosts
+}
+
+#[test]
+fn each_host_keeps_its_own_and_only_where_somebody_asks() {
+    let mut world = World::with(settings());
+    let [a, b] = two_hosts(&mut world, ["a.localhost", "b.localhost"], "provider: idporten");
     let mut browser = world.browser();
     assert_eq!(browser.log_in(&format!("{a}/token/"), "bankid-high").status(), 200);
     assert_eq!(userinfo(&world, &bearer(&world))["pid"], NORA);
@@ -48,20 +52,7 @@ fn hosts_that_share_a_session_share_its_tokens() {
         top: "sessions: {citizen: {provider: idporten, cookie_domain: test.localhost}}\n".to_owned(),
         ..settings()
     });
-    let port = world.url("/").port().unwrap();
-    let hosts = ["a.test.localhost", "b.test.localhost"].map(|name| format!("http://{name}:{port}"));
-    let routes = [ROUTE, "{path: '/app/**', access: login, upstream: app}"];
-    world.settings.hosts = hosts
-        .iter()
-        .zip(routes)
-        .map(|(origin, route)| {
-            let by = world.origin();
-            format!("  - {{origin: '{origin}', session: citizen, auth_host: '{by}', routes: [{route}]}}\n")
-        })
-        .collect();
-    world.write_configuration();
-    world.restart_gateway();
-    let [a, b] = hosts;
+    let [a, b] = two_hosts(&mut world, ["a.test.localhost", "b.test.localhost"], "session: citizen");
     let mut browser = world.browser();
     // Logged in where nobody asks for a token, it is there where somebody does.
     assert_eq!(browser.log_in(&format!("{b}/app/"), "bankid-high").status(), 200);
