@@ -19,13 +19,15 @@ mod report;
 mod store;
 mod troubles;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::app::Mirror;
@@ -47,8 +49,17 @@ const RESULT: &str = "PORTVAKT_FLEET_RESULT";
 /// How long `make soak` soaks.
 const MINUTES: &str = "PORTVAKT_SOAK_MINUTES";
 
+/// Where `make soak` keeps what it has shown so far; a run that was cut off goes on from there.
+const SO_FAR: &str = "PORTVAKT_SOAK_SO_FAR";
+
+/// It is kept after each such time.
+const STRETCH: Duration = Duration::from_secs(300);
+
 /// Connections of the load.
 const CLIENTS: usize = 16;
+
+/// Requests that each of them asks at a time where the store's commands are counted beside as many as can be made.
+const TOGETHER: usize = 16;
 
 /// `make soak` makes no more requests a second: it is to find what goes wrong, not to fill a disk with logs.
 const SOAK_RATE: f64 = 600.0;
@@ -232,7 +243,7 @@ fn copy_keys(world: &World, name: &str) {
 impl Scene {
     /// How many requests a second can be made.
     fn most(&self) -> (f64, Tally) {
-        let load = Load { clients: CLIENTS, rate: None };
+        let load = Load { clients: CLIENTS, rate: None, together: 1 };
         let ((), tally, took) = load::during(&self.fleet, load, || thread::sleep(self.extent.measuring));
         (count(tally.requests) / took.as_secs_f64(), tally)
     }
@@ -275,7 +286,7 @@ impl Scene {
             })
         });
         troubles::look_at_all(fleet, &mut moved);
-        Soaked { moved, tally, took, done: troubled.done, longest_back: troubled.longest_back }
+        Soaked { moved, tally, took, done: troubled.done, longest_back: troubled.longest_back, begun: 1 }
     }
 
     /// Ends everything, and judges it. `tally` is what clients met in the whole run.
@@ -298,13 +309,42 @@ impl Scene {
 }
 
 /// What a soak showed.
+#[derive(Debug, Default, Deserialize, Serialize)]
 struct Soaked {
     moved: Moved,
     tally: Tally,
     took: Duration,
-    done: Vec<(troubles::Trouble, usize)>,
+    /// How often each was done.
+    done: BTreeMap<String, usize>,
     /// From the store's return until every replica was sure again.
     longest_back: Duration,
+    /// Fleets that were started for it: more than one where it was cut off and went on.
+    begun: usize,
+}
+
+impl Soaked {
+    /// What an earlier run showed before it was cut off, if one was.
+    fn so_far(kept: Option<&Path>) -> Self {
+        let text = kept.and_then(|file| fs::read(file).ok());
+        text.map(|text| serde_json::from_slice(&text).unwrap()).unwrap_or_default()
+    }
+
+    /// What failed is kept too: nobody goes on behind it.
+    fn keep(&self, kept: Option<&Path>) {
+        if let Some(file) = kept {
+            fs::write(file, serde_json::to_vec(self).unwrap()).unwrap();
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.moved.add(&other.moved);
+        self.tally.add(other.tally);
+        self.took += other.took;
+        for (trouble, times) in other.done {
+            *self.done.entry(trouble).or_default() += times;
+        }
+        self.longest_back = self.longest_back.max(other.longest_back);
+    }
 }
 
 fn count(number: usize) -> f64 {
@@ -320,34 +360,44 @@ fn three_replicas_under_load_end_sessions_together_and_mix_up_nobody() {
     let mut scene = Scene::start(if result.is_some() { WHOLE } else { LITTLE });
     scene.fleet.crowd = Crowd::of(crowd::log_in(&scene.world, scene.extent.people));
     let (most, mut tally) = scene.most();
-    let (low, met) = scene.counted(Load { clients: 1, rate: Some(1.0) });
+    let (low, met) = scene.counted(Load { clients: 1, rate: Some(1.0), together: 1 });
     tally.add(met);
-    let (high, met) = scene.counted(Load { clients: CLIENTS, rate: None });
+    let (high, met) = scene.counted(Load { clients: CLIENTS, rate: None, together: TOGETHER });
     tally.add(met);
-    let half = Load { clients: CLIENTS, rate: Some(most / 2.0) };
+    let half = Load { clients: CLIENTS, rate: Some(most / 2.0), together: 1 };
     let (logouts, met, took) = scene.logouts(half);
     let half_reached = count(met.requests) / took.as_secs_f64();
     tally.add(met);
     let mut soaked = scene.soak(half);
-    tally.add(std::mem::take(&mut soaked.tally));
-    let measured = report::Measured { most, half: half_reached, low, high, logouts, soaked, tally };
+    // What was met before counts as well.
+    soaked.tally.add(tally);
+    let measured = report::Measured { most, half: half_reached, low, high, logouts, soaked };
     report::measured(&measured, result.as_deref());
     measured.judge();
-    scene.finish(&measured.tally);
+    scene.finish(&measured.soaked.tally);
 }
 
 /// `make soak`: nothing among the tests, which have a little of it above.
 #[test]
 fn whatever_happens_to_them_for_long_nobody_is_taken_for_somebody_else() {
     let Ok(minutes) = std::env::var(MINUTES) else { return };
-    let time = Duration::from_secs_f64(minutes.parse::<f64>().unwrap() * 60.0);
-    let soak = Span { time, most: usize::MAX };
-    let mut scene = Scene::start(Extent { soak, ..WHOLE });
+    let wanted = Duration::from_secs_f64(minutes.parse::<f64>().unwrap() * 60.0);
+    let kept = std::env::var_os(SO_FAR).map(PathBuf::from);
+    let mut soaked = Soaked::so_far(kept.as_deref());
+    soaked.begun += 1;
+    report::judge_soak(&soaked);
+    let mut scene = Scene::start(WHOLE);
     scene.fleet.crowd = Crowd::of(crowd::log_in(&scene.world, scene.extent.people));
-    let (most, mut tally) = scene.most();
-    let mut soaked = scene.soak(Load { clients: CLIENTS, rate: Some((most / 2.0).min(SOAK_RATE)) });
-    tally.add(std::mem::take(&mut soaked.tally));
-    report::soaked(&soaked, &tally, std::env::var_os(RESULT).map(PathBuf::from).as_deref());
-    report::judge_soak(&soaked, &tally);
-    scene.finish(&tally);
+    let (most, met) = scene.most();
+    soaked.tally.add(met);
+    let rate = Some((most / 2.0).min(SOAK_RATE));
+    while soaked.took < wanted {
+        scene.extent.soak.time = (wanted - soaked.took).min(STRETCH);
+        let stretch = scene.soak(Load { clients: CLIENTS, rate, together: 1 });
+        soaked.add(stretch);
+        soaked.keep(kept.as_deref());
+        report::judge_soak(&soaked);
+    }
+    report::soaked(&soaked, std::env::var_os(RESULT).map(PathBuf::from).as_deref());
+    scene.finish(&soaked.tally);
 }

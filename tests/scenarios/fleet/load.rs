@@ -1,12 +1,15 @@
 //! The load: people read and post over kept connections, and each reply is held against the cookie that asked.
 //!
 //! Of twenty requests thirteen read, four post, one is nobody's, and two are on routes where it is not asked who reads.
-//! Half of the clients speak HTTP/2.
+//! Half of the clients speak HTTP/2. Where it counts how many requests there are, each client asks several at a time over
+//! HTTP/1.1, and does not post: that costs the clients less, who share the machine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
 
 use super::Fleet;
 use super::crowd::Somebody;
@@ -24,10 +27,12 @@ pub(super) struct Load {
     pub(super) clients: usize,
     /// Requests a second; `None`: as many as can be made.
     pub(super) rate: Option<f64>,
+    /// Requests that a client asks at a time.
+    pub(super) together: usize,
 }
 
 /// What the clients met.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub(super) struct Tally {
     pub(super) requests: usize,
     /// Asked a second time, as RFC 9110, 9.2.2 allows.
@@ -40,6 +45,8 @@ pub(super) struct Tally {
     pub(super) wrong: usize,
     /// Accepted although the session had ended.
     pub(super) revived: usize,
+    /// To be held against what the app was asked; who goes on has another app.
+    #[serde(skip)]
     pub(super) posted: Vec<String>,
     pub(super) told: Vec<String>,
 }
@@ -77,7 +84,7 @@ pub(super) fn during<T: Send>(
         let clients: Vec<_> = (0..load.clients)
             .map(|number| {
                 let over = &over;
-                scope.spawn(move || Client::new(fleet, number).run(load, over))
+                scope.spawn(move || Client::new(fleet, number, load).run(load, over))
             })
             .collect();
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
@@ -117,6 +124,26 @@ impl Kind {
     }
 }
 
+/// Of whom, and for what.
+struct Request {
+    kind: Kind,
+    method: &'static str,
+    target: String,
+    somebody: Arc<Somebody>,
+}
+
+impl Request {
+    fn ask<'a>(&'a self, fleet: &'a Fleet) -> Ask<'a> {
+        Ask {
+            method: self.method,
+            target: self.target.clone(),
+            authority: &fleet.authority,
+            cookie: if self.kind == Kind::Nobody { "" } else { &self.somebody.cookie },
+            body: (self.kind == Kind::Post).then_some("a few words"),
+        }
+    }
+}
+
 struct Client<'a> {
     fleet: &'a Fleet,
     number: usize,
@@ -126,15 +153,17 @@ struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    fn new(fleet: &'a Fleet, number: usize) -> Self {
-        let connection = if number.is_multiple_of(2) { Connection::http1() } else { Connection::http2() };
+    fn new(fleet: &'a Fleet, number: usize, load: Load) -> Self {
+        let http1 = load.together > 1 || number.is_multiple_of(2);
+        let connection = if http1 { Connection::http1() } else { Connection::http2() };
         let front = fleet.fronts[number / 2 % fleet.fronts.len()];
         Self { fleet, number, front, connection, tally: Tally::default() }
     }
 
     fn run(mut self, load: Load, over: &AtomicBool) -> Tally {
         let clients = super::count(load.clients);
-        let pause = load.rate.map(|rate| Duration::from_secs_f64(clients / rate));
+        let at_once = clients * super::count(load.together);
+        let pause = load.rate.map(|rate| Duration::from_secs_f64(at_once / rate));
         // Not all at the same moment.
         let share = super::count(self.number) / clients;
         let mut next = Instant::now() + pause.unwrap_or_default().mul_f64(share);
@@ -149,18 +178,36 @@ impl<'a> Client<'a> {
                 // Who is late does not catch up: the rate is the most, not the mean.
                 next = (next + pause).max(Instant::now());
             }
-            self.ask();
+            if load.together > 1 { self.ask_together(load.together) } else { self.ask() }
         }
         self.tally
     }
 
     fn ask(&mut self) {
+        let request = self.next(Kind::of(self.tally.requests + self.number));
+        let sent_at = self.fleet.crowd.now();
+        let outcome = self.connection.ask(self.front, &request.ask(self.fleet));
+        self.judge(&request, sent_at, outcome);
+    }
+
+    fn ask_together(&mut self, count: usize) {
+        let kinds = (0..count).map(|place| Kind::of(self.tally.requests + self.number + place));
+        // What is not done twice is not asked before the answer to another is there.
+        let kinds = kinds.map(|kind| if kind == Kind::Post { Kind::Read } else { kind });
+        let requests: Vec<Request> = kinds.map(|kind| self.next(kind)).collect();
+        let asks: Vec<Ask<'_>> = requests.iter().map(|request| request.ask(self.fleet)).collect();
+        let sent_at = self.fleet.crowd.now();
+        let outcomes = self.connection.ask_together(self.front, &asks);
+        for (request, outcome) in requests.iter().zip(outcomes) {
+            self.judge(request, sent_at, Asked { outcome, again: false, unanswered: false });
+        }
+    }
+
+    fn next(&self, kind: Kind) -> Request {
         static NAMES: AtomicUsize = AtomicUsize::new(0);
-        let fleet = self.fleet;
         let name = NAMES.fetch_add(1, Ordering::Relaxed);
-        let kind = Kind::of(self.tally.requests + self.number);
         // Neighbouring requests of one connection are of different people.
-        let somebody = fleet.crowd.one(name.wrapping_mul(7919));
+        let somebody = self.fleet.crowd.one(name.wrapping_mul(7919));
         let (method, target) = match kind {
             Kind::Read => ("GET", format!("/fleet/got/{name}")),
             Kind::Post => ("POST", format!("/fleet/posted/{name}")),
@@ -168,18 +215,14 @@ impl<'a> Client<'a> {
             Kind::Public => ("GET", format!("/open/{name}")),
             Kind::Optional => ("GET", format!("/maybe/{name}")),
         };
-        let cookie = if kind == Kind::Nobody { "" } else { &somebody.cookie };
-        let body = (kind == Kind::Post).then_some("a few words");
-        let asked = format!("{method} {target}");
-        let ask = Ask { method, target, authority: &fleet.authority, cookie, body };
-        let sent_at = fleet.crowd.now();
-        let outcome = self.connection.ask(self.front, &ask);
-        fleet.requests.fetch_add(1, Ordering::Relaxed);
-        self.tally.requests += 1;
-        self.judge(kind, &asked, &somebody, sent_at, outcome);
+        Request { kind, method, target, somebody }
     }
 
-    fn judge(&mut self, kind: Kind, asked: &str, somebody: &Arc<Somebody>, sent_at: u64, came: Asked) {
+    fn judge(&mut self, request: &Request, sent_at: u64, came: Asked) {
+        let Request { kind, method, target, somebody } = request;
+        let (kind, asked) = (*kind, &*format!("{method} {target}"));
+        self.fleet.requests.fetch_add(1, Ordering::Relaxed);
+        self.tally.requests += 1;
         let tally = &mut self.tally;
         tally.again += usize::from(came.again);
         if came.unanswered {
@@ -212,7 +255,7 @@ impl<'a> Client<'a> {
                     tally.revived += 1;
                     tally.tell(format!("revived: {asked}"));
                 } else if kind == Kind::Post {
-                    tally.posted.push(asked.trim_start_matches("POST ").to_owned());
+                    tally.posted.push(target.clone());
                 }
                 return;
             }

@@ -1,6 +1,7 @@
 //! What happens to a fleet in its life: reloads, broken files, rotated keys, upgrades, restarts, and a store that is
 //! restarted or comes back empty. Meanwhile people come and go.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portvakt_core::clock::Clock;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::crowd::{self, ALLOWED, Somebody};
@@ -63,14 +65,14 @@ pub(super) struct Troubled<'a> {
     replicas: &'a mut [Replica],
     store: &'a mut Store,
     /// How often each was done.
-    pub(super) done: Vec<(Trouble, usize)>,
+    pub(super) done: BTreeMap<String, usize>,
     /// From the store's return until every replica was sure again.
     pub(super) longest_back: Duration,
 }
 
 impl<'a> Troubled<'a> {
     pub(super) fn of(replicas: &'a mut [Replica], store: &'a mut Store) -> Self {
-        Self { replicas, store, done: Vec::new(), longest_back: Duration::ZERO }
+        Self { replicas, store, done: BTreeMap::new(), longest_back: Duration::ZERO }
     }
 
     /// One after the other until the time is up.
@@ -81,10 +83,7 @@ impl<'a> Troubled<'a> {
                 break;
             }
             self.one(fleet, *trouble, number % self.replicas.len());
-            match self.done.iter_mut().find(|(known, _)| known == trouble) {
-                Some((_, times)) => *times += 1,
-                None => self.done.push((*trouble, 1)),
-            }
+            *self.done.entry(format!("{trouble:?}")).or_default() += 1;
             thread::sleep(PAUSE);
         }
     }
@@ -154,7 +153,7 @@ fn replace(file: &std::path::Path, bytes: &[u8]) {
 }
 
 /// What became of those who moved.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub(super) struct Moved {
     pub(super) came: usize,
     /// Groups of whom somebody could not log in.
@@ -168,6 +167,18 @@ pub(super) struct Moved {
     pub(super) revived: usize,
     /// Requests of theirs that reached the app as somebody else's.
     pub(super) strangers: usize,
+}
+
+impl Moved {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.came += other.came;
+        self.failed += other.failed;
+        self.left = std::array::from_fn(|way| self.left[way] + other.left[way]);
+        self.asked_again += other.asked_again;
+        self.looks += other.looks;
+        self.revived += other.revived;
+        self.strangers += other.strangers;
+    }
 }
 
 /// People come and others go, in every way, until it is over.

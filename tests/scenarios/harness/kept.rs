@@ -4,7 +4,7 @@
 
 mod http2;
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use super::http::{PATIENCE, read_response};
@@ -86,6 +86,26 @@ impl Connection {
         Asked { outcome, again, unanswered }
     }
 
+    /// Several requests at once over HTTP/1.1, one behind the other (RFC 9112, 9.3.2), and their outcomes in that order.
+    /// None is asked again.
+    pub(crate) fn ask_together(&mut self, address: SocketAddr, asks: &[Ask<'_>]) -> Vec<Outcome> {
+        let Self::Http1(kept) = self else { panic!("HTTP/2 asks otherwise") };
+        let (mut stream, used) = match open_http1(kept, address) {
+            Ok(opened) => opened,
+            Err(error) => return asks.iter().map(|_| Outcome::Refused(error.to_string())).collect(),
+        };
+        let requests: String = asks.iter().map(written).collect();
+        let mut open = stream.write_all(requests.as_bytes()).is_ok();
+        let mut next = || {
+            let answer = open.then(|| read_http1(&mut stream)).flatten();
+            open = answer.as_ref().is_some_and(|(_, keeps)| *keeps);
+            answer.map_or(Outcome::Closed { kept: used }, |(answer, _)| Outcome::Answered(answer))
+        };
+        let outcomes = asks.iter().map(|_| next()).collect();
+        *kept = open.then_some(stream);
+        outcomes
+    }
+
     fn exchange(&mut self, address: SocketAddr, ask: &Ask<'_>) -> Outcome {
         match self {
             Self::Http1(kept) => exchange_http1(kept, address, ask),
@@ -94,36 +114,45 @@ impl Connection {
     }
 }
 
-fn exchange_http1(
-    connection: &mut Option<TcpStream>,
-    address: SocketAddr,
-    Ask { method, target, authority, cookie, body }: &Ask<'_>,
-) -> Outcome {
+fn exchange_http1(connection: &mut Option<TcpStream>, address: SocketAddr, ask: &Ask<'_>) -> Outcome {
+    let (mut stream, kept) = match open_http1(connection, address) {
+        Ok(opened) => opened,
+        Err(error) => return Outcome::Refused(error.to_string()),
+    };
+    if stream.write_all(written(ask).as_bytes()).is_err() {
+        return Outcome::Closed { kept };
+    }
+    let Some((answer, keeps)) = read_http1(&mut stream) else { return Outcome::Closed { kept } };
+    *connection = keeps.then_some(stream);
+    Outcome::Answered(answer)
+}
+
+/// The connection that is kept, or a new one; whether it was kept.
+fn open_http1(kept: &mut Option<TcpStream>, address: SocketAddr) -> io::Result<(TcpStream, bool)> {
+    if let Some(stream) = kept.take() {
+        return Ok((stream, true));
+    }
+    let stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    Ok((stream, false))
+}
+
+/// As it is sent over HTTP/1.1.
+fn written(Ask { method, target, authority, cookie, body }: &Ask<'_>) -> String {
     let rest = body.map_or_else(String::new, |body| {
         format!("Content-Type: text/plain\r\nContent-Length: {}\r\n", body.len())
     });
     let cookie = if cookie.is_empty() { String::new() } else { format!("Cookie: {cookie}\r\n") };
     let body = body.unwrap_or_default();
-    let request = format!("{method} {target} HTTP/1.1\r\nHost: {authority}\r\n{cookie}{rest}\r\n{body}");
-    let kept = connection.is_some();
-    let mut stream = match connection.take().map_or_else(|| TcpStream::connect(address), Ok) {
-        Ok(stream) => stream,
-        Err(error) => return Outcome::Refused(error.to_string()),
-    };
-    if !kept {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-    }
-    if stream.write_all(request.as_bytes()).is_err() {
-        return Outcome::Closed { kept };
-    }
-    let answer = read_response(&mut stream, false);
-    if answer.status == 0 {
-        return Outcome::Closed { kept };
-    }
-    if !answer.header("connection").is_some_and(|said| said.eq_ignore_ascii_case("close")) {
-        *connection = Some(stream);
-    }
+    format!("{method} {target} HTTP/1.1\r\nHost: {authority}\r\n{cookie}{rest}\r\n{body}")
+}
+
+/// The next answer, and whether the connection goes on; `None` if it closed.
+fn read_http1(stream: &mut TcpStream) -> Option<(Answer, bool)> {
+    let answer = read_response(stream, false);
+    let closes = answer.header("connection").is_some_and(|said| said.eq_ignore_ascii_case("close"));
     let retry_after = answer.header("retry-after").is_some();
-    Outcome::Answered(Answer { status: answer.status, retry_after, body: answer.body })
+    (answer.status != 0)
+        .then_some((Answer { status: answer.status, retry_after, body: answer.body }, !closes))
 }
