@@ -56,6 +56,11 @@ kits: setup ## the verification kits with their real runtimes, against the vecto
 upgrade: setup-build ## 200 reloads and 20 hand-overs under load, and what clients noticed of it (minutes)
 	@tests/tools/upgrade.sh
 
+.PHONY: skew
+skew: setup-build ## an older binary beside this one, on one store and one set of keys; OLD=<rev> (minutes)
+	@tests/tools/setup.sh store
+	@tests/tools/skew.sh
+
 .PHONY: replicas
 replicas: setup-build ## three replicas behind HAProxy with a Redis: logouts, store calls, failures under load (10 minutes)
 	@tests/tools/setup.sh fleet

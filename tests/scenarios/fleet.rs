@@ -16,6 +16,7 @@ mod load;
 mod logouts;
 mod replica;
 mod report;
+mod skew;
 mod store;
 mod troubles;
 
@@ -188,23 +189,22 @@ impl Scene {
         let all = replicas.iter().map(|replica| replica.address).collect();
         let fronts = if extent.balanced { vec![world.address()] } else { all };
         let fleet = fleet(&world, fronts, &replicas);
-        let scene = Self { world, store, app, replicas, _balancer, fleet, extent };
-        scene.register();
-        scene
+        register(&world);
+        Self { world, store, app, replicas, _balancer, fleet, extent }
     }
+}
 
-    /// The provider calls the back channel alone: the front channel is called by the scenario, replica by replica.
-    fn register(&self) {
-        let jwks: Value = serde_json::from_str(client_jwks()).unwrap();
-        let origin = self.world.origin();
-        self.world.control(&json!({ "client": {
-            "client_id": self.world.settings.client_id,
-            "jwks": jwks,
-            "redirect_uris": [format!("{origin}/oauth2/callback")],
-            "post_logout_redirect_uris": [format!("{origin}/oauth2/logout/callback")],
-            "backchannel_logout_uri": format!("{origin}/oauth2/logout/backchannel"),
-        }}));
-    }
+/// The provider calls the back channel alone: the front channel is called by the scenario, replica by replica.
+fn register(world: &World) {
+    let jwks: Value = serde_json::from_str(client_jwks()).unwrap();
+    let origin = world.origin();
+    world.control(&json!({ "client": {
+        "client_id": world.settings.client_id,
+        "jwks": jwks,
+        "redirect_uris": [format!("{origin}/oauth2/callback")],
+        "post_logout_redirect_uris": [format!("{origin}/oauth2/logout/callback")],
+        "backchannel_logout_uri": format!("{origin}/oauth2/logout/backchannel"),
+    }}));
 }
 
 /// What the threads share; the key set is fetched where people ask.

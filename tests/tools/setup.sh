@@ -2,6 +2,7 @@
 # Installs what is missing, and nothing else, on Debian with Rust and git.
 #   setup.sh build   what the programs need to be built and started
 #   setup.sh fleet   Redis and HAProxy, for `make replicas` and `make soak`
+#   setup.sh store   Redis, for `make skew`
 #   setup.sh kits    the runtimes of the verification kits that the tests do not need: PHP, Go, Java with Maven, a C#
 #                    compiler, nginx with njs, Apache with mod_wsgi and Debian's python3-cryptography
 #   setup.sh all     that of build, and what the tests need: Node, Chromium, Python, Redis, the npm packages of the test provider
@@ -22,6 +23,9 @@ if [ "${1:-all}" = all ]; then
     has chromium || missing+=(chromium)
     has chromedriver || missing+=(chromium-driver)
     python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
+fi
+if [ "${1:-all}" = store ]; then
+    has redis-server || missing+=(redis-server)
 fi
 if [ "${1:-all}" = fleet ]; then
     has redis-server || missing+=(redis-server)

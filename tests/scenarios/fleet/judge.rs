@@ -93,7 +93,8 @@ impl Judge {
         FACTS.iter().find(differs).map(|(_, member)| format!("headers and assertion differ in {member}"))
     }
 
-    fn verified(&self, assertion: &str) -> Result<Value, String> {
+    /// What an assertion says, if its signature is good by the published keys.
+    pub(super) fn verified(&self, assertion: &str) -> Result<Value, String> {
         let known = self.verified.lock().unwrap_or_else(PoisonError::into_inner).get(assertion).cloned();
         if let Some(claims) = known {
             return Ok(claims);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -18,6 +18,8 @@ pub(super) struct Replica {
     pub(super) address: SocketAddr,
     pub(super) admin: SocketAddr,
     pub(super) folder: PathBuf,
+    /// The binary.
+    program: PathBuf,
     process: Process,
     /// Successors so far.
     successors: usize,
@@ -26,14 +28,19 @@ pub(super) struct Replica {
 impl Replica {
     /// Starts one that serves what the world's configuration says, at an address of its own.
     pub(super) fn start(world: &World, number: usize, balanced: bool) -> Self {
+        Self::of(world, number, balanced, program("portvakt"))
+    }
+
+    /// The same of some binary.
+    pub(super) fn of(world: &World, number: usize, balanced: bool, program: PathBuf) -> Self {
         let name = NAMES[number];
         let folder = world.folder().join(name);
         fs::create_dir_all(&folder).unwrap();
         let host = host(number, balanced);
         let address = SocketAddr::from(([127, 0, 0, host], world.address().port()));
         let admin = SocketAddr::from(([127, 0, 0, host], world.admin_port()));
-        let process = Process::start(&mut command(&folder), &folder, "gateway");
-        let mut replica = Self { name, address, admin, folder, process, successors: 0 };
+        let process = Process::start(&mut command(&program, &folder), &folder, "gateway");
+        let mut replica = Self { name, address, admin, folder, program, process, successors: 0 };
         replica.await_ready();
         replica
     }
@@ -60,7 +67,7 @@ impl Replica {
             && std::net::TcpStream::connect(self.address).is_ok()
     }
 
-    fn await_ready(&mut self) {
+    pub(super) fn await_ready(&mut self) {
         await_that("a replica is ready", || {
             assert!(self.process.ended().is_none(), "{} has ended: {}", self.name, self.process.errors());
             self.is_ready().then_some(())
@@ -109,16 +116,36 @@ impl Replica {
 
     /// Ends in good order, and another one starts at the same place.
     pub(super) fn restart(&mut self) {
+        self.stop();
+        self.begin();
+        self.await_ready();
+    }
+
+    /// Ends in good order.
+    pub(super) fn stop(&mut self) {
         let status = self.process.stop();
         assert!(status.success(), "{} ended with {status:?}: {}", self.name, self.process.errors());
-        self.process = Process::start(&mut command(&self.folder), &self.folder, "gateway");
-        self.await_ready();
+    }
+
+    /// Starts again after its end, ready or not.
+    pub(super) fn begin(&mut self) {
+        self.process = Process::start(&mut command(&self.program, &self.folder), &self.folder, "gateway");
+    }
+
+    /// From its next start or successor on it is of this binary.
+    pub(super) fn becomes(&mut self, program: PathBuf) {
+        self.program = program;
+    }
+
+    /// Messages to operators.
+    pub(super) fn messages(&self) -> String {
+        self.process.errors()
     }
 
     /// A successor gets ready and takes over.
     pub(super) fn hand_over(&mut self) {
         self.successors += 1;
-        let mut command = command(&self.folder);
+        let mut command = command(&self.program, &self.folder);
         command.arg("--upgrade");
         let successor = Process::start(&mut command, &self.folder, "gateway");
         let said = |replica: &Self, message: &str| replica.process.errors().matches(message).count();
@@ -151,8 +178,8 @@ fn host(number: usize, balanced: bool) -> u8 {
     u8::try_from(number + if balanced { 2 } else { 1 }).unwrap()
 }
 
-fn command(folder: &std::path::Path) -> Command {
-    let mut command = Command::new(program("portvakt"));
+fn command(program: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(program);
     command.args(["run", "--config"]).arg(folder.join("gateway.yaml"));
     command
 }

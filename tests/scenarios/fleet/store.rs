@@ -49,6 +49,11 @@ impl Store {
         self.process = run(self.port, &self.folder);
     }
 
+    /// One command, and its answer.
+    pub(super) fn say(&self, command: &str) -> String {
+        say(self.port, command).expect("the store answers")
+    }
+
     pub(super) fn commands(&self) -> Commands {
         let text = say(self.port, "INFO everything").expect("the store answers");
         let value = |line: &str, name: &str| line.strip_prefix(name).map(str::to_owned);
