@@ -370,13 +370,19 @@ impl Visit<'_> {
         self.live.telemetry.audit(&record, &self.snapshot.keys);
     }
 
-    /// Writes down that a person acts for another organisation from now on: in `session`, which takes the place of
-    /// `previous`. For which, no log says.
-    pub(crate) fn audit_organisation(&self, provider: &Provider, session: &Session, previous: &Session) {
-        let (action, result) = (Action::Organisation, AuditResult::Success);
+    /// Writes down that `session` began in the place of `previous`, of the same person: at a higher level or anew, or for
+    /// another organisation. For which, no log says.
+    pub(crate) fn audit_exchange(
+        &self,
+        action: Action,
+        provider: &Provider,
+        sid: Option<&str>,
+        session: &Session,
+        previous: &Session,
+    ) {
         let record = AuditRecord {
             previous: Some(previous.id()),
-            ..self.audit_record(action, result, provider, None, Some(session))
+            ..self.audit_record(action, AuditResult::Success, provider, sid, Some(session))
         };
         self.live.telemetry.audit(&record, &self.snapshot.keys);
     }

@@ -359,6 +359,8 @@ fn welcome(login: Login, visit: &Visit<'_>, plan: &SessionPlan) -> Result<Answer
     let provider = visit.provider(plan)?;
     let mut target = answer.attempt().target.clone();
     let previous = visit.last_session(plan);
+    let stepped_from =
+        visit.find_session(plan).ok().filter(|live| live.identity().is_same_person(session.identity()));
     // Its cookie is replaced by this answer. If its end was not written, that is tried again.
     let _ = visit.end_presented(plan);
     if previous.is_some_and(|previous| !previous.identity().is_same_person(session.identity())) {
@@ -380,7 +382,10 @@ fn welcome(login: Login, visit: &Visit<'_>, plan: &SessionPlan) -> Result<Answer
         let jar = cookies::logout_jar(plan, prefix, part);
         set.push(hint.get(part).map_or_else(|| jar.delete(), |value| jar.set(value)));
     }
-    visit.audit(Action::Login, AuditResult::Success, provider, token.sid(), Some(session));
+    match &stepped_from {
+        Some(before) => visit.audit_exchange(Action::StepUp, provider, token.sid(), session, before),
+        None => visit.audit(Action::Login, AuditResult::Success, provider, token.sid(), Some(session)),
+    }
     visit.live.telemetry.metrics.login_ended(&provider.settings().name, "success");
     visit.live.telemetry.metrics.session_opened();
     if let Begins::AndChooses(_) = begins {

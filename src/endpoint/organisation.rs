@@ -26,6 +26,7 @@ use super::{Visit, apps, login, parameters};
 use crate::answer::{Answer, Location};
 use crate::page::{Chosen, OrganisationChoice};
 use crate::respond::{self, Refusal};
+use crate::telemetry::Action;
 use crate::tokens;
 
 /// The most bytes of the form: a number, a place, a name.
@@ -95,7 +96,8 @@ fn take(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let Some(kept) = next.seal(plan, visit.ring(), now) else { return Err(Refusal::Internal) };
     // Its cookie is replaced by this answer. If its end is not written, that is tried again.
     let _ = visit.end(choice.whole());
-    visit.audit_organisation(visit.provider(plan)?, &session, choice.whole());
+    let provider = visit.provider(plan)?;
+    visit.audit_exchange(Action::Organisation, provider, None, &session, choice.whole());
     let target = target.or_else(|| choice.target().cloned()).unwrap_or_else(Target::start);
     let mut answer = Answer::redirect(&Location::Target(target), "organisation_chosen");
     // After a POST the browser must come with GET (RFC 9110, 15.4.4).

@@ -1,7 +1,7 @@
 //! Logging in: from a page that somebody wants to that very page, with the right person at the app
 //! (`threats.md` 5; `design.md` 2 and 3).
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::browser::{Ask, Browser, Page};
 use crate::harness::process::await_that;
@@ -226,6 +226,8 @@ fn every_request_is_judged_by_the_level_and_a_step_up_is_a_new_session() {
     let mut copy = world.browser();
     copy.jar.put("localhost", "__Host-portvakt", &old);
     assert_eq!(copy.fetch("/app/").status(), 401, "the session before the step-up lives on");
+    let actions: Vec<Value> = world.await_audit(2).iter().map(|line| line["action"].clone()).collect();
+    assert_eq!(actions, ["login", "login"], "another person steps nowhere");
     world.finish();
 }
 
@@ -242,6 +244,13 @@ fn a_step_up_of_the_same_person_leads_to_the_page_that_was_asked_for() {
     let mut copy = world.browser();
     copy.jar.put("localhost", "__Host-portvakt", &old);
     assert_eq!(copy.fetch("/app/").status(), 401, "the session before the step-up lives on");
+    let lines = world.await_audit(2);
+    let told =
+        |line: &Value| [&line["action"], &line["level"]].map(|value| value.as_str().unwrap().to_owned());
+    assert_eq!(told(&lines[0]), ["login", "substantial"]);
+    assert_eq!(told(&lines[1]), ["step_up", "high"]);
+    assert_eq!(lines[1]["previous"], lines[0]["session"]);
+    assert!(lines[1]["sid"].is_string() && lines[1]["session"] != lines[0]["session"], "{}", lines[1]);
     world.finish();
 }
 
