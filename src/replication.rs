@@ -38,6 +38,9 @@ const KEYS_EVERY: Duration = Duration::from_millis(500);
 /// How often the store is asked for old ends to drop.
 const TRIM_EVERY: Duration = Duration::from_secs(60);
 
+/// So many keys are told by name in one line of the log.
+const TOLD: usize = 8;
+
 /// How long the last words may take.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -90,11 +93,11 @@ impl Replication {
         let judged = locked(&self.council).judge(keys.proofs(now), now);
         keys.withhold(&judged.withheld);
         let before = std::mem::replace(&mut *locked(&self.judgement), judged.clone());
-        for Named { purpose, id } in judged.withheld.difference(&before.withheld) {
-            tracing::info!(purpose, key = id, "a key is not used before every replica accepts it");
+        if let Some((count, keys)) = some_of(judged.withheld.difference(&before.withheld)) {
+            tracing::info!(count, keys, "keys are not used before every replica accepts them");
         }
-        for Named { purpose, id } in before.withheld.difference(&judged.withheld) {
-            tracing::info!(purpose, key = id, "every replica accepts a key that was waited with");
+        if let Some((count, keys)) = some_of(before.withheld.difference(&judged.withheld)) {
+            tracing::info!(count, keys, "every replica accepts keys that were waited with");
         }
         match (&before.lacking, &judged.lacking) {
             (Some(_), None) => tracing::info!("every key that other replicas use is there"),
@@ -146,6 +149,14 @@ impl Replication {
             let _ = timeout(FAREWELL, stay.wait_for(|stay| *stay == Stay::Left)).await;
         }
     }
+}
+
+/// How many, and the first of them in words; `None`: none.
+fn some_of<'a>(keys: impl Iterator<Item = &'a Named>) -> Option<(usize, String)> {
+    let mut named: Vec<String> = keys.map(|Named { purpose, id }| format!("{purpose} {id}")).collect();
+    let count = named.len();
+    named.truncate(TOLD);
+    (count > 0).then(|| (count, named.join(", ")))
 }
 
 /// Follows the stream until it is told to leave; ends when this is dropped.
