@@ -54,6 +54,9 @@ const DAY: u64 = 2;
 /// Between two of them, beside what each takes.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// How old what a replica knows is, in milliseconds.
+const STALENESS: &str = "portvakt_revocations_staleness_milliseconds";
+
 /// People who come, and people who leave, in one go.
 const MOVING: usize = 6;
 
@@ -105,6 +108,14 @@ impl<'a> Troubled<'a> {
         fleet.excuse.during(|| {
             trouble(self.store);
             let back = Instant::now();
+            // Who has not noticed yet is as sure as before.
+            await_that("all replicas have read what the store holds now", || {
+                let read = |replica: &Replica| {
+                    let since = Duration::from_secs_f64(replica.metric(STALENESS) / 1000.0);
+                    since < back.elapsed()
+                };
+                self.replicas.iter().all(read).then_some(())
+            });
             self.await_certainty();
             self.longest_back = self.longest_back.max(back.elapsed());
         });
