@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 pub(crate) use self::notes::Notes;
 pub(crate) use self::probe::{Held, Probe, Refused};
 pub(crate) use self::store::StoreError;
-use self::store::{COUNT, Entry, News, Read, Reader, START, Store, Writer};
+use self::store::{COUNT, Entry, Id, News, Read, Reader, START, Store, Which, Writer, reach};
 use crate::cause;
 use crate::snapshot::Live;
 
@@ -37,6 +37,12 @@ const KEYS_EVERY: Duration = Duration::from_millis(500);
 
 /// How often the store is asked for old ends to drop.
 const TRIM_EVERY: Duration = Duration::from_secs(60);
+
+/// When it is asked first, after a connection.
+const TRIM_FIRST: Duration = Duration::from_secs(5);
+
+/// How often one thing may cause a line in a log, while it goes on.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// So many keys are told by name in one line of the log.
 const TOLD: usize = 8;
@@ -187,13 +193,19 @@ impl Drop for Following {
 struct Places {
     read: Read,
     /// Our last beat that the store has taken.
-    anchor: String,
+    anchor: Id,
 }
 
 impl Default for Places {
     fn default() -> Self {
-        let [ends, beats, keys, anchor] = [(); 4].map(|()| START.to_owned());
-        Self { read: Read { ends, beats, keys }, anchor }
+        Self { read: Read { ends: START, beats: START, keys: START }, anchor: START }
+    }
+}
+
+impl Places {
+    /// The last end that was read, and our last beat: what the store must have, if it is what it was.
+    fn marks(&self) -> (Id, Id) {
+        (self.read.ends, self.anchor)
     }
 }
 
@@ -244,11 +256,8 @@ async fn converse(
     stay: watch::Receiver<Stay>,
 ) -> Result<(), StoreError> {
     let Store { mut reader, mut writer } = store;
-    let (ends, anchor) = {
-        let places = locked(places);
-        (places.read.ends.clone(), places.anchor.clone())
-    };
-    let is_as_it_was = writer.has(&ends, &anchor).await?;
+    let (ends, anchor) = locked(places).marks();
+    let is_as_it_was = writer.has(ends, anchor).await?;
     live.revocations.stream_connected(is_as_it_was && anchor != START, live.clock.now());
     if !is_as_it_was {
         live.revocations.stream_rewound(live.clock.now());
@@ -261,23 +270,25 @@ async fn converse(
 
 /// Reads; ends by an error only.
 async fn read(live: &Live, reader: &mut Reader, places: &Shared) -> Result<(), StoreError> {
+    let mut words = Spaced::default();
     loop {
         if live.revocations.stream_wants_all() {
-            let all = reader.everything().await?;
-            let place = |entries: &[Entry]| entries.last().map_or(START.to_owned(), |(id, _)| id.clone());
-            let read = Read { ends: place(&all.ends), beats: place(&all.beats), keys: place(&all.keys) };
-            take(live, &all);
-            *locked(places) = Places { read, anchor: START.to_owned() };
+            let read = read_whole(live, reader, &mut words).await?;
+            *locked(places) = Places { read, anchor: START };
             // Nobody is ready before it knows whether it has the keys of those who were there.
             locked(&live.replication.council).all_read();
             live.replication.agree_on(&live.snapshot().keys, live.clock.now());
             live.revocations.stream_read_whole(live.clock.now());
         } else {
-            let read = locked(places).read.clone();
+            let read = locked(places).read;
             let asked = Instant::now();
             let mut news = reader.wait(&read).await?;
-            if news.is_empty() && asked.elapsed() < TICK {
-                // It says at once that there is something, and shows nothing of it.
+            let behind = |entries: &[Entry], place| reach(entries) > Some(place);
+            let leads_on = behind(&news.ends, read.ends)
+                || behind(&news.beats, read.beats)
+                || behind(&news.keys, read.keys);
+            if !leads_on && asked.elapsed() < TICK {
+                // It says at once that there is something, and shows nothing that was not there before.
                 sleep(TICK).await;
             }
             // Beats speak of ends that may not have been read.
@@ -288,33 +299,74 @@ async fn read(live: &Live, reader: &mut Reader, places: &Shared) -> Result<(), S
             if live.revocations.stream_wants_all() {
                 continue;
             }
-            take(live, &news);
-            let read = &mut locked(places).read;
-            for (place, entries) in
-                [(&mut read.ends, &news.ends), (&mut read.beats, &news.beats), (&mut read.keys, &news.keys)]
+            let began = Instant::now();
+            take(live, &news, &mut words);
             {
-                if let Some((id, _)) = entries.last() {
-                    place.clone_from(id);
+                let read = &mut locked(places).read;
+                for (place, entries) in [
+                    (&mut read.ends, &news.ends),
+                    (&mut read.beats, &news.beats),
+                    (&mut read.keys, &news.keys),
+                ] {
+                    *place = reach(entries).unwrap_or(START).max(*place);
                 }
             }
+            rest_after(began).await;
         }
         live.replication.read.notify_waiters();
         live.replication.work.notify_one();
     }
 }
 
-fn take(live: &Live, News { ends, beats, keys }: &News) {
+/// Reads what the streams hold, from their start, the ends before the beats that speak of them. Gives up to where.
+async fn read_whole(live: &Live, reader: &mut Reader, words: &mut Spaced) -> Result<Read, StoreError> {
+    let mut read = Places::default().read;
+    for which in [Which::Ends, Which::Beats, Which::Keys] {
+        let place = match which {
+            Which::Ends => &mut read.ends,
+            Which::Beats => &mut read.beats,
+            Which::Keys => &mut read.keys,
+        };
+        loop {
+            let entries = reader.page(which, *place).await?;
+            let (is_last, began) = (entries.len() < COUNT, Instant::now());
+            *place = reach(&entries).unwrap_or(START).max(*place);
+            let mut page = News::default();
+            match which {
+                Which::Ends => page.ends = entries,
+                Which::Beats => page.beats = entries,
+                Which::Keys => page.keys = entries,
+            }
+            take(live, &page, words);
+            if is_last {
+                break;
+            }
+            rest_after(began).await;
+        }
+    }
+    Ok(read)
+}
+
+/// Rests as long as was worked: however much a store shows, it takes up no more than half a processor.
+async fn rest_after(began: Instant) {
+    let worked = began.elapsed();
+    if worked >= Duration::from_millis(1) {
+        sleep(worked).await;
+    }
+}
+
+fn take(live: &Live, News { ends, beats, keys }: &News, words: &mut Spaced) {
     let (snapshot, now) = (live.snapshot(), live.clock.now());
     if !keys.is_empty() {
         let mut council = locked(&live.replication.council);
-        for (_, word) in keys {
-            match council.take(word, &snapshot.keys.revocation, now) {
-                // Of a key that is lacking the beats tell.
-                Ok(()) | Err(NoticeError::UnknownKey) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "what the store holds about keys was not said by a replica")
-                }
-            }
+        // Of a key that is lacking the beats tell.
+        let is_none = |(_, word): &&Entry| {
+            let taken = council.take(word, &snapshot.keys.revocation, now);
+            matches!(taken, Err(NoticeError::Malformed | NoticeError::Altered))
+        };
+        let count = keys.iter().filter(is_none).count();
+        if count > 0 && words.may_tell() {
+            tracing::warn!(count, "what the store holds about keys was not said by a replica");
         }
     }
     live.revocations.stream_read(
@@ -344,7 +396,7 @@ async fn write(
     report: &mut Report,
     mut stay: watch::Receiver<Stay>,
 ) -> Result<(), StoreError> {
-    let mut trim_at = Instant::now() + TRIM_EVERY;
+    let mut trim_at = Instant::now() + TRIM_FIRST;
     let mut keys_at = Instant::now();
     loop {
         let leaving = *stay.borrow() == Stay::Leaving;
@@ -364,7 +416,8 @@ async fn write(
         report.look(live.revocations.stream_status(live.clock.now()));
         if Instant::now() >= trim_at {
             trim_at = Instant::now() + TRIM_EVERY;
-            trim(live, writer).await?;
+            let (ring, now) = (live.snapshot(), live.clock.now());
+            writer.trim(|bytes| live.revocations.is_over(bytes, &ring.keys.revocation, now)).await?;
         }
         tokio::select! {
             () = live.replication.work.notified() => {}
@@ -383,11 +436,8 @@ async fn write_once(live: &Live, writer: &mut Writer, places: &Shared) -> Result
             return Ok(said);
         }
         if writing.beat.is_some() && !live.revocations.stream_wants_all() {
-            let (ends, anchor) = {
-                let places = locked(places);
-                (places.read.ends.clone(), places.anchor.clone())
-            };
-            if !writer.has(&ends, &anchor).await? && locked(places).anchor == anchor {
+            let (ends, anchor) = locked(places).marks();
+            if !writer.has(ends, anchor).await? && locked(places).anchor == anchor {
                 live.revocations.stream_rewound(live.clock.now());
                 continue;
             }
@@ -401,16 +451,17 @@ async fn write_once(live: &Live, writer: &mut Writer, places: &Shared) -> Result
     }
 }
 
-/// Drops the oldest ends, as long as nothing can carry them any more.
-async fn trim(live: &Live, writer: &mut Writer) -> Result<(), StoreError> {
-    let oldest = writer.oldest().await?;
-    let (ring, now) = (live.snapshot(), live.clock.now());
-    let is_over = |(_, bytes): &&Entry| live.revocations.is_over(bytes, &ring.keys.revocation, now);
-    let over = oldest.iter().take_while(is_over).count();
-    // The newest one stays: by it we know that the store is what it was.
-    match oldest.get(over).or(oldest.last()) {
-        Some((id, _)) if over > 0 => writer.trim(id).await,
-        _ => Ok(()),
+/// Whether something may be told again. A store that fails or lies on and on fills no log.
+#[derive(Default)]
+struct Spaced(Option<Instant>);
+
+impl Spaced {
+    fn may_tell(&mut self) -> bool {
+        let may = self.0.is_none_or(|last| last.elapsed() >= TELL_EVERY);
+        if may {
+            self.0 = Some(Instant::now());
+        }
+        may
     }
 }
 
@@ -419,11 +470,18 @@ async fn trim(live: &Live, writer: &mut Writer) -> Result<(), StoreError> {
 struct Report {
     failing: bool,
     before: StreamStatus,
+    /// What was told last of what should never happen.
+    told: [u64; 4],
+    failures: Spaced,
+    alarms: Spaced,
+    doubts: Spaced,
+    /// The last line was that something may be lacking.
+    doubted: bool,
 }
 
 impl Report {
     fn failed(&mut self, error: &StoreError) {
-        if !std::mem::replace(&mut self.failing, true) {
+        if !std::mem::replace(&mut self.failing, true) && self.failures.may_tell() {
             let error = cause::chain(error);
             tracing::error!(error, "the store that replicas share cannot be used; it is tried again");
         }
@@ -432,14 +490,25 @@ impl Report {
     fn look(&mut self, status: Option<StreamStatus>) {
         let Some(status) = status else { return };
         let before = std::mem::replace(&mut self.before, status);
-        let StreamStatus { foreign, missing, rewound, replicas, silent, .. } = status;
-        if status.sure && !before.sure {
+        let StreamStatus { foreign, missing, rewound, doubled, replicas, silent, .. } = status;
+        // Who has told of a doubt tells of its end.
+        if status.sure && !before.sure && (self.doubts.0.is_none() || self.doubted) {
+            self.doubted = false;
             tracing::info!(replicas, "what other replicas ended is known");
         }
-        if before.sure && !status.sure {
+        if before.sure && !status.sure && self.doubts.may_tell() {
+            self.doubted = true;
             tracing::warn!("what other replicas ended may be lacking; strict routes wait until it is known");
         }
-        if (foreign, missing, rewound) != (before.foreign, before.missing, before.rewound) {
+        if doubled > before.doubled {
+            tracing::error!(
+                "somebody else wrote in the name of this process: its machine was copied or set back while it ran; it goes \
+                 on as another replica"
+            );
+        }
+        let counts = [foreign, missing, rewound, doubled];
+        if counts != self.told && self.alarms.may_tell() {
+            self.told = counts;
             tracing::error!(foreign, missing, rewound, "the store does not hold what replicas wrote into it");
         }
         if silent > before.silent {

@@ -507,6 +507,7 @@ impl Revocations {
             let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
             view.forget(now);
             self.count.store(view.len(), Ordering::Release);
+            self.forget_undelivered(|tag| view.find(tag).is_some());
         }
     }
 
@@ -738,6 +739,9 @@ impl Revocations {
         self.count.store(view.len(), Ordering::Release);
         self.count(&self.counters.evicted, evicted.is_some().into());
         drop(view);
+        if let Some(evicted) = &evicted {
+            self.forget_evicted(evicted);
+        }
         if taken == Taken::News {
             self.changes.fetch_add(1, Ordering::SeqCst);
         }

@@ -3,16 +3,18 @@
 //! One server, a group of sentinels, or a cluster: the streams' names have one hash tag, so that one node holds both.
 //! Redis 7, Valkey 7 and newer.
 //!
-//! **Invariant:** every call has a deadline. What is not what a stream answers is no entry.
+//! **Invariant:** every call has a deadline. What is not what a stream answers is no entry, and whoever reads on does so
+//! behind what was read. What a server says in its own words is not repeated: it may quote what it was told.
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use portvakt_core::config::{Stream, StreamServer, StreamUser};
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, IntoConnectionInfo as _, Pipeline,
-    RedisConnectionInfo, RedisError, TlsCertificates, Value, cmd,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo as _,
+    Pipeline, RedisConnectionInfo, RedisError, TlsCertificates, ToRedisArgs, Value, cmd,
 };
 use secrecy::ExposeSecret as _;
 use tokio::task::JoinSet;
@@ -39,27 +41,84 @@ const BEATS: usize = 10_000;
 /// How many words about keys are kept: at three replicas of about half an hour.
 const WORDS: usize = 1000;
 
+/// How often the oldest ends are looked at in one go.
+const PAGES: usize = 100;
+
+/// The place of an entry in a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Id {
+    millis: u64,
+    number: u64,
+}
+
 /// Before everything.
-pub(super) const START: &str = "0-0";
+pub(super) const START: Id = Id { millis: 0, number: 0 };
+
+impl Id {
+    /// `1526919030474-55`.
+    fn parse(text: &str) -> Option<Self> {
+        let (millis, number) = text.split_once('-')?;
+        let digits =
+            |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
+        Some(Self { millis: digits(millis)?, number: digits(number)? })
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.millis, self.number)
+    }
+}
+
+impl ToRedisArgs for Id {
+    fn write_redis_args<W: ?Sized + redis::RedisWrite>(&self, out: &mut W) {
+        out.write_arg_fmt(self);
+    }
+}
 
 /// An entry of a stream: its id, and what it holds.
-pub(super) type Entry = (String, Vec<u8>);
+pub(super) type Entry = (Id, Vec<u8>);
+
+/// Up to where these lead, whatever their order.
+pub(super) fn reach(entries: &[Entry]) -> Option<Id> {
+    entries.iter().map(|(id, _)| *id).max()
+}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
     /// The server, or the way to it.
-    #[error("the store refuses, or cannot be reached")]
-    Redis(#[from] RedisError),
+    #[error("the store refuses, or cannot be reached: {}", told(.0))]
+    Redis(RedisError),
     /// No answer in time.
     #[error("the store did not answer in time")]
     Late,
+    /// It shows entries again and again that do not lead on.
+    #[error("the store shows entries that do not follow those before")]
+    Circle,
     /// No sentinel knows the master.
     #[error("no sentinel knows a master of that name")]
     NoMaster,
     /// A file of certificates.
     #[error("`revocation.stream.{name}` cannot be read")]
     File { name: &'static str, source: std::io::Error },
+}
+
+impl From<RedisError> for StoreError {
+    fn from(error: RedisError) -> Self {
+        Self::Redis(error)
+    }
+}
+
+/// What went wrong, without a word of the server's own but the first: `ERR unknown command` is followed by all that it was
+/// sent, a password too.
+fn told(error: &RedisError) -> String {
+    let is_code = |code: &&str| code.len() <= 32 && code.bytes().all(|byte| byte.is_ascii_uppercase());
+    match error.kind() {
+        ErrorKind::Io => error.to_string(),
+        ErrorKind::Parse => "its answer is none".to_owned(),
+        _ => error.code().filter(is_code).unwrap_or(error.category()).to_owned(),
+    }
 }
 
 /// Two connections to one server: one waits for news, the other writes.
@@ -107,17 +166,19 @@ pub(super) struct News {
 }
 
 /// How far the streams have been read.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(super) struct Read {
-    pub(super) ends: String,
-    pub(super) beats: String,
-    pub(super) keys: String,
+    pub(super) ends: Id,
+    pub(super) beats: Id,
+    pub(super) keys: Id,
 }
 
-impl News {
-    pub(super) fn is_empty(&self) -> bool {
-        self.ends.is_empty() && self.beats.is_empty() && self.keys.is_empty()
-    }
+/// One of the streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    Ends,
+    Beats,
+    Keys,
 }
 
 impl Store {
@@ -179,14 +240,7 @@ impl Reader {
         let Names { ends, beats, keys, .. } = &self.names;
         let mut command = cmd("XREAD");
         command.arg("COUNT").arg(COUNT).arg("BLOCK").arg(BLOCK.as_millis() as u64);
-        command
-            .arg("STREAMS")
-            .arg(ends)
-            .arg(beats)
-            .arg(keys)
-            .arg(&read.ends)
-            .arg(&read.beats)
-            .arg(&read.keys);
+        command.arg("STREAMS").arg(ends).arg(beats).arg(keys).arg(read.ends).arg(read.beats).arg(read.keys);
         let answer = within(BLOCK + ANSWER, command.query_async::<Value>(&mut self.connection)).await?;
         let mut news = News::default();
         let Value::Array(streams) = answer else { return Ok(news) };
@@ -202,35 +256,27 @@ impl Reader {
         Ok(news)
     }
 
-    /// Everything that the streams hold now.
-    pub(super) async fn everything(&mut self) -> Result<News, StoreError> {
-        let names = self.names.clone();
-        Ok(News {
-            ends: self.whole(&names.ends).await?,
-            beats: self.whole(&names.beats).await?,
-            keys: self.whole(&names.keys).await?,
-        })
-    }
-
-    async fn whole(&mut self, name: &str) -> Result<Vec<Entry>, StoreError> {
-        let mut all: Vec<Entry> = Vec::new();
-        loop {
-            let after = all.last().map_or("-".to_owned(), |(id, _)| format!("({id}"));
-            let mut command = cmd("XRANGE");
-            command.arg(name).arg(after).arg("+").arg("COUNT").arg(COUNT);
-            let entries = read_entries(&ask(&mut self.connection, &command).await?);
-            let done = entries.len() < COUNT;
-            all.extend(entries);
-            if done {
-                return Ok(all);
-            }
+    /// The first entries of a stream behind a place. There may be more if there are [`COUNT`] of them.
+    pub(super) async fn page(&mut self, which: Which, after: Id) -> Result<Vec<Entry>, StoreError> {
+        let name = match which {
+            Which::Ends => &self.names.ends,
+            Which::Beats => &self.names.beats,
+            Which::Keys => &self.names.keys,
+        };
+        let mut command = cmd("XRANGE");
+        command.arg(name).arg(format!("({after}")).arg("+").arg("COUNT").arg(COUNT);
+        let entries = read_entries(&ask(&mut self.connection, &command).await?);
+        // Else one would read the same for ever.
+        if entries.len() >= COUNT && reach(&entries) <= Some(after) {
+            return Err(StoreError::Circle);
         }
+        Ok(entries)
     }
 }
 
 impl Writer {
     /// Whether these entries are there; [`START`] always is.
-    pub(super) async fn has(&mut self, end: &str, beat: &str) -> Result<bool, StoreError> {
+    pub(super) async fn has(&mut self, end: Id, beat: Id) -> Result<bool, StoreError> {
         let mut pipeline = Pipeline::new();
         for (name, id) in [(&self.names.ends, end), (&self.names.beats, beat)] {
             if id != START {
@@ -249,7 +295,7 @@ impl Writer {
         &mut self,
         ends: &[impl AsRef<[u8]>],
         beat: Option<&[u8]>,
-    ) -> Result<Option<String>, StoreError> {
+    ) -> Result<Option<Id>, StoreError> {
         let mut pipeline = Pipeline::new();
         for end in ends {
             pipeline.cmd("XADD").arg(&self.names.ends).arg("*").arg("r").arg(end.as_ref());
@@ -259,7 +305,7 @@ impl Writer {
             pipeline.arg("*").arg("b").arg(beat);
         }
         let answers: Vec<Value> = within(ANSWER, pipeline.query_async(&mut self.connection)).await?;
-        Ok(beat.and_then(|_| text(answers.last()?)))
+        Ok(beat.and_then(|_| Id::parse(&text(answers.last()?)?)))
     }
 
     /// Takes the place of a note for a while; `false` if somebody has taken it.
@@ -296,18 +342,23 @@ impl Writer {
         ask(&mut self.connection, &command).await.map(drop)
     }
 
-    /// The oldest ends.
-    pub(super) async fn oldest(&mut self) -> Result<Vec<Entry>, StoreError> {
-        let mut command = cmd("XRANGE");
-        command.arg(&self.names.ends).arg("-").arg("+").arg("COUNT").arg(COUNT);
-        Ok(read_entries(&ask(&mut self.connection, &command).await?))
-    }
-
-    /// Drops the ends that stand before this one.
-    pub(super) async fn trim(&mut self, before: &str) -> Result<(), StoreError> {
-        let mut command = cmd("XTRIM");
-        command.arg(&self.names.ends).arg("MINID").arg(before);
-        ask(&mut self.connection, &command).await.map(drop)
+    /// Drops the oldest ends, as long as they are over.
+    pub(super) async fn trim(&mut self, is_over: impl Fn(&[u8]) -> bool) -> Result<(), StoreError> {
+        for _ in 0..PAGES {
+            let mut command = cmd("XRANGE");
+            command.arg(&self.names.ends).arg("-").arg("+").arg("COUNT").arg(COUNT);
+            let oldest = read_entries(&ask(&mut self.connection, &command).await?);
+            let over = oldest.iter().take_while(|(_, bytes)| is_over(bytes)).count();
+            // The newest one stays: by it we know that the store is what it was.
+            let Some((first, _)) = oldest.get(over).or(oldest.last()).filter(|_| over > 0) else { break };
+            let mut command = cmd("XTRIM");
+            command.arg(&self.names.ends).arg("MINID").arg(first);
+            ask(&mut self.connection, &command).await?;
+            if over < COUNT {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -404,7 +455,7 @@ fn read_entries(answer: &Value) -> Vec<Entry> {
             },
             _ => Vec::new(),
         };
-        Some((text(id)?, bytes))
+        Some((Id::parse(&text(id)?)?, bytes))
     };
     entries.iter().filter_map(read).collect()
 }
@@ -433,8 +484,39 @@ mod tests {
         let deleted = entry(bulk("3-0"), Value::Nil);
         let odd = entry(Value::Int(4), Value::Array(vec![bulk("r"), bulk("bytes")]));
         let read = read_entries(&Value::Array(vec![ours, more, deleted, odd, Value::Okay, bulk("5-0")]));
-        let read: Vec<_> = read.iter().map(|(id, bytes)| (id.as_str(), bytes.as_slice())).collect();
-        assert_eq!(read, [("1-0", &b"bytes"[..]), ("2-0", b""), ("3-0", b"")]);
+        let read: Vec<_> = read.iter().map(|(id, bytes)| (id.to_string(), bytes.as_slice())).collect();
+        let [one, two, three] = ["1-0", "2-0", "3-0"].map(str::to_owned);
+        assert_eq!(read, [(one, &b"bytes"[..]), (two, b""), (three, b"")]);
         assert!(read_entries(&Value::Nil).is_empty());
+    }
+
+    #[test]
+    fn what_is_no_id_is_none() {
+        for text in ["", "-", "1", "1-", "-1", "+1-0", "1-0-0", "1 -0", "18446744073709551616-0", "a-b"] {
+            assert_eq!(Id::parse(text), None, "{text}");
+        }
+        let last = format!("{0}-{0}", u64::MAX);
+        assert_eq!(Id::parse(&last).unwrap().to_string(), last);
+        assert!(Id::parse("2-0") > Id::parse("1-9"));
+    }
+
+    #[test]
+    fn what_a_server_says_in_its_own_words_is_not_told() {
+        let server = |line: &str| {
+            let Err(error) = redis::parse_redis_value(line.as_bytes()).and_then(Value::extract_error) else {
+                panic!("it is no error")
+            };
+            StoreError::from(error).to_string()
+        };
+        for (line, word) in [
+            ("-ERR unknown command 'AUTH', with args beginning with: 'hunter2'\r\n", "ERR"),
+            ("-WRONGPASS hunter2\r\n", "WRONGPASS"),
+            ("-hunter2 \x1b[2J\r\n", "unknown"),
+            ("-HUNTER\x1b2 a\r\n", "unknown"),
+            ("?hunter2\r\n", "none"),
+        ] {
+            let told = server(line);
+            assert!(told.contains(word) && !told.contains("hunter2") && !told.contains('\x1b'), "{told}");
+        }
     }
 }

@@ -364,6 +364,7 @@ impl Metrics {
             ("stream_missing", stream.missing),
             ("stream_rewound", stream.rewound),
             ("stream_republished", stream.republished),
+            ("stream_doubled", stream.doubled),
         ] {
             advance(&self.revocation_alarms.with_label_values(&[kind]), total);
         }

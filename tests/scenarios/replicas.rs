@@ -5,6 +5,7 @@
 //! are never let in on strict routes, and those who stay get exactly the answers that the configuration promises.
 
 mod between;
+mod endless;
 mod fleet;
 mod gone;
 mod keys;

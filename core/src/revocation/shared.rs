@@ -8,11 +8,17 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::record::{Bytes, Item, RecordError};
+use super::record::{Bytes, Item, Proof, Record, RecordError};
 use super::stream::{Beat, Due, Moved, Replica, Start};
 use super::{AHEAD, LACKING, Revocations, Tag, locked};
 use crate::clock::Timestamp;
 use crate::key::{KeyId, MacKey, Ring};
+
+/// How many of our records may be on their way to the store.
+const MOST_WAITING: u64 = 8192;
+
+/// So few waiting ends are not looked through for what waits in vain.
+const LITTLE: usize = 1024;
 
 /// The part of a process in a stream.
 pub(super) struct Shared {
@@ -31,6 +37,7 @@ pub(super) struct Shared {
     foreign: AtomicU64,
     rewound: AtomicU64,
     republished: AtomicU64,
+    doubled: AtomicU64,
 }
 
 impl Shared {
@@ -89,6 +96,8 @@ pub struct StreamStatus {
     pub rewound: u64,
     /// Records that were written again because others lacked them.
     pub republished: u64,
+    /// How often somebody else wrote in our name: a copy of this process.
+    pub doubled: u64,
 }
 
 impl Revocations {
@@ -102,26 +111,42 @@ impl Revocations {
             max_lag: self.max_lag(),
             max_gap: self.max_gap(),
         };
-        let filed: Vec<_> = {
-            let view = self.view.get_mut().unwrap_or_else(PoisonError::into_inner);
-            view.iter().map(|(tag, _)| tag).collect()
-        };
         self.shared = Some(Shared {
             replica: Mutex::new(Replica::new(start, now)),
             fresh: AtomicU64::new(0),
             sure_until: AtomicU64::new(0),
             doubt: AtomicBool::new(true),
             lacking: AtomicU64::new(0),
-            outbox: Mutex::new(Outbox {
-                fresh: Vec::new(),
-                undelivered: filed.iter().copied().collect(),
-                filed,
-            }),
+            outbox: Mutex::new(self.all_undelivered()),
             wake: OnceLock::new(),
             foreign: AtomicU64::new(0),
             rewound: AtomicU64::new(0),
             republished: AtomicU64::new(0),
+            doubled: AtomicU64::new(0),
         });
+    }
+
+    /// Nothing of what is known here has been read in the stream.
+    fn all_undelivered(&self) -> Outbox {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let filed: Vec<_> = view.iter().map(|(tag, _)| tag).collect();
+        Outbox { fresh: Vec::new(), undelivered: filed.iter().copied().collect(), filed }
+    }
+
+    /// Somebody else writes in our name: two processes were made of one, or this one was set back to what it was before,
+    /// by a snapshot of its machine. What it says can no longer be told from what the other says, so it goes on as
+    /// another writer, and believes of what it knew only what the others vouch for.
+    fn become_another(&self, shared: &Shared, replica: &mut Replica, now: Timestamp) {
+        shared.doubled.fetch_add(1, Ordering::Relaxed);
+        let start = Start {
+            id: crate::seal::random(),
+            believed: None,
+            former: HashSet::new(),
+            max_lag: self.max_lag(),
+            max_gap: self.max_gap(),
+        };
+        *replica = Replica::new(start, now);
+        *locked(&shared.outbox) = self.all_undelivered();
     }
 
     /// Whether ends are shared through a stream.
@@ -200,9 +225,11 @@ impl Revocations {
     ) {
         let (writer, sequence, tag) = match item {
             Ok(Item::End(end)) => {
-                if end.writer != self.id {
+                // Of ours, what had to leave for lack of room does not come back.
+                if end.writer != replica.id() || end.proof == Proof::Proven {
                     self.apply_shared(&end, now);
                 }
+                self.note_delivered(shared, &end);
                 (end.writer, end.sequence, Some(end.tag).filter(|_| end.expires > now))
             }
             // Whoever copied it here from a file has changed nothing.
@@ -210,10 +237,29 @@ impl Revocations {
             Err(RecordError::RetiredKey { writer, sequence, heartbeat: false }) => (writer, sequence, None),
             Err(error) => return self.refuse(shared, replica, &error, now),
         };
-        let ours = replica.take_record(writer, sequence, tag);
-        let mut outbox = locked(&shared.outbox);
-        for tag in [ours, tag].into_iter().flatten() {
-            outbox.undelivered.remove(&tag);
+        replica.take_record(writer, sequence, tag);
+    }
+
+    /// Everybody can read this record. It may be an older one of the same tag, which ends less than is known here.
+    fn note_delivered(&self, shared: &Shared, end: &Record) {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let says_all = view.find(&end.tag).is_none_or(|known| end.at.seconds() >= known.at.seconds());
+        if says_all {
+            locked(&shared.outbox).undelivered.remove(&end.tag);
+        }
+    }
+
+    /// These ends are not known here any more: there was no room, or nothing can carry them.
+    pub(super) fn forget_undelivered(&self, is_known: impl Fn(&Tag) -> bool) {
+        if let Some(shared) = &self.shared {
+            locked(&shared.outbox).undelivered.retain(is_known);
+        }
+    }
+
+    /// This end had to leave for lack of room.
+    pub(super) fn forget_evicted(&self, tag: &Tag) {
+        if let Some(shared) = &self.shared {
+            locked(&shared.outbox).undelivered.remove(tag);
         }
     }
 
@@ -230,7 +276,7 @@ impl Revocations {
     pub fn stream_writing(&self, ring: &Ring<MacKey>, now: Timestamp) -> Writing {
         let mut writing = Writing::default();
         self.with_replica(now, |shared, replica| {
-            self.empty_outbox(shared, replica);
+            Self::empty_outbox(shared, replica);
             let due = {
                 let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
                 replica.due(self.known_since(), now, |tag| view.find(tag))
@@ -244,19 +290,17 @@ impl Revocations {
         writing
     }
 
-    fn empty_outbox(&self, shared: &Shared, replica: &mut Replica) {
+    fn empty_outbox(shared: &Shared, replica: &mut Replica) {
         let mut outbox = locked(&shared.outbox);
-        if !outbox.filed.is_empty() && !replica.wants_all() {
-            let known: HashSet<Tag> = replica.tags().collect();
-            for tag in std::mem::take(&mut outbox.filed) {
-                if known.contains(&tag) {
-                    outbox.undelivered.remove(&tag);
-                } else {
-                    replica.push(tag);
-                }
-            }
+        let Outbox { fresh, filed, undelivered } = &mut *outbox;
+        // What is in the stream has been read by then.
+        if !replica.wants_all() {
+            fresh.append(filed);
         }
-        outbox.fresh.drain(..).for_each(|tag| replica.push(tag));
+        // What waits for long takes no more room than what is known.
+        let room = MOST_WAITING.saturating_sub(replica.backlog());
+        let taken = fresh.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+        fresh.drain(..taken).filter(|tag| undelivered.contains(tag)).for_each(|tag| replica.push(tag));
     }
 
     /// The store has taken all of it.
@@ -304,6 +348,7 @@ impl Revocations {
             missing: replica.missing,
             rewound: shared.rewound.load(Ordering::Relaxed),
             republished: shared.republished.load(Ordering::Relaxed),
+            doubled: shared.doubled.load(Ordering::Relaxed),
         })
     }
 
@@ -313,7 +358,14 @@ impl Revocations {
         {
             let mut outbox = locked(&shared.outbox);
             outbox.undelivered.insert(tag);
-            if filed { &mut outbox.filed } else { &mut outbox.fresh }.push(tag);
+            let Outbox { fresh, filed: of_file, undelivered } = &mut *outbox;
+            let waiting = if filed { of_file } else { fresh };
+            waiting.push(tag);
+            // While nothing can be written, many may come for which there is no room: they do not wait.
+            if waiting.len() > 2 * undelivered.len() + LITTLE {
+                let mut once = HashSet::new();
+                waiting.retain(|tag| undelivered.contains(tag) && once.insert(*tag));
+            }
         }
         if let Some(wake) = shared.wake.get() {
             wake();
@@ -345,6 +397,9 @@ impl Revocations {
         let mut replica = locked(&shared.replica);
         replica.adjust(self.max_gap(), self.max_lag());
         act(shared, &mut replica);
+        if replica.is_doubled() {
+            self.become_another(shared, &mut replica, now);
+        }
         let known_since = self.known_since();
         let moved = replica.settle(known_since, now);
         #[cfg(test)]
@@ -374,6 +429,15 @@ impl Revocations {
 
 #[cfg(test)]
 impl Revocations {
+    /// How many ends wait to be written.
+    pub(super) fn stream_waiting(&self) -> usize {
+        let waiting = |shared: &Shared| {
+            let outbox = locked(&shared.outbox);
+            outbox.fresh.len() + outbox.filed.len()
+        };
+        self.shared.as_ref().map_or(0, waiting)
+    }
+
     /// Takes a mechanism out, to show that it is needed.
     pub(super) fn go_without(&self, mechanism: Option<super::stream::model::Mechanism>) {
         if let Some(shared) = &self.shared {

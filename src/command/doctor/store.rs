@@ -69,6 +69,7 @@ fn unreached(settings: &Stream, server: &StreamServer, error: &StoreError, other
     let remedy = match error {
         StoreError::NoMaster => "correct `sentinel`: `SENTINEL masters` on the server lists the names".to_owned(),
         StoreError::File { .. } => "put the file back, or correct its path".to_owned(),
+        StoreError::Circle => "look what answers at this address: it is no Redis".to_owned(),
         StoreError::Late => "look whether the server is overloaded or stopped, and whether a firewall lets this machine through".to_owned(),
         StoreError::Redis(error) => match error.code() {
             Some("WRONGPASS" | "NOAUTH") => secret.to_owned(),

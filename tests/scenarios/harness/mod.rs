@@ -334,6 +334,11 @@ impl World {
         self.gateway.as_mut().expect("the gateway runs")
     }
 
+    /// The gateway's number among processes.
+    pub(crate) fn gateway_id(&self) -> u32 {
+        self.gateway.as_ref().expect("the gateway runs").id()
+    }
+
     /// Sends the gateway a signal by its name.
     pub(crate) fn signal(&self, name: &str) {
         self.gateway.as_ref().expect("the gateway runs").signal(name);

@@ -130,9 +130,13 @@ impl Fleet {
 
     /// SIGHUP.
     pub(super) fn reload(&self, at: usize) {
+        self.signal(at, "HUP");
+    }
+
+    pub(super) fn signal(&self, at: usize, name: &str) {
         match at {
-            0 => self.world.signal("HUP"),
-            _ => self.others[at - 1].process.signal("HUP"),
+            0 => self.world.signal(name),
+            _ => self.others[at - 1].process.signal(name),
         }
     }
 

@@ -130,10 +130,6 @@ impl Ledger {
         self.tags.get(place).copied().filter(|_| !self.gaps.contains(&sequence))
     }
 
-    pub(super) fn tags(&self) -> impl Iterator<Item = Tag> {
-        (self.first..).zip(&self.tags).filter(|(at, _)| !self.gaps.contains(at)).map(|(_, tag)| *tag)
-    }
-
     /// Drops the oldest ones that nothing can carry any more.
     pub(super) fn forget(&mut self, upto: u64, is_over: impl Fn(&Tag) -> bool) {
         while self.first <= upto

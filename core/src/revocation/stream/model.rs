@@ -78,7 +78,7 @@ impl Chance {
 }
 
 /// A file, without its bytes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Memory {
     records: Vec<Bytes>,
     generation: u64,
@@ -157,6 +157,14 @@ struct Node {
     /// How much its clock is ahead.
     ahead: u64,
     starts_at: Timestamp,
+    /// As whom it wrote last.
+    id: Option<Writer>,
+    /// It is set back to the same process: it goes on as whom it wrote before.
+    is_same: bool,
+    /// Its file as it was copied once.
+    copied: Option<Memory>,
+    /// Until when it is stopped: nothing of it runs.
+    stopped_until: Timestamp,
 }
 
 /// An end, and who was told that it is done.
@@ -180,6 +188,8 @@ enum Trouble {
     Breaks,
     /// The store leaves out, repeats, mixes up and invents.
     Lies,
+    /// Processes are stopped, made twice, and set back, with their files.
+    Copies,
 }
 
 struct World {
@@ -209,9 +219,10 @@ struct World {
 impl World {
     fn new(seed: u64, without: Option<Mechanism>) -> Self {
         let mut chance = Chance::of(seed);
-        let trouble = match seed % 5 {
-            0 => Trouble::None,
-            1..=2 => Trouble::Lies,
+        let trouble = match seed % 10 {
+            0 | 5 => Trouble::None,
+            1 | 2 | 6 => Trouble::Lies,
+            7 | 9 => Trouble::Copies,
             _ => Trouble::Breaks,
         };
         let size = if trouble == Trouble::Lies { 3 } else { 1 + chance.below(4) as usize };
@@ -225,6 +236,10 @@ impl World {
             anchor: 0,
             ahead: 0,
             starts_at: BEGAN,
+            id: None,
+            is_same: false,
+            copied: None,
+            stopped_until: BEGAN,
         });
         let nodes = nodes.collect();
         let ring = Ring::single(KeyId([1; 4]), Timestamp::from_seconds(0), MacKey::new(&[3; 32]));
@@ -272,7 +287,11 @@ impl World {
     fn start(&mut self, at: usize) {
         let now = self.clock(at);
         self.note(|| format!("{at} starts"));
-        let (id, node) = (self.chance.id(), &mut self.nodes[at]);
+        let (mut id, node) = (self.chance.id(), &mut self.nodes[at]);
+        if std::mem::take(&mut node.is_same) {
+            id = node.id.unwrap_or(id);
+        }
+        node.id = Some(id);
         let log = Box::new(MemoryLog(Arc::clone(&node.file)));
         let odd = self.odd.as_ref().filter(|(odd, _)| *odd == at);
         let ring = odd.map_or(&self.ring, |(_, ring)| ring);
@@ -292,6 +311,14 @@ impl World {
             if self.nodes[at].revocations.is_none() && self.now >= self.nodes[at].starts_at {
                 self.start(at);
             }
+            if self.is_stopped(at) {
+                continue;
+            }
+            if self.nodes[at].stopped_until > BEGAN {
+                // Who wakes is asked before it has done anything.
+                self.nodes[at].stopped_until = BEGAN;
+                self.look_at(at);
+            }
             self.drive(at, calm);
         }
         self.answer();
@@ -307,6 +334,59 @@ impl World {
             Trouble::None => {}
             Trouble::Breaks => self.break_something(at),
             Trouble::Lies => self.lie(),
+            Trouble::Copies => self.copy_something(at),
+        }
+    }
+
+    fn is_stopped(&self, at: usize) -> bool {
+        self.nodes[at].stopped_until > self.now
+    }
+
+    fn copy_something(&mut self, at: usize) {
+        let what = match self.chance.below(400) {
+            0..4 => {
+                let for_so_long = Duration::from_millis(self.chance.below(20_000));
+                self.nodes[at].stopped_until = self.now + for_so_long;
+                "is stopped"
+            }
+            4..8 => {
+                let node = &mut self.nodes[at];
+                node.copied = Some(locked(&node.file).clone());
+                "has its file copied"
+            }
+            8..11 => {
+                self.kill(at);
+                self.restore(at);
+                "is killed, and its file is what it was"
+            }
+            11..13 => {
+                self.kill(at);
+                self.nodes[at].is_same = true;
+                self.restore(at);
+                "is set back to what it was, with its file"
+            }
+            13 if self.nodes.len() > 1 => {
+                let other = (at + 1) % self.nodes.len();
+                self.kill(at);
+                (self.nodes[at].id, self.nodes[at].is_same) = (self.nodes[other].id, true);
+                let file = locked(&self.nodes[other].file).clone();
+                self.nodes[at].copied = Some(file);
+                self.restore(at);
+                "becomes a copy of the next one"
+            }
+            _ => return,
+        };
+        self.note(|| format!("{at} {what}"));
+    }
+
+    fn restore(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        if let Some(file) = node.copied.clone() {
+            node.file = Arc::new(Mutex::new(file));
+        }
+        // What it knew and told nobody is gone with it.
+        for end in self.ended.iter_mut().filter(|end| end.node == at && end.answered_at.is_none()) {
+            end.forgotten = true;
         }
     }
 
@@ -314,6 +394,9 @@ impl World {
         let now = self.clock(at);
         // Whoever began much earlier: clocks differ.
         let session = self.session(100 + self.ended.len() as u64, self.now - EARLIER);
+        if self.is_stopped(at) {
+            return;
+        }
         let Some(revocations) = &self.nodes[at].revocations else { return };
         let key = self.ring.active(now);
         let tag = session.tags().session;
@@ -523,7 +606,8 @@ impl World {
     fn answer(&mut self) {
         for end in self.ended.iter_mut().filter(|end| end.answered_at.is_none() && !end.dropped) {
             let waited = self.now.since(end.asked_at);
-            let there = self.nodes[end.node].revocations.as_ref();
+            let stopped = self.nodes[end.node].stopped_until > self.now;
+            let there = self.nodes[end.node].revocations.as_ref().filter(|_| !stopped);
             if waited < Duration::from_millis(600) && there.is_some_and(|there| there.is_delivered(&end.tag))
             {
                 end.answered_at = Some(self.now);
@@ -534,27 +618,33 @@ impl World {
     /// Nobody who is certain accepts what has ended.
     fn look(&mut self) {
         for at in 0..self.nodes.len() {
-            let now = self.clock(at);
-            let Some(revocations) = &self.nodes[at].revocations else { continue };
-            if revocations.is_uncertain(now) {
-                continue;
+            if !self.is_stopped(at) {
+                self.look_at(at);
             }
-            for end in &self.ended {
-                if end.answered_at.is_some_and(|answered| self.now.since(answered) > ALLOWED) {
-                    self.looks += 1;
-                    let known_since = revocations.known_since();
-                    assert!(
-                        revocations.check(&end.session).is_err(),
-                        "node {at} accepts what node {} ended {:?} ago; it knows everything of the last {:?}\n{}",
-                        end.node,
-                        self.now.since(end.asked_at),
-                        now.since(known_since),
-                        self.diary.join("\n"),
-                    );
-                }
-            }
-            self.accepted += self.alive.iter().filter(|alive| revocations.check(alive).is_ok()).count();
         }
+    }
+
+    fn look_at(&mut self, at: usize) {
+        let now = self.clock(at);
+        let Some(revocations) = &self.nodes[at].revocations else { return };
+        if revocations.is_uncertain(now) {
+            return;
+        }
+        for end in &self.ended {
+            if end.answered_at.is_some_and(|answered| self.now.since(answered) > ALLOWED) {
+                self.looks += 1;
+                let known_since = revocations.known_since();
+                assert!(
+                    revocations.check(&end.session).is_err(),
+                    "node {at} accepts what node {} ended {:?} ago; it knows everything of the last {:?}\n{}",
+                    end.node,
+                    self.now.since(end.asked_at),
+                    now.since(known_since),
+                    self.diary.join("\n"),
+                );
+            }
+        }
+        self.accepted += self.alive.iter().filter(|alive| revocations.check(alive).is_ok()).count();
     }
 
     /// Everything works again: everybody is certain and knows the same.
@@ -563,6 +653,7 @@ impl World {
         for node in &mut self.nodes {
             node.cut_off = false;
             node.starts_at = self.now;
+            node.stopped_until = node.stopped_until.min(self.now);
         }
         for _ in 0..150 {
             self.step(true);
@@ -719,6 +810,149 @@ fn who_is_never_shown_an_end_believes_nobody_of_before_and_goes_on() {
     assert!(sure > 200, "it is certain again, of what it can know: {sure}");
     let node = world.nodes[1].revocations.as_ref().unwrap();
     assert!(node.check(&stays).is_err() && node.check(&world.ended[0].session).is_err());
+}
+
+#[test]
+fn two_processes_that_were_made_of_one_learn_what_the_other_ends_and_part() {
+    let mut world = two_of_whom_one_has_ended();
+    (0..40).for_each(|_| world.step(true));
+    // The second machine is a running copy of the first.
+    world.kill(1);
+    let file = locked(&world.nodes[0].file).clone();
+    world.nodes[1].file = Arc::new(Mutex::new(file));
+    (world.nodes[1].id, world.nodes[1].is_same) = (world.nodes[0].id, true);
+    world.nodes[1].starts_at = world.now;
+    world.step(true);
+    for at in [0, 1, 0, 1] {
+        world.end(at);
+        (0..10).for_each(|_| world.step(true));
+    }
+    (0..40).for_each(|_| world.step(true));
+    for (at, node) in world.nodes.iter().enumerate() {
+        let node = node.revocations.as_ref().unwrap();
+        assert!(!node.is_uncertain(world.clock(at)), "{:?}", node.stream_status(world.now));
+        for end in &world.ended {
+            assert!(node.check(&end.session).is_err(), "{at} accepts what {} ended", end.node);
+        }
+        let status = node.stream_status(world.now).unwrap();
+        assert_eq!((status.undelivered, status.replicas), (0, 1), "{status:?}");
+    }
+    let doubled =
+        |at: usize| world.nodes[at].revocations.as_ref().unwrap().stream_status(world.now).unwrap().doubled;
+    assert!(doubled(0) + doubled(1) > 0);
+}
+
+#[test]
+fn who_is_set_back_to_what_it_was_learns_from_the_stream_what_it_ended_itself() {
+    let mut world = two_of_whom_one_has_ended();
+    (0..40).for_each(|_| world.step(true));
+    world.kill(0);
+    // It ended something that it does not know, and has written more than it believes to have written.
+    (world.nodes[0].file, world.nodes[0].is_same) = (Arc::default(), true);
+    world.nodes[0].starts_at = world.now;
+    (0..60).for_each(|_| world.step(true));
+    let node = world.nodes[0].revocations.as_ref().unwrap();
+    let status = node.stream_status(world.now).unwrap();
+    assert!(!node.is_uncertain(world.clock(0)) && status.doubled == 1, "{status:?}");
+    assert!(node.check(&world.ended[0].session).is_err());
+}
+
+#[test]
+fn who_was_stopped_is_not_certain_when_it_wakes() {
+    for seconds in [6, 10, 1200, 7200] {
+        let mut world = two_of_whom_one_has_ended();
+        (0..40).for_each(|_| world.step(true));
+        world.nodes[1].stopped_until = world.now + Duration::from_secs(seconds);
+        world.end(0);
+        let ended = world.ended.len() - 1;
+        (0..10).for_each(|_| world.step(true));
+        assert!(world.ended[ended].answered_at.is_some(), "who is stopped is in nobody's way");
+        world.now = world.now + Duration::from_secs(seconds);
+        let woken = world.nodes[1].revocations.as_ref().unwrap();
+        assert!(woken.is_uncertain(world.clock(1)), "{seconds} s");
+        (0..60).for_each(|_| world.step(true));
+        let woken = world.nodes[1].revocations.as_ref().unwrap();
+        assert!(!woken.is_uncertain(world.clock(1)) && woken.check(&world.ended[ended].session).is_err());
+    }
+}
+
+#[test]
+fn however_much_ends_one_goes_on_saying_that_it_lives() {
+    let mut world = two_of_whom_one_has_ended();
+    (0..40).for_each(|_| world.step(true));
+    let node = world.nodes[0].revocations.as_ref().unwrap();
+    let (mut beats, mut now) = (0, world.clock(0));
+    // Whenever it looks what is to be written, something has just ended.
+    for _ in 0..500 {
+        now = now + Duration::from_millis(10);
+        let key = world.ring.active(now);
+        let tag = Tag(world.chance.id().repeat(2).try_into().unwrap());
+        node.end(Kind::Session, tag, Proof::Proven, (key.id, &key.key), now).unwrap();
+        let writing = node.stream_writing(&world.ring, now);
+        beats += usize::from(writing.beat.is_some());
+        node.stream_written(&writing, now);
+    }
+    assert!(beats > 5, "{beats} signs of life in five seconds");
+}
+
+/// Somebody calls the front channel all the time, while nobody can be told.
+#[test]
+fn what_nobody_can_prove_takes_no_more_room_than_is_meant_for_it_however_long_the_store_is_away() {
+    let mut world = two_of_whom_one_has_ended();
+    (0..40).for_each(|_| world.step(true));
+    world.nodes[0].cut_off = true;
+    world.step(true);
+    let (now, key) = (world.clock(0), world.ring.active(world.now));
+    let node = world.nodes[0].revocations.as_ref().unwrap();
+    for _ in 0..20_000 {
+        let tag = Tag([world.chance.id(), world.chance.id()].concat().try_into().unwrap());
+        let proof = Proof::Unproven(crate::revocation::Source::from_bits(7).unwrap());
+        node.end(Kind::OpSession, tag, proof, (key.id, &key.key), now).unwrap();
+    }
+    let room = node.stream_waiting();
+    assert!(room < 4 * SETTINGS.unproven, "{room} ends wait");
+    assert!(node.stream_status(now).unwrap().undelivered <= SETTINGS.unproven + 1);
+    world.nodes[0].cut_off = false;
+    (0..60).for_each(|_| world.step(true));
+    for node in &world.nodes {
+        let status = node.revocations.as_ref().unwrap().stream_status(world.now).unwrap();
+        assert_eq!((status.undelivered, status.sure), (0, true), "{status:?}");
+    }
+}
+
+/// The provider's session goes on under the same `sid` after its person proved again who it is, and ends once more.
+#[test]
+fn a_second_end_is_delivered_although_the_first_one_stands_in_the_stream() {
+    let end = |world: &World, at: usize| {
+        let (now, key) = (world.clock(at), world.ring.active(world.now));
+        let node = world.nodes[at].revocations.as_ref().unwrap();
+        node.end(Kind::OpSession, Tag([5; 16]), Proof::Proven, (key.id, &key.key), now).unwrap();
+    };
+    let known = |world: &World, at: usize| {
+        let view = world.nodes[at].revocations.as_ref().unwrap().view.read().unwrap();
+        view.find(&Tag([5; 16])).unwrap().at
+    };
+    let mut world = two_of_whom_one_has_ended();
+    (0..40).for_each(|_| world.step(true));
+    end(&world, 0);
+    (0..40).for_each(|_| world.step(true));
+    let first = world.store.ends.last().unwrap().clone().1;
+    // Nobody can be told of the second one, and who knows of it starts again.
+    world.nodes[0].cut_off = true;
+    world.now = world.now + Duration::from_secs(3);
+    end(&world, 0);
+    let second = known(&world, 0);
+    world.nodes[0].revocations = None;
+    (world.nodes[0].starts_at, world.nodes[0].cut_off) = (world.now, false);
+    (0..60).for_each(|_| world.step(true));
+    assert_eq!((known(&world, 0), known(&world, 1)), (second, second));
+    // The first one, shown again, is not taken for the third.
+    world.nodes[0].cut_off = true;
+    world.now = world.now + Duration::from_secs(3);
+    end(&world, 0);
+    let node = world.nodes[0].revocations.as_ref().unwrap();
+    node.stream_read([&first[..]], [], &world.ring, world.now);
+    assert!(!node.is_delivered(&Tag([5; 16])));
 }
 
 fn number(name: &str) -> Option<u64> {

@@ -50,6 +50,8 @@ pub(in crate::revocation) struct Start {
 /// What is to be written.
 #[derive(Debug, Default)]
 pub(in crate::revocation) struct Due {
+    /// As whom.
+    writer: Writer,
     pub(in crate::revocation) records: Vec<Record>,
     pub(in crate::revocation) beat: Option<Beat>,
     again: Vec<(Writer, u64)>,
@@ -86,8 +88,12 @@ pub(in crate::revocation) struct Replica {
     unseen: BTreeMap<u64, u64>,
     /// What is written once more, for others.
     again: BTreeSet<(Writer, u64)>,
-    /// Our beats that have not come back, and when they were made.
-    sent: VecDeque<(u64, Timestamp)>,
+    /// Our beats that have not come back.
+    sent: VecDeque<Sent>,
+    /// The number of the last one that has, and what it says of when it was made.
+    returned: Option<(u64, Timestamp)>,
+    /// Somebody else writes as us.
+    doubled: bool,
     number: u64,
     last_beat: Option<Timestamp>,
     beat_after: Timestamp,
@@ -110,6 +116,16 @@ pub(in crate::revocation) struct Replica {
     pub(in crate::revocation) missing: u64,
     #[cfg(test)]
     pub(in crate::revocation) without: Option<super::model::Mechanism>,
+}
+
+/// A beat of ours.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    number: u64,
+    /// What it says.
+    made: Timestamp,
+    /// The same, by the clock as it is now.
+    at: Timestamp,
 }
 
 /// Another replica.
@@ -180,6 +196,8 @@ impl Replica {
             unseen: BTreeMap::new(),
             again: BTreeSet::new(),
             sent: VecDeque::new(),
+            returned: None,
+            doubled: false,
             number: 0,
             last_beat: None,
             beat_after: now,
@@ -200,6 +218,21 @@ impl Replica {
 
     pub(in crate::revocation) fn adjust(&mut self, max_gap: Duration, max_lag: Duration) {
         (self.max_gap, self.max_lag) = (max_gap, max_lag);
+    }
+
+    /// As whom it writes.
+    pub(in crate::revocation) fn id(&self) -> Writer {
+        self.id
+    }
+
+    /// Whether somebody else writes as us: this process is a copy of another, or was set back to what it was before.
+    pub(in crate::revocation) fn is_doubled(&self) -> bool {
+        self.doubled
+    }
+
+    /// How many of our records the store has not taken.
+    pub(in crate::revocation) fn backlog(&self) -> u64 {
+        self.ledgers[&self.id].last() - self.acknowledged
     }
 
     /// Until when everything that was in the store is known here, as the store lets us see it.
@@ -314,29 +347,22 @@ impl Replica {
         self.ledgers.entry(self.id).or_insert_with(|| Ledger::from(1)).push(tag);
     }
 
-    /// Every tag that has been read, or is on its way.
-    pub(in crate::revocation) fn tags(&self) -> impl Iterator<Item = Tag> {
-        self.ledgers.values().flat_map(Ledger::tags)
-    }
-
-    /// A record was read. What it ends is taken elsewhere. Gives the tag of one of ours.
+    /// A record was read. What it ends is taken elsewhere.
     ///
     /// `tag`: `None` if nothing that it ends can be alive.
-    pub(in crate::revocation) fn take_record(
-        &mut self,
-        writer: Writer,
-        sequence: u64,
-        tag: Option<Tag>,
-    ) -> Option<Tag> {
+    pub(in crate::revocation) fn take_record(&mut self, writer: Writer, sequence: u64, tag: Option<Tag>) {
         if sequence == 0 {
-            return None;
+            return;
         }
         if self.join.as_ref().is_some_and(|join| !join.read) {
             self.again.remove(&(writer, sequence));
         }
         if writer == self.id {
+            let own = &self.ledgers[&self.id];
+            let is_another = own.tag(sequence).zip(tag).is_some_and(|(ours, read)| ours != read);
+            self.doubled |= is_another || sequence > own.last();
             self.unseen.remove(&sequence);
-            return self.ledgers.get(&writer).and_then(|own| own.tag(sequence));
+            return;
         }
         match (self.ledgers.get_mut(&writer), tag) {
             (Some(ledger), Some(tag)) => drop(ledger.insert(sequence, tag)),
@@ -349,7 +375,6 @@ impl Replica {
             }
             (_, None) => {}
         }
-        None
     }
 
     /// Something was read that was made with a key that we do not have.
@@ -364,7 +389,7 @@ impl Replica {
     /// A beat was read. Those of before are told from those of now by what they have heard of us.
     pub(in crate::revocation) fn take_beat(&mut self, beat: Beat, now: Timestamp) {
         if beat.writer == self.id {
-            return self.take_own(beat.number, now);
+            return self.take_own(&beat, now);
         }
         let history = self.join.as_ref().is_some_and(|join| join.asked.is_none());
         if let Some(join) = &mut self.join {
@@ -408,10 +433,21 @@ impl Replica {
         self.note_lack(now);
     }
 
-    fn take_own(&mut self, number: u64, now: Timestamp) {
-        while let Some((_, at)) = self.sent.front().copied().filter(|(sent, _)| *sent <= number) {
+    fn take_own(&mut self, beat: &Beat, now: Timestamp) {
+        let number = beat.number;
+        let sent = self.sent.iter().find(|sent| sent.number == number).map(|sent| sent.made);
+        let returned = || self.returned.filter(|(last, _)| *last == number).map(|(_, made)| made);
+        let is_another = sent.or_else(returned).is_some_and(|made| made != beat.at);
+        if is_another || number > self.number {
+            self.doubled = true;
+            return;
+        }
+        if sent.is_some() {
+            self.returned = Some((number, beat.at));
+        }
+        while let Some(sent) = self.sent.front().copied().filter(|sent| sent.number <= number) {
             self.sent.pop_front();
-            self.fresh = at;
+            self.fresh = sent.at;
         }
         // What was written before it, and did not come, was taken and lost.
         for (sequence, before) in self.unseen.iter_mut().filter(|(_, before)| **before < number) {
@@ -514,7 +550,7 @@ impl Replica {
             let upto = if *writer == self.id { self.acknowledged } else { u64::MAX };
             ledger.forget(upto, over);
         }
-        let mut due = Due { upto: self.acknowledged, ..Due::default() };
+        let mut due = Due { writer: self.id, upto: self.acknowledged, ..Due::default() };
         self.silent = self.must_be_silent(now);
         if self.silent {
             return due;
@@ -529,8 +565,9 @@ impl Replica {
             due.records.push(record(self.id, sequence, own.tag(sequence).unwrap_or(FORGOTTEN), &find));
             due.upto = sequence;
         }
-        // Of ends it tells when they are written.
-        if now >= self.beat_after && due.records.is_empty() {
+        // Of ends it tells when they are written; but however many there are, it goes on saying that it lives.
+        let is_pressing = !self.leaves && now >= self.beat_after + SOON.min(self.interval());
+        if now >= self.beat_after && (due.records.is_empty() || is_pressing) {
             due.beat = Some(self.beat(known_since, now));
         }
         due
@@ -568,7 +605,7 @@ impl Replica {
         {
             join.asked.get_or_insert(self.number);
         }
-        self.sent.push_back((self.number, now));
+        self.sent.push_back(Sent { number: self.number, made: now, at: now });
         if self.sent.len() > 1000 {
             self.sent.pop_front();
         }
@@ -607,6 +644,9 @@ impl Replica {
 
     /// The store has taken it.
     pub(in crate::revocation) fn written(&mut self, due: &Due, now: Timestamp) {
+        if due.writer != self.id {
+            return;
+        }
         if due.upto > self.acknowledged {
             let number = self.number;
             self.unseen.extend((self.acknowledged + 1..=due.upto).map(|sequence| (sequence, number)));
@@ -753,7 +793,7 @@ impl Replica {
             self.fresh = Timestamp::default();
             self.sure_until = self.sure_until.min(now);
             (self.beat_after, self.last_beat) = (now, None);
-            self.sent.iter_mut().for_each(|(_, at)| *at = (*at).min(now));
+            self.sent.iter_mut().for_each(|sent| sent.at = sent.at.min(now));
             for peer in self.peers.values_mut() {
                 peer.heard = peer.heard.min(now);
                 peer.answered = None;
