@@ -9,6 +9,7 @@ use crate::admin::{
     ClockStatus, Health, KeyStatus, KeyWarning, ProviderStatus, Readiness, RevocationStatus, SessionStatus,
     Status, StreamState,
 };
+use crate::provider::Call;
 use crate::snapshot::Live;
 
 /// The process, as the admin listener shows it.
@@ -74,6 +75,7 @@ impl Health for LiveHealth {
                 issuer: provider.settings().issuer.clone(),
                 metadata_fetched: fetched.metadata,
                 keys_fetched: fetched.keys,
+                not_answering: provider.not_answering().map(Call::as_str).collect(),
             }
         };
         Status {
@@ -108,7 +110,9 @@ impl Health for LiveHealth {
         let (snapshot, now) = (self.live.snapshot(), self.live.clock.now());
         let metrics = &self.live.telemetry.metrics;
         for provider in snapshot.providers() {
-            metrics.provider_calls(&provider.settings().name, provider.calls());
+            let name = &provider.settings().name;
+            metrics.provider_calls(name, provider.calls());
+            Call::ALL.into_iter().for_each(|call| metrics.provider_down(name, call, provider.is_down(call)));
         }
         metrics.upstreams(&snapshot.upstreams.status());
         metrics.keys(&snapshot.key_times(), now);

@@ -87,7 +87,7 @@ fn rendered(
 
 /// The page that posts the browser to the provider's `end_session_endpoint` (RP-Initiated Logout 1.0, 2),
 /// so that `id_token_hint` stays out of URLs, histories and logs. It posts itself; without scripts its
-/// button does.
+/// button does. `at_once`: unless the provider is not known to answer: then the page says so first.
 ///
 /// An endpoint to which no form may be sent (not http or https, or a host that a policy cannot name)
 /// gives [`Page::SignedOutLocallyOnly`] without links.
@@ -95,6 +95,7 @@ fn rendered(
 pub fn render_logout_form(
     endpoint: &Url,
     parameters: &[(&str, String)],
+    at_once: bool,
     setting: &Setting<'_>,
 ) -> RenderedPage {
     let comes_back_to = parameters
@@ -104,10 +105,14 @@ pub fn render_logout_form(
     let Some(policy) = policy::of_logout_form(endpoint, comes_back_to.as_ref()) else {
         return render(&Page::SignedOutLocallyOnly, &PageLinks::default(), "", setting);
     };
+    let left = Page::SignedOutLocallyOnly;
     let template = LogoutTemplate {
         frame: Frame::of(setting),
-        script: policy::SCRIPT,
-        words: Said::on("logout_form", words::of_logout(setting.language), setting),
+        script: at_once.then_some(policy::SCRIPT),
+        words: match at_once {
+            true => Said::on("logout_form", words::of_logout(setting.language), setting),
+            false => Said::on(left.code(), words::of(&left, setting.language), setting),
+        },
         endpoint: endpoint.as_str(),
         parameters,
     };
@@ -226,7 +231,7 @@ struct PageTemplate<'a> {
 #[derive(Template)]
 #[template(path = "logout.html")]
 struct LogoutTemplate<'a> {
-    script: &'static str,
+    script: Option<&'static str>,
     frame: Frame<'a>,
     words: Said<'a>,
     endpoint: &'a str,

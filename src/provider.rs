@@ -2,6 +2,7 @@
 //!
 //! | part | does |
 //! |---|---|
+//! | `circuit` | whether a call is worth making: while the provider is down nobody waits for it |
 //! | `metadata`, `cache` | discovery and keys, fetched once and kept (OpenID Connect Discovery 1.0) |
 //! | `authorization` | the authorization request, pushed where that is offered (RFC 9126) |
 //! | `client_auth` | how the gateway proves who it is (RFC 6749, 2.3.1; RFC 7523) |
@@ -17,6 +18,7 @@
 mod authorization;
 mod cache;
 mod call;
+mod circuit;
 mod client_auth;
 mod end_session;
 mod error;
@@ -47,6 +49,7 @@ pub use self::token::Tokens;
 pub use self::verify::LoginExpectation;
 
 use self::cache::Cache;
+use self::circuit::{Circuit, Pass};
 use self::http::{Http, Limits};
 use crate::share::{Share, Shares};
 
@@ -58,6 +61,8 @@ pub struct Provider {
     metadata: Cache<Metadata>,
     keys: Cache<KeySet>,
     calls: Calls,
+    /// By [`Call`]; of those that [`Cache`] does not make.
+    circuits: [Arc<Circuit>; Call::ALL.len()],
     /// Who begins logins, and who ends them.
     beginning: Shares,
     ending: Shares,
@@ -88,7 +93,9 @@ impl Provider {
         limits: Limits,
     ) -> Result<Self, ProviderError> {
         let http = Http::new(settings.ca_file.as_deref(), settings.insecure_http, limits)?;
+        let circuits = Call::ALL.map(|call| Circuit::new(call, &settings.name, limits.open));
         Ok(Self {
+            circuits,
             settings,
             client_key: ArcSwapOption::from(client_key.map(Arc::new)),
             http,
@@ -133,6 +140,37 @@ impl Provider {
         share
     }
 
+    /// Whether the last calls of a kind failed, so that nobody waits for such a call until one has succeeded.
+    #[must_use]
+    pub fn is_down(&self, call: Call) -> bool {
+        match call {
+            Call::Metadata => self.metadata.is_failing(),
+            Call::Keys => self.keys.is_failing(),
+            Call::Par | Call::Token | Call::Userinfo | Call::Refresh | Call::Revoke => {
+                self.circuits[call as usize].is_down()
+            }
+        }
+    }
+
+    /// The kinds of calls of which the last ones failed.
+    pub fn not_answering(&self) -> impl Iterator<Item = Call> {
+        Call::ALL.into_iter().filter(|call| self.is_down(*call))
+    }
+
+    /// Whether people are better told that it may not answer before they are sent there.
+    #[must_use]
+    pub fn seems_down(&self) -> bool {
+        [Call::Metadata, Call::Par, Call::Token].into_iter().any(|call| self.is_down(call))
+    }
+
+    async fn enter(&self, call: Call) -> Result<Pass, ProviderError> {
+        let entered = self.circuits[call as usize].enter(self.http.wait()).await;
+        if entered.is_err() {
+            self.calls.count(call, &entered);
+        }
+        entered
+    }
+
     /// How old its metadata and keys are.
     #[must_use]
     pub fn fetched(&self) -> Fetched {
@@ -172,9 +210,16 @@ impl Provider {
         self.keys.get(now, || self.fetch_keys(&metadata)).await
     }
 
-    /// Renews what is older than a day. To be called about once a minute, in the background; costs
-    /// nothing while the copies are fresh. The old copies serve until three days after they were
-    /// fetched.
+    /// Whether it is time to call [`refresh`](Self::refresh). To be asked every second, or so; that costs nothing to
+    /// speak of.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        let metadata = self.metadata.served(now).is_some();
+        self.metadata.is_due(now) || (metadata && self.keys.is_due(now))
+    }
+
+    /// Renews what is almost a day old, or absent. To be called in the background, when it [is due](Self::is_due). The
+    /// old copies serve until three days after they were fetched.
     ///
     /// # Errors
     ///
@@ -217,7 +262,8 @@ impl Provider {
         if reply.status == reqwest::StatusCode::OK {
             Ok(reply.body)
         } else {
-            Err(ProviderError::Status { call, status: reply.status.as_u16() })
+            let (status, again_after) = (reply.status.as_u16(), reply.again_after);
+            Err(ProviderError::Status { call, status, again_after })
         }
     }
 

@@ -4,6 +4,7 @@
 //! page. No `_` arm: a new cause does not compile until someone decides.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{
     ALLOW, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, RETRY_AFTER,
@@ -57,6 +58,9 @@ fn rule_of(why: Shortfall) -> &'static str {
 
 /// When a person may try a provider again that failed, in seconds.
 const PROVIDER_RETRY: u32 = 30;
+
+/// The most that a provider's own word for it is passed on.
+const MOST_PROVIDER_RETRY: Duration = Duration::from_secs(3600);
 
 /// When an app may have room again, in seconds.
 const APP_RETRY: u32 = 2;
@@ -422,9 +426,12 @@ impl Refusal {
 }
 
 fn page_of_provider(cause: &ProviderError) -> Page {
+    // What the provider says itself may be more.
+    let said = cause.again_after().map_or(0, |said| said.min(MOST_PROVIDER_RETRY).as_secs());
+    let retry_after_seconds = u32::try_from(said).unwrap_or(0).max(PROVIDER_RETRY);
     match cause {
-        ProviderError::Busy { .. } => Page::ProviderBusy { retry_after_seconds: PROVIDER_RETRY },
-        _ => Page::ProviderDown { retry_after_seconds: PROVIDER_RETRY },
+        ProviderError::Busy { .. } => Page::ProviderBusy { retry_after_seconds },
+        _ => Page::ProviderDown { retry_after_seconds },
     }
 }
 
@@ -633,10 +640,12 @@ fn refuse_machine(why: &TokenRefusal, asker: &Asker<'_>) -> Answer {
     with_retry(guarded(bare, asker), retry)
 }
 
-/// The page that posts the browser to the provider to end the session there.
-pub(crate) fn logout_form(request: &EndSessionRequest, asker: &Asker<'_>) -> Answer {
-    let page = page::render_logout_form(&request.endpoint, &request.parameters, &asker.setting());
-    rendered(page, "logout_form", asker)
+/// The page that posts the browser to the provider to end the session there: at once, or when the person has read that
+/// it may be in vain.
+pub(crate) fn logout_form(request: &EndSessionRequest, at_once: bool, asker: &Asker<'_>) -> Answer {
+    let page = page::render_logout_form(&request.endpoint, &request.parameters, at_once, &asker.setting());
+    let rule = if at_once { "logout_form" } else { Refusal::SignedOutHereOnly.rule() };
+    rendered(page, rule, asker)
 }
 
 /// The page that keeps a form, sealed, while somebody logs in.

@@ -14,9 +14,11 @@ use portvakt_core::key::KeyId;
 use portvakt_core::revocation::{self, Alarms};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync;
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::cause;
+use crate::provider::ProviderError;
 use crate::replication::Following;
 use crate::snapshot::Live;
 use crate::underway;
@@ -31,7 +33,7 @@ const RESOLVE: u64 = 30;
 /// How often everything else is looked after, in seconds.
 const MINUTE: u64 = 60;
 
-/// How often a provider is asked that has never answered, and a name resolved that never did, in seconds.
+/// How often a name is resolved that never did, in seconds.
 const IMPATIENT: u64 = 6;
 
 /// How long the first round may take: the process starts without its providers (`threats.md` OM-7).
@@ -83,12 +85,10 @@ impl Upkeep {
         });
     }
 
-    /// Whether some provider has never answered.
-    fn lacks_something(&self) -> bool {
-        self.live.snapshot().providers().any(|provider| {
-            let fetched = provider.fetched();
-            fetched.metadata.is_none() || fetched.keys.is_none()
-        })
+    /// Whether metadata or keys of some provider are to be fetched.
+    fn providers_are_due(&self) -> bool {
+        let now = self.live.clock.now();
+        self.live.snapshot().providers().any(|provider| provider.is_due(now))
     }
 
     fn look_after_keys(&self) {
@@ -171,12 +171,22 @@ async fn resolve(live: &Live, all: bool) {
 }
 
 async fn refresh_providers(live: &Live) {
-    for provider in live.snapshot().providers() {
-        if let Err(error) = provider.refresh(live.clock.now()).await {
-            let name = provider.settings().name.as_str();
-            tracing::warn!(provider = name, %error, "metadata or keys were not renewed; the last good ones stay in use");
-        }
+    let snapshot = live.snapshot();
+    // Beside each other: one that is silent keeps no other waiting.
+    let mut refreshing = JoinSet::new();
+    for provider in snapshot.providers() {
+        let (provider, now) = (Arc::clone(provider), live.clock.now());
+        refreshing.spawn(async move {
+            match provider.refresh(now).await {
+                Ok(()) | Err(ProviderError::Resting { .. }) => {}
+                Err(error) => {
+                    let name = provider.settings().name.as_str();
+                    tracing::warn!(provider = name, %error, "metadata or keys were not renewed; the last good ones stay in use");
+                }
+            }
+        });
     }
+    refreshing.join_all().await;
 }
 
 /// Follows the log of ended sessions in a thread of its own, since files make it wait, until the sender is
@@ -235,13 +245,12 @@ fn report(
 impl BackgroundService for Upkeep {
     async fn start_with_ready_notifier(&self, mut shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
         let mut hangup = signal(SignalKind::hangup()).expect("the process may handle its signals");
-        let first_round = async {
-            resolve(&self.live, true).await;
-            refresh_providers(&self.live).await;
-        };
-        if tokio::time::timeout(FIRST_ROUND, first_round).await.is_err() {
-            self.ask_around(Some(Names::All), true);
-        }
+        let live = Arc::clone(&self.live);
+        // What takes longer goes on beside.
+        let first_round = tokio::spawn(async move {
+            tokio::join!(resolve(&live, true), refresh_providers(&live));
+        });
+        let _ = tokio::time::timeout(FIRST_ROUND, first_round).await;
         // They end with their channels, when this function does.
         let _tending = tend_revocations(Arc::clone(&self.live));
         let _ending = underway::tend(Arc::clone(&self.live));
@@ -268,12 +277,11 @@ impl BackgroundService for Upkeep {
                         self.look_after_keys();
                     }
                     let impatient = seconds.is_multiple_of(IMPATIENT);
-                    let lacking = impatient && self.lacks_something();
                     let names = match seconds.is_multiple_of(RESOLVE) {
                         true => Some(Names::All),
                         false => impatient.then_some(Names::Missing),
                     };
-                    self.ask_around(names, minute || lacking);
+                    self.ask_around(names, self.providers_are_due());
                     self.live.snapshot().upstreams.check_health();
                 }
             }

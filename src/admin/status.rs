@@ -74,6 +74,8 @@ pub struct ProviderStatus {
     /// When its keys were fetched last.
     #[serde(serialize_with = "as_rfc3339_if_known")]
     pub keys_fetched: Option<Timestamp>,
+    /// The kinds of calls that it does not answer now; logins wait until it does.
+    pub not_answering: Vec<&'static str>,
 }
 
 /// An upstream, by its name alone.
@@ -315,8 +317,8 @@ fn reasons(readiness: &Readiness) -> &[String] {
 {%- endif %}
 </table>
 <table><caption>Providers</caption>
-<tr><th scope="col">Name</th><th scope="col">Issuer</th><th scope="col">Metadata fetched</th><th scope="col">Keys fetched</th></tr>
-{% for provider in status.providers %}<tr><th scope="row">{{ provider.name }}</th><td>{{ provider.issuer }}</td><td>{{ self.time_if_known(provider.metadata_fetched) }}</td><td>{{ self.time_if_known(provider.keys_fetched) }}</td></tr>
+<tr><th scope="col">Name</th><th scope="col">Issuer</th><th scope="col">Metadata fetched</th><th scope="col">Keys fetched</th><th scope="col">Does not answer</th></tr>
+{% for provider in status.providers %}<tr><th scope="row">{{ provider.name }}</th><td>{{ provider.issuer }}</td><td>{{ self.time_if_known(provider.metadata_fetched) }}</td><td>{{ self.time_if_known(provider.keys_fetched) }}</td><td>{{ provider.not_answering.join(", ") }}</td></tr>
 {% endfor %}</table>
 <table><caption>Upstreams</caption>
 <tr><th scope="col">Name</th><th scope="col">Requests under way</th><th scope="col">Refused</th><th scope="col">Connections failed</th><th scope="col">Addresses</th></tr>
@@ -400,6 +402,7 @@ pub(super) mod tests {
                 issuer: "https://op.example/\"&'".to_owned(),
                 metadata_fetched: Some(now),
                 keys_fetched: None,
+                not_answering: vec!["par"],
             }],
             upstreams: vec![UpstreamStatus {
                 name: "app".to_owned(),

@@ -40,6 +40,8 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
             to_leave.push(plan);
         }
     }
+    // Where nobody answers the way may end.
+    to_leave.sort_by_key(|plan| visit.provider(plan).is_ok_and(|provider| provider.seems_down()));
     // Who is logged in nowhere here may still be at the provider.
     let first = to_leave.first().or(plans.first()).copied().ok_or(Refusal::NoRoute)?;
     let next: Vec<&Arc<SessionPlan>> = to_leave.into_iter().skip(1).collect();
@@ -112,6 +114,9 @@ pub(super) async fn end_there(
     let provider = visit.provider(plan)?;
     let hint = cookies::open_hint(visit.headers(), plan, visit.ring(), visit.now);
     let answer = match request(visit, provider, hint.as_deref(), &back.state).await {
+        // The browser would stand before an address that nobody answers, and nobody would be told what is left. What
+        // the browser is sent to may answer all the same.
+        Some(request) if provider.seems_down() => respond::logout_form(&request, false, &visit.asker()),
         Some(request) => leave(&request, written, visit),
         // Without a way to the provider the person is told that its session may live on.
         None => respond::refuse(&Refusal::SignedOutHereOnly, &visit.asker()),
@@ -144,7 +149,7 @@ async fn request(
 fn leave(request: &EndSessionRequest, written: Written, visit: &Visit<'_>) -> Answer {
     // A redirect could not say that something is not done.
     if written == Written::NotYet || request.parameters.iter().any(|(name, _)| *name == "id_token_hint") {
-        respond::logout_form(request, &visit.asker())
+        respond::logout_form(request, true, &visit.asker())
     } else {
         let mut answer = Answer::redirect(&Location::Provider(request.url()), "logout_redirect");
         // After a POST the browser must come with GET (RFC 9110, 15.4.4).

@@ -54,7 +54,7 @@ fn logout_form(language: Language) -> RenderedPage {
         ("id_token_hint", "e30.e30.c2ln".to_owned()),
     ];
     let endpoint = Url::parse("https://login.idporten.no/logout?a=1&b=\"2").unwrap();
-    render_logout_form(&endpoint, &parameters, &setting(language, REFERENCE))
+    render_logout_form(&endpoint, &parameters, true, &setting(language, REFERENCE))
 }
 
 fn kept_form(language: Language) -> RenderedPage {
@@ -401,7 +401,7 @@ fn an_endpoint_that_takes_no_form_gives_the_local_page() {
     for endpoint in ["javascript:alert(1)", "https://a;b/", "ftp://login.example/"] {
         let page = Url::parse(endpoint).unwrap();
         let (here, links) = (setting(Language::Nb, REFERENCE), PageLinks::default());
-        let page = render_logout_form(&page, &[], &here);
+        let page = render_logout_form(&page, &[], true, &here);
         assert!(page == super::render(&Page::SignedOutLocallyOnly, &links, "", &here));
     }
 }
@@ -484,7 +484,7 @@ fn every_page_of(brand: &Brand) -> Vec<(&'static str, RenderedPage)> {
         };
         pages.extend(Page::ALL.map(|page| (page.code(), super::render(&page, &links(), "", &here))));
         pages.extend([
-            ("logout_form", render_logout_form(&endpoint, &parameters, &here)),
+            ("logout_form", render_logout_form(&endpoint, &parameters, true, &here)),
             ("kept_form", render_kept_form(kept, "x", &here)),
             ("organisations", render_organisations(&none, &here)),
             ("resent_form", render_resent_form("/app", &[], &here)),

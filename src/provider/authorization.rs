@@ -3,6 +3,7 @@
 //! **Invariant:** if the request was pushed, the browser carries `client_id` and `request_uri` and
 //! nothing else. If pushing fails, the login fails: nothing falls back to the plain form.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use portvakt_core::clock::Timestamp;
@@ -11,6 +12,7 @@ use portvakt_core::token::json;
 use serde_json::Value;
 use url::Url;
 
+use super::circuit::Pass;
 use super::http::Reply;
 use super::{Call, Metadata, OAuthErrorCode, Provider, ProviderError};
 
@@ -19,6 +21,9 @@ pub type Parameters = Vec<(&'static str, String)>;
 
 /// `request_uri` is a URN of some dozen characters; longer ones would not fit the browser's URL.
 const MAX_REQUEST_URI: usize = 512;
+
+/// How long somebody waits whose login finds out whether the provider answers again.
+const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a login asks for.
 #[derive(Clone, Debug)]
@@ -59,7 +64,7 @@ impl Provider {
     ///
     /// If the metadata cannot be had or the request cannot be pushed.
     pub async fn authorize(
-        &self,
+        self: &Arc<Self>,
         request: &AuthorizationRequest<'_>,
         now: Timestamp,
     ) -> Result<Url, ProviderError> {
@@ -112,7 +117,7 @@ impl Provider {
     ///
     /// [`ProviderError::ParNotOffered`], or why the provider did not take it.
     pub async fn push(
-        &self,
+        self: &Arc<Self>,
         parameters: &Parameters,
         now: Timestamp,
     ) -> Result<PushedRequest, ProviderError> {
@@ -123,20 +128,47 @@ impl Provider {
     }
 
     async fn push_to(
-        &self,
+        self: &Arc<Self>,
         endpoint: &Url,
         parameters: &Parameters,
         now: Timestamp,
     ) -> Result<PushedRequest, ProviderError> {
+        let pass = self.enter(Call::Par).await?;
+        if pass.is_probe() {
+            return self.probe_with(pass, endpoint.clone(), parameters.clone(), now).await;
+        }
         let attempts = async {
             match self.push_once(endpoint, parameters, now).await {
-                Err(ProviderError::Status { status: 500..=599, .. } | ProviderError::Unreachable { .. }) => {
-                    self.push_once(endpoint, parameters, now).await
-                }
+                Err(
+                    ProviderError::Status { status: 500..=599, again_after: None, .. }
+                    | ProviderError::Unreachable { .. },
+                ) if pass.may_repeat() => self.push_once(endpoint, parameters, now).await,
                 settled => settled,
             }
         };
-        self.within_time(Call::Par, attempts).await
+        let pushed = self.within_time(Call::Par, attempts).await;
+        pass.settled(pushed)
+    }
+
+    /// Finds out with this login whether the provider answers again. The person is told soon that it does not; the call
+    /// has its full time.
+    async fn probe_with(
+        self: &Arc<Self>,
+        pass: Pass,
+        endpoint: Url,
+        parameters: Parameters,
+        now: Timestamp,
+    ) -> Result<PushedRequest, ProviderError> {
+        let provider = Arc::clone(self);
+        let probe = tokio::spawn(async move {
+            let pushed = provider.push_once(&endpoint, &parameters, now);
+            pass.settled(provider.within_time(Call::Par, pushed).await)
+        });
+        let resting = ProviderError::Resting { call: Call::Par, again_after: None };
+        match tokio::time::timeout(PROBE_PATIENCE, probe).await {
+            Ok(Ok(pushed)) => pushed,
+            Ok(Err(_)) | Err(_) => Err(resting),
+        }
     }
 
     async fn push_once(
@@ -219,6 +251,6 @@ pub(super) fn accepted(call: Call, reply: Reply) -> Result<Vec<u8>, ProviderErro
     let refusal = json::parse_object(&reply.body).ok().filter(|_| reply.status.is_client_error());
     match refusal.as_ref().and_then(|refusal| refusal.get("error")?.as_str()) {
         Some(code) => Err(ProviderError::Refused { call, status, code: OAuthErrorCode::parse(code) }),
-        None => Err(ProviderError::Status { call, status }),
+        None => Err(ProviderError::Status { call, status, again_after: reply.again_after }),
     }
 }

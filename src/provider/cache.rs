@@ -1,8 +1,8 @@
 //! What was fetched once and serves many logins: metadata and keys (dossier 1.1, 2.6).
 //!
-//! Reading takes no lock. Fetching is single-flight: who comes second waits for the first and takes
-//! what it brought. After a failure nobody tries for a moment, so that a provider that is down is not
-//! stormed, and those who wait are answered at once.
+//! Reading takes no lock. Fetching is single-flight: who comes second waits for the first and takes what it brought.
+//! Once an attempt has failed nobody waits for the next one: it is made in the background ([`Cache::is_due`]), after a
+//! rest that differs from replica to replica, and whoever comes meanwhile is answered at once.
 //!
 //! **Invariant:** a failed fetch never replaces what was fetched before; that serves until [`LIMIT`].
 
@@ -11,25 +11,37 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use portvakt_core::clock::Timestamp;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, TryLockError};
 use tokio::time::Instant;
 
+use super::circuit::shortened;
 use super::{Call, ProviderError};
 
-/// After this a copy is fetched anew, in the background.
+/// After this a copy is fetched anew, in the background: a little earlier, and not at all replicas at once.
 pub(super) const FRESH: Duration = Duration::from_secs(24 * 3600);
+
+/// How much earlier at the most.
+pub(super) const SPREAD: Duration = Duration::from_secs(2 * 3600);
 
 /// After this a copy that could not be renewed is not used any more.
 pub(super) const LIMIT: Duration = Duration::from_secs(72 * 3600);
 
-/// How long nobody tries again after a failure while there is nothing to serve.
+/// How long the background does not try again after a failure while there is nothing to serve; shortened by up to a
+/// half.
 const REST: Duration = Duration::from_secs(5);
 
-/// How long nobody tries again after a failure while the old copy serves.
+/// How long others do not: they are there for programs without a background.
+const REST_OF_CALLERS: Duration = Duration::from_secs(15);
+
+/// How long nobody tries again after a failure while the old copy serves; shortened by up to a half.
 const REST_WHILE_SERVED: Duration = Duration::from_secs(60);
 
 /// The least time between two fetches for the sake of an unknown `kid`, for each kind of caller.
 pub(super) const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The same for logins as long as the newer keys could not be had: a moment's trouble during a rotation must not keep
+/// everybody out for a minute.
+pub(super) const FAILED_KEY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A copy and when it was fetched.
 pub(super) struct Copy<T> {
@@ -42,27 +54,38 @@ pub(super) struct Cache<T> {
     call: Call,
     copy: ArcSwapOption<Copy<T>>,
     attempts: Mutex<Attempts>,
+    /// The last attempt, if it failed.
+    failure: ArcSwapOption<Failure>,
+    /// After what time this replica fetches a copy anew.
+    fresh: Duration,
 }
 
-/// When what was last tried.
+/// An attempt that failed.
+struct Failure {
+    /// When it ended.
+    at: Timestamp,
+    /// How long the background rests after it, without and with a copy that serves.
+    rest: Duration,
+    rest_while_served: Duration,
+}
+
+/// When what was last tried for the sake of an unknown key.
 #[derive(Default)]
 pub(super) struct Attempts {
-    failed: Option<Timestamp>,
     pub(super) for_login: Option<Timestamp>,
     pub(super) for_logout: Option<Timestamp>,
     pub(super) for_machine: Option<Timestamp>,
 }
 
-impl Attempts {
-    /// When the last attempt failed that failed.
-    pub(super) fn failed(&self) -> Option<Timestamp> {
-        self.failed
-    }
-}
-
 impl<T> Cache<T> {
     pub(super) fn new(call: Call) -> Self {
-        Self { call, copy: ArcSwapOption::empty(), attempts: Mutex::default() }
+        Self {
+            call,
+            copy: ArcSwapOption::empty(),
+            attempts: Mutex::default(),
+            failure: ArcSwapOption::empty(),
+            fresh: FRESH - (SPREAD - shortened(SPREAD)) * 2,
+        }
     }
 
     /// The copy, unless it is too old to be used.
@@ -74,6 +97,22 @@ impl<T> Cache<T> {
         self.copy.load().as_ref().map(|copy| copy.fetched)
     }
 
+    /// Whether the last attempt failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failure.load().is_some()
+    }
+
+    /// When it ended, if so.
+    pub(super) fn failed(&self) -> Option<Timestamp> {
+        self.failure.load().as_ref().map(|failure| failure.at)
+    }
+
+    /// Whether it is time to call [`refresh`](Self::refresh). Costs nothing to speak of.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        let is_fresh = self.fetched().is_some_and(|fetched| now.since(fetched) < self.fresh);
+        !is_fresh && self.unless_resting(None, now).is_ok()
+    }
+
     /// The copy; fetched if there is none.
     pub(super) async fn get(
         &self,
@@ -83,11 +122,11 @@ impl<T> Cache<T> {
         if let Some(copy) = self.served(now) {
             return Ok(copy.value.clone());
         }
-        let mut attempts = self.attempts.lock().await;
+        let mut attempts = self.turn().await?;
         if let Some(copy) = self.served(now) {
             return Ok(copy.value.clone());
         }
-        self.unless_resting(&attempts, REST, now)?;
+        self.unless_resting(Some(REST_OF_CALLERS), now)?;
         self.fetch(&mut attempts, now, fetch).await
     }
 
@@ -98,23 +137,32 @@ impl<T> Cache<T> {
         now: Timestamp,
         fetch: impl AsyncFnOnce() -> Result<T, ProviderError>,
     ) -> Result<(), ProviderError> {
-        if self.fetched().is_some_and(|fetched| now.since(fetched) < FRESH) {
+        if self.fetched().is_some_and(|fetched| now.since(fetched) < self.fresh) {
             return Ok(());
         }
         let Ok(mut attempts) = self.attempts.try_lock() else { return Ok(()) };
-        let rest = if self.served(now).is_some() { REST_WHILE_SERVED } else { REST };
-        self.unless_resting(&attempts, rest, now)?;
+        self.unless_resting(None, now)?;
         self.fetch(&mut attempts, now, fetch).await.map(|_| ())
     }
 
+    /// Waits until nobody else fetches.
     pub(super) async fn lock(&self) -> MutexGuard<'_, Attempts> {
         self.attempts.lock().await
+    }
+
+    /// The same, unless the last attempt failed and another one is under way: nobody waits for that.
+    pub(super) async fn turn(&self) -> Result<MutexGuard<'_, Attempts>, ProviderError> {
+        match self.attempts.try_lock() {
+            Ok(attempts) => Ok(attempts),
+            Err(TryLockError { .. }) if self.is_failing() => Err(self.resting(None)),
+            Err(TryLockError { .. }) => Ok(self.lock().await),
+        }
     }
 
     /// Fetches, whatever there is. `attempts` shows that nobody else does.
     pub(super) async fn fetch(
         &self,
-        attempts: &mut Attempts,
+        _attempts: &mut Attempts,
         now: Timestamp,
         fetch: impl AsyncFnOnce() -> Result<T, ProviderError>,
     ) -> Result<Arc<T>, ProviderError> {
@@ -123,26 +171,32 @@ impl<T> Cache<T> {
             Ok(value) => {
                 let value = Arc::new(value);
                 self.copy.store(Some(Arc::new(Copy { value: value.clone(), fetched: now })));
+                self.failure.store(None);
                 Ok(value)
             }
             Err(error) => {
+                let (rest, rest_while_served) = (shortened(REST), shortened(REST_WHILE_SERVED));
                 // When it ended: those who came meanwhile are answered, not sent after it one by one.
-                attempts.failed = Some(now + started.elapsed());
+                let at = now + started.elapsed();
+                self.failure.store(Some(Arc::new(Failure { at, rest, rest_while_served })));
                 Err(error)
             }
         }
     }
 
     /// `since` is zero for a `now` from before the failure: who waited while it failed rests too.
-    fn unless_resting(
-        &self,
-        attempts: &Attempts,
-        rest: Duration,
-        now: Timestamp,
-    ) -> Result<(), ProviderError> {
-        match attempts.failed {
-            Some(failed) if now.since(failed) < rest => Err(ProviderError::Resting { call: self.call }),
+    fn unless_resting(&self, rest: Option<Duration>, now: Timestamp) -> Result<(), ProviderError> {
+        let failure = self.failure.load();
+        let Some(failure) = failure.as_ref() else { return Ok(()) };
+        let usual = || if self.served(now).is_some() { failure.rest_while_served } else { failure.rest };
+        let rest = rest.unwrap_or_else(usual);
+        match rest.checked_sub(now.since(failure.at)) {
+            Some(left) if !left.is_zero() => Err(self.resting(Some(left))),
             _ => Ok(()),
         }
+    }
+
+    fn resting(&self, again_after: Option<Duration>) -> ProviderError {
+        ProviderError::Resting { call: self.call, again_after }
     }
 }

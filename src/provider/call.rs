@@ -61,11 +61,13 @@ pub enum Outcome {
     Failed,
     /// Not sent: too many calls were open.
     Busy,
+    /// Not sent: the provider did not answer moments ago.
+    Resting,
 }
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 4] = [Self::Ok, Self::Refused, Self::Failed, Self::Busy];
+    pub const ALL: [Self; 5] = [Self::Ok, Self::Refused, Self::Failed, Self::Busy, Self::Resting];
 
     /// The name in metrics and logs.
     #[must_use]
@@ -75,6 +77,7 @@ impl Outcome {
             Self::Refused => "refused",
             Self::Failed => "failed",
             Self::Busy => "busy",
+            Self::Resting => "resting",
         }
     }
 
@@ -83,6 +86,7 @@ impl Outcome {
             Ok(_) => Self::Ok,
             Err(ProviderError::Refused { .. }) => Self::Refused,
             Err(ProviderError::Busy { .. }) => Self::Busy,
+            Err(ProviderError::Resting { .. }) => Self::Resting,
             Err(_) => Self::Failed,
         }
     }

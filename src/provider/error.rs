@@ -4,6 +4,7 @@
 //! a provider can put into a log is an OAuth error code of at most 64 letters.
 
 use std::fmt;
+use std::time::Duration;
 
 use portvakt_core::identity::machine::MachineError;
 use portvakt_core::token::{KeySetError, SigningError, TokenError};
@@ -19,11 +20,13 @@ pub enum ProviderError {
         /// Which call.
         call: Call,
     },
-    /// Not tried: the same call failed moments ago.
+    /// Not tried: the same call failed moments ago, and somebody else finds out whether it works again.
     #[error("the call `{call}` failed moments ago and is not repeated yet")]
     Resting {
         /// Which call.
         call: Call,
+        /// When that is, if it is known.
+        again_after: Option<Duration>,
     },
     /// No connection was made: nothing was sent.
     #[error("the provider cannot be reached for `{call}`: {why}")]
@@ -58,6 +61,8 @@ pub enum ProviderError {
         call: Call,
         /// The HTTP status.
         status: u16,
+        /// `Retry-After` (RFC 9110, 10.2.3).
+        again_after: Option<Duration>,
     },
     /// The provider refused in the words of RFC 6749, 5.2.
     #[error("the provider refused `{call}`: {code}")]
@@ -98,6 +103,17 @@ pub enum ProviderError {
     /// The HTTP client could not be built, at start or reload.
     #[error("the HTTP client cannot be built: {0}")]
     HttpClient(&'static str),
+}
+
+impl ProviderError {
+    /// When another try makes sense, as far as that is known.
+    #[must_use]
+    pub fn again_after(&self) -> Option<Duration> {
+        match self {
+            Self::Resting { again_after, .. } | Self::Status { again_after, .. } => *again_after,
+            _ => None,
+        }
+    }
 }
 
 /// The step at which no connection came about.

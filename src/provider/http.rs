@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use pingora::tls::RusTlsError;
 use portvakt_core::clock::Timestamp;
-use reqwest::{Certificate, Client, RequestBuilder, StatusCode, redirect, retry, tls};
+use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, redirect, retry, tls};
 use tokio::sync::Semaphore;
 use url::{Host, Url};
 
@@ -139,6 +139,8 @@ pub(super) struct Http {
 /// A whole answer.
 pub(super) struct Reply {
     pub(super) status: StatusCode,
+    /// When the provider says that another try makes sense.
+    pub(super) again_after: Option<Duration>,
     pub(super) body: Vec<u8>,
 }
 
@@ -168,6 +170,11 @@ impl Http {
 
     pub(super) fn total(&self) -> Duration {
         self.limits.total
+    }
+
+    /// How long a call waits for its place.
+    pub(super) fn wait(&self) -> Duration {
+        self.limits.wait
     }
 
     pub(super) fn get(&self, url: &Url) -> RequestBuilder {
@@ -203,11 +210,9 @@ impl Http {
         request: RequestBuilder,
     ) -> Result<Option<Timestamp>, ProviderError> {
         let response = request.send().await.map_err(|error| cause(call, &error))?;
-        let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let date = text("date").and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
-        let seconds = date.and_then(|date| u64::try_from(date.timestamp().as_second()).ok());
-        let age = text("age").and_then(|age| age.parse().ok()).map_or(Duration::ZERO, Duration::from_secs);
-        Ok(seconds.map(|seconds| Timestamp::from_seconds(seconds) + age))
+        let age = text(&response, "age").and_then(|age| age.parse().ok());
+        let age = age.map_or(Duration::ZERO, Duration::from_secs);
+        Ok(text(&response, "date").and_then(date).map(|date| date + age))
     }
 
     /// Sends a call and reads its answer, both within the limits.
@@ -225,8 +230,24 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply { status: response.status(), body })
+        Ok(Reply { status: response.status(), again_after: again_after(&response), body })
     }
+}
+
+fn text<'r>(response: &'r Response, name: &str) -> Option<&'r str> {
+    response.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+fn date(text: &str) -> Option<Timestamp> {
+    let date = jiff::fmt::rfc2822::parse(text).ok()?;
+    u64::try_from(date.timestamp().as_second()).ok().map(Timestamp::from_seconds)
+}
+
+/// `Retry-After`: seconds, or a time by the provider's own clock (RFC 9110, 10.2.3).
+fn again_after(response: &Response) -> Option<Duration> {
+    let said = text(response, "retry-after")?;
+    let until = || Some(date(said)?.since(text(response, "date").and_then(date)?));
+    said.parse().ok().map(Duration::from_secs).or_else(until)
 }
 
 /// The library's text may quote the other side: it is not kept.

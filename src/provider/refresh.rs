@@ -39,15 +39,17 @@ impl Provider {
             ("grant_type", "refresh_token".to_owned()),
             ("refresh_token", refresh.expose_secret().to_owned()),
         ];
+        let pass = self.enter(Call::Refresh).await?;
         let attempts = async {
             match self.exchange_once(endpoint, &parameters, now).await {
-                Err(ProviderError::Unreachable { .. }) => {
+                Err(ProviderError::Unreachable { .. }) if pass.may_repeat() => {
                     self.exchange_once(endpoint, &parameters, now).await
                 }
                 settled => settled,
             }
         };
-        self.within_time(Call::Refresh, attempts).await
+        let exchanged = self.within_time(Call::Refresh, attempts).await;
+        pass.settled(exchanged)
     }
 
     async fn exchange_once(
@@ -106,12 +108,13 @@ impl Provider {
         let Some(endpoint) = metadata.revocation_endpoint() else { return Ok(()) };
         let parameters =
             vec![("token", token.expose_secret().to_owned()), ("token_type_hint", hint.to_owned())];
+        let pass = self.enter(Call::Revoke).await?;
         let revoked = async {
             let request = self.authenticated(endpoint, &parameters, now)?;
             let reply = self.http.send_in_turn(Call::Revoke, request).await?;
             accepted(Call::Revoke, reply).map(drop)
         };
-        self.within_time(Call::Revoke, self.counted(Call::Revoke, revoked)).await
+        pass.settled(self.within_time(Call::Revoke, self.counted(Call::Revoke, revoked)).await)
     }
 }
 

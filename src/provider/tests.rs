@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use self::fake::{Answer, CLIENT, FakeProvider, NONCE, RawServer, id_claims, logout_claims};
-use super::cache::{FRESH, LIMIT};
+use super::cache::{FRESH, LIMIT, SPREAD};
 use super::*;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_790_000_645);
@@ -189,7 +189,7 @@ async fn a_provider_that_is_down_is_asked_once_in_a_while() {
     }
     assert_eq!(fake.asked(path), 1);
     fake.answer(path, [Answer::Json(200, fake.metadata().to_string())]);
-    assert!(provider.metadata(NOW + Duration::from_secs(10)).await.is_ok());
+    assert!(provider.metadata(NOW + Duration::from_secs(20)).await.is_ok());
     assert_eq!(provider.calls().total(Call::Metadata, Outcome::Failed), 1);
     assert_eq!(provider.calls().total(Call::Metadata, Outcome::Ok), 1);
 }
@@ -201,7 +201,7 @@ async fn a_failed_refresh_keeps_the_last_good_copy_up_to_its_limit() {
     let provider = fake.provider();
     provider.refresh(NOW).await.unwrap();
     let first = provider.keys(NOW).await.unwrap();
-    provider.refresh(NOW + FRESH.saturating_sub(minute)).await.unwrap();
+    provider.refresh(NOW + FRESH.saturating_sub(SPREAD + minute)).await.unwrap();
     assert_eq!(fake.asked(path), 1, "fresh copies are not fetched");
 
     for bad in [Answer::Json(500, String::new()), Answer::Json(200, r#"{"keys":[]}"#.to_owned())] {
@@ -367,7 +367,6 @@ async fn a_pushed_request_is_tried_twice_with_two_assertions_and_leaves_two_para
 #[tokio::test]
 async fn a_request_that_cannot_be_pushed_starts_no_login() {
     let fake = FakeProvider::start().await;
-    let provider = fake.provider();
     for (answer, attempts, message) in [
         (Answer::Json(500, String::new()), 2, "the provider answered `par` with status 500"),
         (
@@ -397,7 +396,7 @@ async fn a_request_that_cannot_be_pushed_starts_no_login() {
             "the answer to `par` cannot be used: `expires_in` is missing or not positive",
         ),
     ] {
-        let before = fake.asked("/par");
+        let (provider, before) = (fake.provider(), fake.asked("/par"));
         fake.answer("/par", [answer]);
         assert_eq!(provider.authorize(&request(), NOW).await.unwrap_err().to_string(), message);
         assert_eq!(fake.asked("/par") - before, attempts, "{message}");
@@ -680,7 +679,7 @@ async fn more_logins_than_places_are_told_to_come_again() {
 #[tokio::test]
 async fn without_a_client_key_nothing_is_sent() {
     let fake = FakeProvider::start().await;
-    let provider = Provider::new(fake::settings(&fake.issuer), None).unwrap();
+    let provider = Arc::new(Provider::new(fake::settings(&fake.issuer), None).unwrap());
     assert!(provider.lacks_client_key());
     assert!(matches!(provider.authorize(&request(), NOW).await, Err(ProviderError::NoClientKey)));
     assert_eq!(fake.asked("/par"), 0);

@@ -68,13 +68,17 @@ impl Provider {
             ("redirect_uri", redirect_uri.to_owned()),
             ("code_verifier", verifier.to_owned()),
         ];
+        let pass = self.enter(Call::Token).await?;
         let attempts = async {
             match self.redeem_once(endpoint, &parameters, now).await {
-                Err(ProviderError::Unreachable { .. }) => self.redeem_once(endpoint, &parameters, now).await,
+                Err(ProviderError::Unreachable { .. }) if pass.may_repeat() => {
+                    self.redeem_once(endpoint, &parameters, now).await
+                }
                 settled => settled,
             }
         };
-        self.within_time(Call::Token, attempts).await
+        let redeemed = self.within_time(Call::Token, attempts).await;
+        pass.settled(redeemed)
     }
 
     /// What userinfo says (OpenID Connect Core 1.0, 5.3), where the profile knows that ID tokens leave something
@@ -92,13 +96,14 @@ impl Provider {
         let endpoint = metadata.userinfo_endpoint().ok_or(ProviderError::Endpoint("userinfo_endpoint"))?;
         let malformed = |what| ProviderError::Malformed { call: Call::Userinfo, what };
         let access_token = tokens.access_token().ok_or_else(|| malformed("no access token came before"))?;
+        let pass = self.enter(Call::Userinfo).await?;
         let asked = async {
             let request = self.http.get(endpoint).bearer_auth(access_token);
             let reply = self.http.send_in_turn(Call::Userinfo, request).await?;
             let body = accepted(Call::Userinfo, reply)?;
             json::parse_object(&body).map_err(|_| malformed("not one JSON object"))
         };
-        self.within_time(Call::Userinfo, self.counted(Call::Userinfo, asked)).await
+        pass.settled(self.within_time(Call::Userinfo, self.counted(Call::Userinfo, asked)).await)
     }
 
     async fn redeem_once(

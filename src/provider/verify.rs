@@ -13,7 +13,7 @@ use portvakt_core::token::{
     VerifiedIdToken, VerifiedLogoutToken, verify_access_token, verify_id_token, verify_logout_token,
 };
 
-use super::cache::{Attempts, UNKNOWN_KEY_INTERVAL};
+use super::cache::{Attempts, FAILED_KEY_INTERVAL, UNKNOWN_KEY_INTERVAL};
 use super::{Call, MachineRefused, Provider, ProviderError, Tokens, VerifyError};
 
 /// What a login knows of the token that must answer it.
@@ -120,21 +120,32 @@ impl Provider {
         now: Timestamp,
     ) -> Result<Option<Arc<KeySet>>, ProviderError> {
         let metadata = self.metadata(now).await?;
-        let mut attempts = self.keys.lock().await;
+        let mut attempts = match whom {
+            // There is one try to deliver a logout token (dossier 3.4).
+            For::Logout => self.keys.lock().await,
+            For::Login | For::Machine => self.keys.turn().await?,
+        };
         if let Some(copy) = self.keys.served(now)
             && !Arc::ptr_eq(&copy.value, seen)
         {
             return Ok(Some(copy.value.clone()));
         }
         let last = whom.last(&mut attempts);
-        if let Some(at) = last.filter(|last| now.since(*last) < UNKNOWN_KEY_INTERVAL) {
-            // As long as the newer keys could not be had, nobody knows that there is no such key.
-            return match (whom, attempts.failed()) {
-                (For::Machine, Some(failed)) if failed >= at => {
-                    Err(ProviderError::Resting { call: Call::Keys })
-                }
-                _ => Ok(None),
+        if let Some(at) = *last {
+            let failed = self.keys.failed().is_some_and(|failed| failed >= at);
+            let interval = match (whom, failed) {
+                (For::Login, true) => FAILED_KEY_INTERVAL,
+                _ => UNKNOWN_KEY_INTERVAL,
             };
+            if now.since(at) < interval {
+                // As long as the newer keys could not be had, nobody knows that there is no such key.
+                return match whom {
+                    For::Login | For::Machine if failed => {
+                        Err(ProviderError::Resting { call: Call::Keys, again_after: None })
+                    }
+                    For::Login | For::Machine | For::Logout => Ok(None),
+                };
+            }
         }
         // A stranger's fetch counts even if he hangs up; a login that is cut off must not use up the
         // fetch of the next one.

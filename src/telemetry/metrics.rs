@@ -63,6 +63,7 @@ pub struct Metrics {
     revocation_sure: IntGauge,
     revocation_alarms: IntCounterVec,
     provider_calls: IntCounterVec,
+    provider_down: IntGaugeVec,
     upstream_in: IntGaugeVec,
     upstream_in_flight: IntGaugeVec,
     upstream_failures: IntCounterVec,
@@ -188,6 +189,11 @@ impl Metrics {
                 &["kind"],
             ),
             provider_calls: made.counters("provider_calls_total", "Calls to the provider.", &["provider", "call", "outcome"]),
+            provider_down: made.gauges(
+                "provider_down",
+                "1 while a provider does not answer calls of a kind: whoever needs one is told so at once, and one at a time finds out.",
+                &["provider", "call"],
+            ),
             upstream_in: made.gauges(
                 "upstream_address_in",
                 "1 while an address of an upstream gets requests, 0 while it is out; addresses by number.",
@@ -389,6 +395,11 @@ impl Metrics {
                 advance(&self.provider_calls.with_label_values(&labels), calls.total(call, outcome));
             }
         }
+    }
+
+    /// Whether a provider does not answer calls of a kind.
+    pub fn provider_down(&self, provider: &str, call: Call, down: bool) {
+        self.provider_down.with_label_values(&[provider, call.as_str()]).set(down.into());
     }
 
     /// The upstreams, by name and number of their addresses; before [`render`](Self::render).

@@ -59,6 +59,6 @@ fn asking(setting: &Setting<'_>) -> [(&'static str, RenderedPage); 6] {
         ("organisations", render_organisations(&organisations, setting)),
         ("kept_form", render_kept_form(KeptFormLinks { login: "/", resume: "/" }, "", setting)),
         ("resent_form", render_resent_form("/", &[], setting)),
-        ("logout_form", render_logout_form(&endpoint, &[], setting)),
+        ("logout_form", render_logout_form(&endpoint, &[], true, setting)),
     ]
 }

@@ -35,6 +35,7 @@ mod machines;
 mod named_sessions;
 mod operation;
 mod organisations;
+mod outage;
 mod pages;
 mod paths;
 mod presets;
