@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! serves                                   successor (`portvakt run --upgrade`)
-//!   Hello {keys, ended sessions, addresses} ->   refuses to go on if it means other ones
+//!   Hello {keys, ended sessions, addresses} ->   refuses to go on if it means other ones; takes over the providers'
+//!                                                metadata and keys, which came along
 //!                                           <-   Ready: metadata, keys and ended sessions are there
 //!   SIGQUIT: Take {keys}, with the sockets  ->   compares the keys once more
 //!                                           <-   Taken, and accepts
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::offer::{Offer, Successor};
 pub(crate) use self::wire::Inherited;
 use self::wire::Wire;
+use crate::provider::Known;
 
 /// How long the other side may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,7 +43,16 @@ const BREATH: Duration = Duration::from_millis(200);
 #[derive(Debug, Serialize, Deserialize)]
 enum Message {
     /// Who serves here.
-    Hello { version: String, pid: u32, common: Common, addresses: Vec<SocketAddr> },
+    Hello {
+        version: String,
+        pid: u32,
+        common: Common,
+        addresses: Vec<SocketAddr>,
+        /// What is known of the providers, which may be down while the successor gets ready. An older process says
+        /// nothing of it.
+        #[serde(default)]
+        known: Vec<Known>,
+    },
     /// Everything is loaded.
     Ready { version: String, pid: u32 },
     /// The sockets, in the order of the addresses; behind them the one of the offer.
@@ -98,6 +109,25 @@ pub(crate) struct Predecessor {
     wire: Wire,
     pid: u32,
     addresses: Vec<SocketAddr>,
+    known: Vec<Known>,
+}
+
+/// How a process introduces itself to its successor.
+pub(crate) struct Introduction {
+    /// What both must mean the same by.
+    pub(crate) common: Common,
+    /// Where it listens.
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// What it knows of the providers.
+    pub(crate) known: Vec<Known>,
+}
+
+impl Introduction {
+    /// What is too long to be told is fetched by the successor itself.
+    fn within(self, most: usize) -> Self {
+        let length = serde_json::to_vec(&self.known).map_or(usize::MAX, |known| known.len());
+        if length <= most { self } else { Self { known: Vec::new(), ..self } }
+    }
 }
 
 impl Predecessor {
@@ -109,12 +139,12 @@ impl Predecessor {
     pub(crate) async fn find(socket: &Path, ours: &Common) -> Result<Option<Self>, HandoverError> {
         let Some(mut wire) = Wire::connect(socket).await? else { return Ok(None) };
         match wire.receive_within(PATIENCE).await? {
-            (Message::Hello { version, pid, common, addresses }, _) => {
+            (Message::Hello { version, pid, common, addresses, known }, _) => {
                 if let Some(why) = ours.disagreement(&common) {
                     return Err(HandoverError::Declined(why));
                 }
                 tracing::info!(version, pid, "a process serves here; getting ready to take over from it");
-                Ok(Some(Self { wire, pid, addresses }))
+                Ok(Some(Self { wire, pid, addresses, known }))
             }
             _ => Err(HandoverError::Unexpected),
         }
@@ -128,6 +158,11 @@ impl Predecessor {
     /// Where it listens.
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// What it knows of the providers.
+    pub(crate) fn known(&self) -> &[Known] {
+        &self.known
     }
 
     /// Tells that everything is loaded.

@@ -10,6 +10,7 @@
 //! | `refresh` | tokens for apps are exchanged, and ended (RFC 6749, 6; RFC 7009) |
 //! | `verify` | tokens checked with the provider's keys, fetched anew once if a key is unknown |
 //! | `end_session` | the way out (RP-Initiated Logout 1.0) |
+//! | `known` | what a process that takes over is told of it |
 //! | `http` | what a call may cost |
 //!
 //! **Invariant:** nothing here decides who somebody is: an ID token stays `unverified_…` until
@@ -23,6 +24,7 @@ mod client_auth;
 mod end_session;
 mod error;
 pub mod http;
+mod known;
 mod metadata;
 mod refresh;
 #[cfg(test)]
@@ -43,12 +45,13 @@ pub use self::authorization::{AuthorizationRequest, Parameters, PushedRequest};
 pub use self::call::{Call, Calls, Outcome};
 pub use self::end_session::{EndSession, EndSessionRequest};
 pub use self::error::{MachineRefused, OAuthErrorCode, ProviderError, Unreachable, VerifyError};
+pub(crate) use self::known::Known;
 pub use self::metadata::Metadata;
 pub use self::refresh::Exchanged;
 pub use self::token::Tokens;
 pub use self::verify::LoginExpectation;
 
-use self::cache::Cache;
+use self::cache::{Cache, Read};
 use self::circuit::{Circuit, Pass};
 use self::http::{Http, Limits};
 use crate::share::{Share, Shares};
@@ -231,19 +234,20 @@ impl Provider {
         metadata.and(keys)
     }
 
-    async fn fetch_metadata(&self) -> Result<Metadata, ProviderError> {
+    async fn fetch_metadata(&self) -> Result<Read<Metadata>, ProviderError> {
         let fetched = async {
             let request = self.http.get(&Metadata::url(&self.settings)?);
-            let body = self.document(Call::Metadata, request).await?;
-            Metadata::parse(&body, &self.settings)
+            let text = self.document(Call::Metadata, request).await?;
+            Ok(Read { value: Metadata::parse(text.as_bytes(), &self.settings)?, text })
         };
         self.counted(Call::Metadata, fetched).await
     }
 
-    async fn fetch_keys(&self, metadata: &Metadata) -> Result<KeySet, ProviderError> {
+    async fn fetch_keys(&self, metadata: &Metadata) -> Result<Read<KeySet>, ProviderError> {
         let fetched = async {
-            let body = self.document(Call::Keys, self.http.get(metadata.jwks_uri())).await?;
-            KeySet::parse(&body).map_err(ProviderError::KeySet)
+            let text = self.document(Call::Keys, self.http.get(metadata.jwks_uri())).await?;
+            let value = KeySet::parse(text.as_bytes()).map_err(ProviderError::KeySet)?;
+            Ok(Read { value, text })
         };
         self.counted(Call::Keys, fetched).await
     }
@@ -257,10 +261,12 @@ impl Provider {
         self.http.date(Call::Metadata, self.http.get(&Metadata::url(&self.settings)?)).await
     }
 
-    async fn document(&self, call: Call, request: reqwest::RequestBuilder) -> Result<Vec<u8>, ProviderError> {
+    async fn document(&self, call: Call, request: reqwest::RequestBuilder) -> Result<String, ProviderError> {
         let reply = self.http.send(call, request).await?;
         if reply.status == reqwest::StatusCode::OK {
-            Ok(reply.body)
+            // JSON is UTF-8 (RFC 8259, 8.1).
+            String::from_utf8(reply.body)
+                .map_err(|_| ProviderError::Malformed { call, what: "not one JSON object" })
         } else {
             let (status, again_after) = (reply.status.as_u16(), reply.again_after);
             Err(ProviderError::Status { call, status, again_after })

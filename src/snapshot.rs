@@ -144,13 +144,17 @@ impl Snapshot {
             .providers
             .iter()
             .map(|settings| {
-                // One that stays what it was keeps what it has fetched. What was fetched under other CAs is forgotten:
+                // One that stays what it was stays, and one that says other things of the same issuer goes on with what
+                // was fetched there, since it may be down. What was fetched under other CAs is forgotten:
                 // they may have been exchanged because they were not to be trusted.
-                let kept = before.and_then(|before| before.provider(&settings.name));
-                let kept = kept.filter(|kept| kept.is_still(settings)).cloned();
-                let provider = match kept {
-                    Some(kept) => kept,
-                    None => Arc::new(provider(settings, &configuration.keys, now)?),
+                let known = before.and_then(|before| before.provider(&settings.name));
+                let provider = match known {
+                    Some(known) if known.is_still(settings) => Arc::clone(known),
+                    known => {
+                        let mut provider = provider(settings, &configuration.keys, now)?;
+                        known.into_iter().for_each(|known| provider.go_on_from(known));
+                        Arc::new(provider)
+                    }
                 };
                 Ok((settings.name.clone(), provider))
             })

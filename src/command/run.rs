@@ -122,6 +122,10 @@ fn serve(path: &Path, upgrade: bool) -> Result<(), StartError> {
         true => runtime.block_on(Predecessor::find(&offer, &signals::common(&live)))?,
         false => None,
     };
+    for known in predecessor.iter().flat_map(Predecessor::known) {
+        // It stays what it is if it is another's.
+        live.snapshot().providers().for_each(|provider| provider.learn(known, live.clock.now()));
+    }
     let inherits =
         |address: &SocketAddr| predecessor.as_ref().is_some_and(|it| it.addresses().contains(address));
     let own: Vec<SocketAddr> =

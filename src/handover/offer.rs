@@ -12,7 +12,10 @@ use std::path::{Path, PathBuf};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::wire::Wire;
-use super::{Common, HandoverError, Message, PATIENCE};
+use super::{Common, HandoverError, Introduction, Message, PATIENCE};
+
+/// The most that is told of providers: half of what a message may hold. ID-porten's documents take some 8 KB.
+const MOST_KNOWN: usize = 128 << 10;
 
 /// A socket over which a successor may come.
 pub(crate) struct Offer {
@@ -60,10 +63,7 @@ impl Offer {
 
     /// Waits for a successor that is ready. Others that come meanwhile wait their turn. It is told first what this
     /// process means, and where it listens.
-    pub(crate) async fn ready_successor(
-        &self,
-        introduce: &(impl Fn() -> (Common, Vec<SocketAddr>) + Sync),
-    ) -> Successor {
+    pub(crate) async fn ready_successor(&self, introduce: &(impl Fn() -> Introduction + Sync)) -> Successor {
         loop {
             match self.next(introduce).await {
                 Ok(successor) => return successor,
@@ -76,15 +76,12 @@ impl Offer {
         }
     }
 
-    async fn next(
-        &self,
-        introduce: &(impl Fn() -> (Common, Vec<SocketAddr>) + Sync),
-    ) -> Result<Successor, HandoverError> {
+    async fn next(&self, introduce: &(impl Fn() -> Introduction + Sync)) -> Result<Successor, HandoverError> {
         let (stream, _) = self.listener.accept().await?;
         let mut wire = Wire::of(stream)?;
-        let (common, addresses) = introduce();
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        wire.send(&Message::Hello { version, pid: std::process::id(), common, addresses }, &[]).await?;
+        let Introduction { common, addresses, known } = introduce().within(MOST_KNOWN);
+        let (version, pid) = (env!("CARGO_PKG_VERSION").to_owned(), std::process::id());
+        wire.send(&Message::Hello { version, pid, common, addresses, known }, &[]).await?;
         tracing::info!("a successor is getting ready");
         match wire.receive().await? {
             (Message::Ready { version, pid }, _) => Ok(Successor { wire, version, pid }),

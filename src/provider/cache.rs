@@ -7,6 +7,7 @@
 //! **Invariant:** a failed fetch never replaces what was fetched before; that serves until [`LIMIT`].
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -47,6 +48,14 @@ pub(super) const FAILED_KEY_INTERVAL: Duration = Duration::from_secs(5);
 pub(super) struct Copy<T> {
     pub(super) value: Arc<T>,
     pub(super) fetched: Timestamp,
+    /// What it was read from.
+    text: String,
+}
+
+/// A document that was read and judged.
+pub(super) struct Read<T> {
+    pub(super) value: T,
+    pub(super) text: String,
 }
 
 /// One document of a provider.
@@ -58,6 +67,8 @@ pub(super) struct Cache<T> {
     failure: ArcSwapOption<Failure>,
     /// After what time this replica fetches a copy anew.
     fresh: Duration,
+    /// Whether the copy is another's, and is fetched anew whatever its age.
+    inherited: AtomicBool,
 }
 
 /// An attempt that failed.
@@ -85,6 +96,7 @@ impl<T> Cache<T> {
             attempts: Mutex::default(),
             failure: ArcSwapOption::empty(),
             fresh: FRESH - (SPREAD - shortened(SPREAD)) * 2,
+            inherited: AtomicBool::new(false),
         }
     }
 
@@ -95,6 +107,31 @@ impl<T> Cache<T> {
 
     pub(super) fn fetched(&self) -> Option<Timestamp> {
         self.copy.load().as_ref().map(|copy| copy.fetched)
+    }
+
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        let is_young = self.fetched().is_some_and(|fetched| now.since(fetched) < self.fresh);
+        is_young && !self.inherited.load(Ordering::Relaxed)
+    }
+
+    /// Goes on with what another one has fetched, until it is fetched anew.
+    pub(super) fn go_on_from(&self, before: &Self) {
+        self.copy.store(before.copy.load_full());
+        self.failure.store(before.failure.load_full());
+        self.inherited.store(true, Ordering::Relaxed);
+    }
+
+    /// The same with what another process has fetched, unless there is something or it is too old.
+    pub(super) fn learn(&self, Read { value, text }: Read<T>, fetched: Timestamp, now: Timestamp) {
+        if self.fetched().is_none() && now.since(fetched) < LIMIT {
+            self.copy.store(Some(Arc::new(Copy { value: Arc::new(value), fetched, text })));
+            self.inherited.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// What was fetched, as it came, and when.
+    pub(super) fn told(&self) -> Option<(String, Timestamp)> {
+        self.copy.load().as_ref().map(|copy| (copy.text.clone(), copy.fetched))
     }
 
     /// Whether the last attempt failed.
@@ -109,15 +146,14 @@ impl<T> Cache<T> {
 
     /// Whether it is time to call [`refresh`](Self::refresh). Costs nothing to speak of.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
-        let is_fresh = self.fetched().is_some_and(|fetched| now.since(fetched) < self.fresh);
-        !is_fresh && self.unless_resting(None, now).is_ok()
+        !self.is_fresh(now) && self.unless_resting(None, now).is_ok()
     }
 
     /// The copy; fetched if there is none.
     pub(super) async fn get(
         &self,
         now: Timestamp,
-        fetch: impl AsyncFnOnce() -> Result<T, ProviderError>,
+        fetch: impl AsyncFnOnce() -> Result<Read<T>, ProviderError>,
     ) -> Result<Arc<T>, ProviderError> {
         if let Some(copy) = self.served(now) {
             return Ok(copy.value.clone());
@@ -135,9 +171,9 @@ impl<T> Cache<T> {
     pub(super) async fn refresh(
         &self,
         now: Timestamp,
-        fetch: impl AsyncFnOnce() -> Result<T, ProviderError>,
+        fetch: impl AsyncFnOnce() -> Result<Read<T>, ProviderError>,
     ) -> Result<(), ProviderError> {
-        if self.fetched().is_some_and(|fetched| now.since(fetched) < self.fresh) {
+        if self.is_fresh(now) {
             return Ok(());
         }
         let Ok(mut attempts) = self.attempts.try_lock() else { return Ok(()) };
@@ -164,14 +200,15 @@ impl<T> Cache<T> {
         &self,
         _attempts: &mut Attempts,
         now: Timestamp,
-        fetch: impl AsyncFnOnce() -> Result<T, ProviderError>,
+        fetch: impl AsyncFnOnce() -> Result<Read<T>, ProviderError>,
     ) -> Result<Arc<T>, ProviderError> {
         let started = Instant::now();
         match fetch().await {
-            Ok(value) => {
+            Ok(Read { value, text }) => {
                 let value = Arc::new(value);
-                self.copy.store(Some(Arc::new(Copy { value: value.clone(), fetched: now })));
+                self.copy.store(Some(Arc::new(Copy { value: value.clone(), fetched: now, text })));
                 self.failure.store(None);
+                self.inherited.store(false, Ordering::Relaxed);
                 Ok(value)
             }
             Err(error) => {

@@ -168,6 +168,11 @@ impl Http {
         roots(ca_file).is_ok_and(|roots| roots == self.roots)
     }
 
+    /// The only roots, as they were read; `None`: the system's.
+    pub(super) fn roots(&self) -> Option<&[u8]> {
+        self.roots.as_deref()
+    }
+
     pub(super) fn total(&self) -> Duration {
         self.limits.total
     }

@@ -818,3 +818,63 @@ async fn while_newer_keys_cannot_be_had_nobody_is_told_that_a_token_is_wrong() {
     // The keys that are there go on.
     assert!(provider.verify_machine(&access_token(&fake, "key-1"), NOW).await.is_ok());
 }
+
+#[tokio::test]
+async fn a_process_that_takes_over_knows_what_was_known_and_nothing_of_another_provider() {
+    let fake = FakeProvider::start().await;
+    let before = fake.provider();
+    before.refresh(NOW).await.unwrap();
+    let known: Known = serde_json::from_value(serde_json::to_value(before.known()).unwrap()).unwrap();
+    fake.answer("/.well-known/openid-configuration", [Answer::Json(503, String::new())]);
+    fake.answer("/jwks.json", [Answer::Json(503, String::new())]);
+
+    let later = NOW + Duration::from_secs(3600);
+    let after = fake.provider();
+    after.learn(&known, later);
+    assert_eq!(after.fetched(), Fetched { metadata: Some(NOW), keys: Some(NOW) });
+    assert!(after.is_due(later), "it is fetched anew, whatever its age");
+    assert!(after.refresh(later).await.is_err());
+    assert!(!after.is_due(later));
+    assert_eq!(after.keys(later).await.unwrap().usable(), 1);
+    fake.answer("/.well-known/openid-configuration", [Answer::Json(200, fake.metadata().to_string())]);
+    fake.publish(&["key-1", "key-2"]);
+    let again = later + Duration::from_secs(120);
+    after.refresh(again).await.unwrap();
+    assert!(!after.is_due(again) && after.keys(again).await.unwrap().usable() == 2);
+    // What is known here is not replaced by what others know.
+    after.learn(&known, again);
+    assert_eq!(after.keys(again).await.unwrap().usable(), 2);
+
+    let too_late = fake.provider();
+    too_late.learn(&known, NOW + LIMIT);
+    let nothing = Fetched { metadata: None, keys: None };
+    assert_eq!(too_late.fetched(), nothing);
+    for change in [
+        |settings: &mut ProviderSettings| settings.issuer.push('/'),
+        |settings: &mut ProviderSettings| settings.metadata_url = Some("https://idporten.no/x".to_owned()),
+        |settings: &mut ProviderSettings| settings.insecure_http = false,
+    ] {
+        let mut settings = fake::settings(&fake.issuer);
+        change(&mut settings);
+        let mut other = Provider::new(settings, None).unwrap();
+        other.learn(&known, later);
+        other.go_on_from(&before);
+        assert_eq!(other.fetched(), nothing);
+    }
+}
+
+#[tokio::test]
+async fn what_another_process_tells_is_judged_as_if_the_provider_said_it() {
+    let fake = FakeProvider::start().await;
+    let before = fake.provider();
+    before.refresh(NOW).await.unwrap();
+    let told = serde_json::to_value(before.known()).unwrap();
+    let elsewhere = told["metadata"]["text"].as_str().unwrap().replace(&fake.issuer, "https://evil.example");
+    for (document, text) in [("metadata", elsewhere.as_str()), ("keys", "{\"keys\":[]}"), ("keys", "")] {
+        let mut told = told.clone();
+        told[document]["text"] = text.into();
+        let after = fake.provider();
+        after.learn(&serde_json::from_value(told).unwrap(), NOW);
+        assert_eq!(after.fetched(), Fetched { metadata: None, keys: None }, "{document}");
+    }
+}

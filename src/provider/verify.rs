@@ -139,11 +139,9 @@ impl Provider {
             };
             if now.since(at) < interval {
                 // As long as the newer keys could not be had, nobody knows that there is no such key.
-                return match whom {
-                    For::Login | For::Machine if failed => {
-                        Err(ProviderError::Resting { call: Call::Keys, again_after: None })
-                    }
-                    For::Login | For::Machine | For::Logout => Ok(None),
+                return match failed {
+                    true => Err(ProviderError::Resting { call: Call::Keys, again_after: None }),
+                    false => Ok(None),
                 };
             }
         }

@@ -5,8 +5,10 @@
 //! An outage takes the simulator's place at its address, so that whoever calls is counted; afterwards the simulator
 //! starts again, with new keys and without memory, as after a real one.
 
+mod apart;
 mod broken;
 mod crowd;
+mod kept;
 
 use std::time::{Duration, Instant};
 

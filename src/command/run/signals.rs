@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::StartError;
 use super::listening::Sockets;
 use crate::admin::{Health as _, Readiness};
-use crate::handover::{Common, HandoverError, Offer, Predecessor, Successor};
+use crate::handover::{Common, HandoverError, Introduction, Offer, Predecessor, Successor};
 use crate::health::LiveHealth;
 use crate::snapshot::Live;
 
@@ -291,7 +291,11 @@ impl Conduct {
         let (live, addresses, offer) = (Arc::clone(&self.live), self.addresses(), offer.cloned());
         let door = tokio::spawn(async move {
             let Some(offer) = offer else { return std::future::pending().await };
-            let introduce = || (common(&live), addresses.clone());
+            let introduce = || Introduction {
+                common: common(&live),
+                addresses: addresses.clone(),
+                known: live.snapshot().providers().map(|provider| provider.known()).collect(),
+            };
             while arrived.send(offer.ready_successor(&introduce).await).await.is_ok() {}
         });
         Visitors { door, came }
