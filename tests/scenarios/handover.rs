@@ -131,7 +131,7 @@ fn a_successor_takes_over_and_nobody_is_refused_or_logged_out() {
         assert_eq!(world.admin("/readyz").status, 200);
         let mut old = world.exchange_gateway(successor);
         old.signal("QUIT");
-        await_message(&world, "took over", round);
+        await_message(&world, "handed over", round);
         let last = get(&world, &mut kept, "/public/");
         assert_eq!((last.status, last.header("connection")), (200, Some("close")));
         for _ in 0..20 {

@@ -318,9 +318,9 @@ impl Conduct {
             tracing::error!(%error, pid, "nothing was handed over; this process goes on serving");
             return None;
         }
-        tracing::info!(version, pid, "handed over; requests under way are waited for");
         // Both accept now. Here each answer tells its client to come back to the other one.
         self.live.leaving.store(true, Ordering::Relaxed);
+        tracing::info!(version, pid, "handed over; requests under way are waited for");
         self.live.manager.status("handed over; finishing what is under way");
         let delay = self.live.snapshot().configuration.drain_delay;
         tokio::select! {
