@@ -11,6 +11,7 @@ mod body;
 mod browser;
 pub(crate) mod explain;
 mod forward;
+mod forward_auth;
 mod grpc;
 mod reply;
 mod rewrite;
@@ -155,6 +156,7 @@ impl Gateway {
         let host = snapshot.configuration.hosts.find(request.host()).ok_or(Refusal::WrongHost)?; // 3 a host of ours
         passage.host = Some(Arc::clone(host));
         arrival.check_transport(host, &request)?;
+        forward_auth::check_form(arrival, head, &request, host)?;
         let visit = Visit {
             live: &self.live,
             snapshot: &snapshot,
@@ -169,9 +171,13 @@ impl Gateway {
         let own = OwnEndpoint::of(&request, &snapshot.configuration.prefix);
         limit::check_load(own, &snapshot, &self.live)?; // what ends a session goes first
         if let Some(own) = own {
+            if arrival.asking().is_some() {
+                return Err(Refusal::NoRoute); // for another proxy's app neither (RT-8)
+            }
             return Ok(Verdict::Answer(endpoint::serve(own, &request, &visit).await?)); // 4 ours, never forwarded
         }
         if let Some(route) = browser::preflight(&request, host, head) {
+            forward_auth::check_carrier(arrival, route)?;
             passage.rule = rule_of(route); // what a browser asks before a script's request, never with a login
             passage.route = Some(Arc::clone(route));
             limit::check_route(route, arrival.client(), &self.live, now)?;
@@ -182,6 +188,7 @@ impl Gateway {
             return Ok(Verdict::Forward(permit));
         }
         let route = host.routes.find(&request).map_err(|why| Refusal::unrouted(why, host, &request))?; // 5 no rule, no entry
+        forward_auth::check_carrier(arrival, route)?;
         passage.rule = rule_of(route);
         // No person waits for a page there, whatever the machine accepts.
         passage.navigation &= !matches!(route.access, Access::Token(_));
@@ -214,7 +221,7 @@ impl Gateway {
                     }
                 }
             }
-            Judgement::MustLogIn(_) if endpoint::resume::is_form(&visit) => {
+            Judgement::MustLogIn(_) if arrival.asking().is_none() && endpoint::resume::is_form(&visit) => {
                 Ok(Verdict::KeepForm { keepable: endpoint::resume::can_be_kept(&visit) })
             }
             Judgement::TokenNeeded => Err(Refusal::Token(TokenRefusal::Missing)),
@@ -228,6 +235,26 @@ impl Gateway {
                 Some(answer) => Ok(Verdict::Answer(answer)),
                 None => Err(endpoint::login::forbid(&visit, route, why)),
             },
+        }
+    }
+
+    /// Decides once, and once more if the session has ended meanwhile.
+    async fn decide(
+        &self,
+        head: &RequestHeader,
+        body: Option<&[u8]>,
+        passage: &mut Passage,
+    ) -> Result<Verdict, Refusal> {
+        let verdict = self.admit(head, body, passage).await;
+        match &verdict {
+            Ok(Verdict::Forward(permit)) if !passage.takes_place(permit) => {}
+            _ => return verdict,
+        }
+        // Its session has ended since it was opened: judged anew, without it.
+        passage.changes = self.live.revocations.changes();
+        match self.admit(head, body, passage).await {
+            Ok(Verdict::Forward(permit)) if !passage.takes_place(&permit) => Err(Refusal::SessionsUncertain),
+            verdict => verdict,
         }
     }
 
@@ -485,26 +512,16 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<bool> {
-        let body = body::of_own_endpoint(session, &passage.snapshot.configuration.prefix).await;
-        let mut verdict = self.admit(session.req_header(), body.as_deref(), passage).await;
-        if let Ok(Verdict::Forward(permit)) = &verdict
-            && !passage.takes_place(permit)
-        {
-            // Its session has ended since it was opened: judged anew, without it.
-            passage.changes = self.live.revocations.changes();
-            verdict = match self.admit(session.req_header(), body.as_deref(), passage).await {
-                Ok(Verdict::Forward(permit)) if !passage.takes_place(&permit) => {
-                    Err(Refusal::SessionsUncertain)
-                }
-                verdict => verdict,
-            };
+        if let Some(dialect) = passage.arrival.as_ref().and_then(Arrival::asking) {
+            return self.answer_proxy(session, dialect, passage).await;
         }
-        let mut answer = match verdict {
+        let body = body::of_own_endpoint(session, &passage.snapshot.configuration.prefix).await;
+        let mut answer = match self.decide(session.req_header(), body.as_deref(), passage).await {
             Ok(Verdict::Forward(permit)) => match body::digest(session, &permit).await {
                 Ok(digest) => {
                     passage.told_to_go_on = digest.is_some();
                     passage.digest = digest;
-                    if permit.route().upstream.protocol == Protocol::Http2
+                    if permit.route().upstream().is_some_and(|app| app.protocol == Protocol::Http2)
                         && grpc::is_call(session.req_header())
                     {
                         guard::body_lasts(session);

@@ -130,12 +130,41 @@ pub(crate) enum Refusal {
     AppBusy,
     /// The body is larger than the route takes.
     TooLarge,
+    /// A proxy asks about a request that must not pass as it stands.
+    Unasked(Unasked),
     /// A fault of ours, a missing permit among them.
     Internal,
     /// Not a refusal: the person is logged out everywhere.
     SignedOut,
     /// Not a refusal: the person is logged out here, and the provider could not be told.
     SignedOutHereOnly,
+}
+
+/// Why a proxy is told nothing of a request that it asks about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unasked {
+    /// What it says of the request is missing, doubled, malformed, or of another dialect.
+    Dialect,
+    /// It asks by another method than its dialect's.
+    Method,
+    /// The client wants another protocol.
+    Upgrade,
+    /// The client says itself who it is.
+    Claim,
+    /// The request is not in its normal form, in which it was judged and would not be sent.
+    NotNormal,
+}
+
+impl Unasked {
+    const fn rule(self) -> &'static str {
+        match self {
+            Self::Dialect => "forward_auth_dialect",
+            Self::Method => "forward_auth_method",
+            Self::Upgrade => "forward_auth_upgrade",
+            Self::Claim => "forward_auth_claim",
+            Self::NotNormal => "forward_auth_not_normal",
+        }
+    }
 }
 
 /// A login that the provider answered in vain, and how it goes on.
@@ -276,6 +305,7 @@ impl Refusal {
             Self::Overloaded => "overloaded",
             Self::AppBusy => "app_busy",
             Self::TooLarge => "too_large",
+            Self::Unasked(why) => why.rule(),
             Self::Internal => "internal",
             Self::SignedOut => "signed_out",
             Self::SignedOutHereOnly => "signed_out_here_only",
@@ -308,6 +338,7 @@ impl Refusal {
             | Self::AmbiguousPath
             | Self::Parameters
             | Self::Handshake(_)
+            | Self::Unasked(_)
             | Self::NotANavigation => Page::BadRequest,
             Self::WrongHost => Page::WrongHost,
             Self::NoRoute => Page::NotFound,
@@ -368,6 +399,7 @@ impl Refusal {
             | Self::Overloaded
             | Self::AppBusy
             | Self::TooLarge
+            | Self::Unasked(_)
             | Self::Internal
             | Self::SignedOut
             | Self::SignedOutHereOnly => None,

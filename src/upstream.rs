@@ -57,7 +57,7 @@ impl Upstreams {
     pub fn of(hosts: &Hosts, before: Option<&Self>) -> std::result::Result<Self, UpstreamError> {
         let mut upstreams = HashMap::new();
         for route in hosts.iter().flat_map(|host| host.routes.iter()) {
-            let settings = &route.upstream;
+            let Some(settings) = route.upstream() else { continue };
             if upstreams.contains_key(&settings.name) {
                 continue;
             }
@@ -79,7 +79,7 @@ impl Upstreams {
     ///
     /// 503 if the app has as many requests under way as it may.
     pub(crate) fn enter(&self, route: &Route) -> Result<Stay> {
-        let pool = self.0.get(&route.upstream.name);
+        let pool = route.upstream().and_then(|app| self.0.get(&app.name));
         let pool =
             pool.ok_or_else(|| Error::explain(ErrorType::HTTPStatus(500), "a route without its upstream"))?;
         Stay::begin(pool, &route.limits)

@@ -20,6 +20,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("cross_site", &["route"]),
     ("endpoint", &["request"]),
     ("forward", &["clock", "identity", "key", "seal", "session", "token"]),
+    ("forward_auth", &["request"]),
     ("identity", &["clock", "level", "provider", "token"]),
     ("key", &["clock", "seal", "token"]),
     ("language", &["cookie"]),

@@ -24,6 +24,7 @@ use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::brand::Brand;
+use crate::forward_auth::Dialect;
 use crate::provider::ProviderSettings;
 use crate::route::{Hosts, Rate};
 use crate::session::Limits;
@@ -324,6 +325,17 @@ pub struct Listener {
     pub h2c: bool,
     /// Open connections of one client. `None`: no limit but that of all.
     pub connections_per_client: Option<usize>,
+    /// Which proxies ask here about requests that they carry themselves; `None`: none, and the public is served.
+    pub forward_auth: Option<ForwardAuth>,
+}
+
+/// Who asks about requests, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardAuth {
+    /// How they tell of them.
+    pub dialect: Dialect,
+    /// The proxies that alone may ask.
+    pub peers: Vec<IpNet>,
 }
 
 /// A PROXY header, and from whom it is believed.

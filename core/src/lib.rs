@@ -27,6 +27,7 @@
 //! | [`brand`] | how our pages look, and what they say in an operator's words |
 //! | [`language`] | in which language a person is spoken to |
 //! | [`forward`] | what the app is told |
+//! | [`forward_auth`] | what a reverse proxy asks that carries requests itself |
 //! | [`websocket`] | handshakes and frames of WebSockets |
 //! | [`cookie`], [`seal`], [`key`] | cookies read and written, sealed, and with which keys |
 //! | [`supposed`] | somebody who is only supposed to be logged in, to explain and to test a configuration |
@@ -51,6 +52,7 @@ pub mod endpoint;
 #[cfg(test)]
 mod formats;
 pub mod forward;
+pub mod forward_auth;
 pub mod identity;
 pub mod key;
 pub mod language;

@@ -210,6 +210,16 @@ pub enum SecurityHeaders {
     Strict,
 }
 
+/// Who carries a route's requests to its app.
+#[derive(Clone, Debug)]
+pub enum Carrier {
+    /// The gateway.
+    Gateway(Arc<Upstream>),
+    /// A reverse proxy, which asks whether it may (`crate::forward_auth`): the gateway says who it is, and sends
+    /// nothing itself.
+    AskingProxy,
+}
+
 /// Which `Host` the app sees.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum UpstreamHost {
@@ -278,8 +288,8 @@ pub struct Route {
     /// The ways in between which people choose; empty: there is one, its session's. Their sessions are no two of one
     /// provider, and the first is the route's own.
     pub ways: Vec<Way>,
-    /// Where it goes.
-    pub upstream: Arc<Upstream>,
+    /// Who carries its requests.
+    pub carrier: Carrier,
     /// Which `Host` the app sees.
     pub host: UpstreamHost,
     /// The prefix that the app does not know, if there is one.
@@ -342,6 +352,21 @@ impl Route {
             return self.session.as_ref();
         }
         self.plans().find(|plan| plan.provider.name == session.identity().provider())
+    }
+
+    /// The app to which the gateway sends its requests; `None` where it sends none.
+    #[must_use]
+    pub fn upstream(&self) -> Option<&Arc<Upstream>> {
+        match &self.carrier {
+            Carrier::Gateway(upstream) => Some(upstream),
+            Carrier::AskingProxy => None,
+        }
+    }
+
+    /// Whether the gateway is only asked about its requests.
+    #[must_use]
+    pub fn is_forward_auth(&self) -> bool {
+        matches!(self.carrier, Carrier::AskingProxy)
     }
 
     /// Whether `Authorization` is the gateway's own there: no client's ever passes.
@@ -688,7 +713,7 @@ pub(crate) mod tests_support {
             access,
             session: None,
             ways: Vec::new(),
-            upstream: Arc::new(crate::upstream::tests_support::upstream()),
+            carrier: Carrier::Gateway(Arc::new(crate::upstream::tests_support::upstream())),
             host: UpstreamHost::Keep,
             rewrite: None,
             encoded_slash: false,

@@ -59,11 +59,12 @@ fn tell(visit: &Visit<'_>, session: &Session) {
         else {
             continue;
         };
-        let Some((peer, authority)) = visit.snapshot.upstreams.peer_of(&route.upstream.name, session) else {
+        let Some(upstream) = route.upstream() else { continue };
+        let Some((peer, authority)) = visit.snapshot.upstreams.peer_of(&upstream.name, session) else {
             continue;
         };
         let errand = Errand {
-            upstream: route.upstream.name.clone(),
+            upstream: upstream.name.clone(),
             target: logout.target.clone(),
             post: logout.post,
             host: host_of(route, authority, visit),

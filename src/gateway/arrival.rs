@@ -7,7 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
 use pingora::proxy::Session;
-use portvakt_core::config::{Configuration, Listener, Transport};
+use portvakt_core::config::{Configuration, ForwardAuth, Listener, Transport};
+use portvakt_core::forward_auth::Dialect;
 use portvakt_core::request::NormalRequest;
 use portvakt_core::route::Host;
 
@@ -23,6 +24,8 @@ pub(crate) struct Arrival {
     secure: bool,
     /// Whether the listener is for plain http on loopback.
     insecure_loopback: bool,
+    /// How the peer tells of requests that it carries itself; `None`: it sends its own.
+    asking: Option<Dialect>,
 }
 
 impl Arrival {
@@ -47,7 +50,15 @@ impl Arrival {
             allowed,
             secure,
             insecure_loopback,
+            asking: None,
         };
+        if let Some(ForwardAuth { dialect, peers }) = &listener.forward_auth {
+            let named = |ip: &IpAddr| peers.iter().any(|net| net.contains(ip));
+            let allowed = ip.as_ref().is_some_and(named);
+            let client = allowed.then(|| forwarded_client(headers, named)).flatten().or(ip);
+            // By which scheme its request came, the call says.
+            return Self { client, asking: Some(*dialect), ..direct(false, false, allowed) };
+        }
         let is_https = || single(headers, "x-forwarded-proto").is_some_and(|proto| proto == "https");
         match &listener.transport {
             Transport::Tls { .. } => direct(true, false, true),
@@ -63,7 +74,7 @@ impl Arrival {
                 }
                 let secure = is_https();
                 let client = forwarded_client(headers, named).or(ip);
-                Self { peer, client, allowed: true, secure, insecure_loopback: false }
+                Self { peer, client, allowed: true, secure, insecure_loopback: false, asking: None }
             }
         }
     }
@@ -72,12 +83,32 @@ impl Arrival {
     pub(super) fn supposed(secure: bool, configuration: &Configuration) -> Self {
         let loopback = |listener: &Listener| matches!(listener.transport, Transport::InsecureLoopback);
         let insecure_loopback = !secure && configuration.listeners.iter().any(loopback);
-        Self { peer: None, client: None, allowed: true, secure, insecure_loopback }
+        Self { peer: None, client: None, allowed: true, secure, insecure_loopback, asking: None }
+    }
+
+    /// The same from a proxy that asks.
+    pub(super) fn supposed_of(self, dialect: Dialect) -> Self {
+        Self { asking: Some(dialect), ..self }
     }
 
     /// Refuses peers that this listener does not serve.
     pub(crate) fn check_peer(&self) -> Result<(), Refusal> {
-        if self.allowed { Ok(()) } else { Err(Refusal::Peer) }
+        match (self.allowed, self.asking) {
+            (true, _) => Ok(()),
+            (false, None) => Err(Refusal::Peer),
+            // As anything below the prefix that nobody knows.
+            (false, Some(_)) => Err(Refusal::NoRoute),
+        }
+    }
+
+    /// How a proxy asks; `None` for a request of its own.
+    pub(crate) fn asking(&self) -> Option<Dialect> {
+        self.asking
+    }
+
+    /// Notes by which scheme the request came that a proxy asks about.
+    pub(super) fn is_of(&mut self, secure: bool) {
+        (self.secure, self.insecure_loopback) = (secure, !secure);
     }
 
     /// Refuses a request for an `https` origin that came without TLS.
@@ -146,7 +177,14 @@ mod tests {
 
     fn listener(transport: Transport) -> Listener {
         let address = "0.0.0.0:8443".parse().unwrap();
-        Listener { address, transport, proxy_protocol: None, h2c: false, connections_per_client: None }
+        Listener {
+            address,
+            transport,
+            proxy_protocol: None,
+            h2c: false,
+            connections_per_client: None,
+            forward_auth: None,
+        }
     }
 
     fn balancers() -> Listener {
@@ -183,6 +221,26 @@ mod tests {
         let tls = listener(Transport::Tls { certificate: "c".into(), key: "k".into() });
         let direct = Arrival::from(&tls, Some("192.0.2.1:5".parse().unwrap()), &headers(&fields));
         assert_eq!((direct.client, direct.secure), (Some("192.0.2.1".parse().unwrap()), true));
+    }
+
+    #[test]
+    fn only_a_named_proxy_asks_and_is_believed_for_the_client() {
+        let peers = vec!["10.0.0.7/32".parse().unwrap()];
+        let forward_auth = Some(ForwardAuth { dialect: Dialect::Nginx, peers });
+        let tls = Transport::Tls { certificate: "c".into(), key: "k".into() };
+        for transport in [tls, Transport::BehindLoadBalancer(vec!["10.0.0.7/32".parse().unwrap()])] {
+            let listener = Listener { forward_auth: forward_auth.clone(), ..listener(transport) };
+            let of = |peer: &str| {
+                let fields = headers(&[("x-forwarded-for", "198.51.100.7"), ("x-forwarded-proto", "https")]);
+                Arrival::from(&listener, Some(peer.parse().unwrap()), &fields)
+            };
+            let proxy = of("10.0.0.7:5");
+            assert_eq!((proxy.client(), proxy.is_secure()), (Some("198.51.100.7".parse().unwrap()), false));
+            assert!(proxy.check_peer().is_ok());
+            let stranger = of("10.0.0.8:5");
+            assert_eq!(stranger.client(), Some("10.0.0.8".parse().unwrap()));
+            assert!(matches!(stranger.check_peer(), Err(Refusal::NoRoute)));
+        }
     }
 
     #[test]

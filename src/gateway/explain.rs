@@ -4,6 +4,7 @@
 //! ([`Gateway::admit`](super::Gateway)) asks, in its order; a scenario holds both against each other. What only a
 //! running gateway knows is not told: whether a session has ended, and how loaded it is.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::header::{ACCEPT, HOST, ORIGIN, REFERER};
@@ -14,10 +15,11 @@ use portvakt_core::access::{
 };
 use portvakt_core::bearer;
 use portvakt_core::clock::Timestamp;
-use portvakt_core::config::{Configuration, Expectation, Outcome};
+use portvakt_core::config::{Configuration, Expectation, Listener, Outcome};
 use portvakt_core::cors::Cors;
 use portvakt_core::endpoint::OwnEndpoint;
 use portvakt_core::forward::{assertion, plain, signature};
+use portvakt_core::forward_auth::Dialect;
 use portvakt_core::identity::{Kind, VerifiedMachine};
 use portvakt_core::key::{Hashing, KeyId, MacKey, Ring};
 use portvakt_core::login::usual;
@@ -30,7 +32,7 @@ use portvakt_core::session::Session;
 use portvakt_core::supposed::Supposed;
 
 use super::arrival::Arrival;
-use super::{body, browser, rule_of, websocket};
+use super::{body, browser, forward_auth, rule_of, websocket};
 use crate::limit;
 use crate::machine::TokenRefusal;
 use crate::respond::{Forbidden, Refusal};
@@ -220,6 +222,9 @@ impl Walk<'_> {
             return self.own(own, method);
         }
         if let Some(route) = browser::preflight(&request, host, &head) {
+            if let Err(end) = self.check_asked(route, &arrival, &head, &request, host) {
+                return *end;
+            }
             return self.preflight(route, request, host, found);
         }
         let route = match host.routes.find(&request) {
@@ -227,6 +232,9 @@ impl Walk<'_> {
             Err(why) => return self.unrouted(why, host, &request),
         };
         self.describe(route, found);
+        if let Err(end) = self.check_asked(route, &arrival, &head, &request, host) {
+            return *end;
+        }
         if let Err(end) = self.check_open(route) {
             return *end;
         }
@@ -333,6 +341,29 @@ impl Walk<'_> {
         }
     }
 
+    /// What is supposed of a route that a proxy asks about: that the proxy asks.
+    fn check_asked(
+        &self,
+        route: &Route,
+        arrival: &Arrival,
+        head: &RequestHeader,
+        request: &NormalRequest,
+        host: &Host,
+    ) -> Result<(), Box<End>> {
+        let Some((dialect, _)) = self.asking().filter(|_| route.is_forward_auth()) else { return Ok(()) };
+        let arrival = arrival.clone().supposed_of(dialect);
+        forward_auth::check_form(&arrival, head, request, host).map_err(|refusal| {
+            let why = "a proxy sends what the client wrote, and this is not written in its normal form";
+            Box::new(End::refused(&refusal, why))
+        })
+    }
+
+    /// How the file's proxies ask, and where.
+    fn asking(&self) -> Option<(Dialect, SocketAddr)> {
+        let asking = |listener: &Listener| Some((listener.forward_auth.as_ref()?.dialect, listener.address));
+        self.configuration.listeners.iter().find_map(asking)
+    }
+
     fn check_open(&self, route: &Route) -> Result<(), Box<End>> {
         if self.question.opened {
             return Ok(());
@@ -429,7 +460,11 @@ impl Walk<'_> {
         if let Some(age) = wish.max_age {
             to.push_str(&format!(" and max_age={}", age.as_secs()));
         }
-        let answer = if is_navigation(&head.method, &head.headers) {
+        let answer = if route.is_forward_auth() {
+            let sent =
+                if is_navigation(&head.method, &head.headers) { ", and to send the browser" } else { "" };
+            format!("the proxy that asks is told no{sent}: to {}/login,{to}", self.configuration.prefix)
+        } else if is_navigation(&head.method, &head.headers) {
             format!("302 to {}/login,{to}", self.configuration.prefix)
         } else if head.method == Method::GET {
             format!("401 with a link to {}/login,{to}", self.configuration.prefix)
@@ -472,7 +507,9 @@ impl Walk<'_> {
             return End::refused(&Refusal::Internal, "the path has not the prefix of the route's rewrite");
         };
         let query = permit.request().query().map_or_else(String::new, |query| format!("?{query}"));
-        let upstream = &route.upstream;
+        let Some(upstream) = route.upstream() else {
+            return self.tell_proxy(permit, found);
+        };
         let sent = match &route.host {
             UpstreamHost::Keep => asked_host(permit.request().host()),
             UpstreamHost::Upstream => "the upstream's own".to_owned(),
@@ -505,6 +542,20 @@ impl Walk<'_> {
             }
         };
         End { outcome: Outcome::Forward, reason, upstream: Some(upstream.name.clone()), headers }
+    }
+
+    /// What the proxy that asks is told.
+    fn tell_proxy(&self, permit: &Permit, found: &mut Found) -> End {
+        if let Some((dialect, address)) = self.asking() {
+            let who = format!("a proxy that asks at {address} ({})", dialect.as_str());
+            found.push(("carried by", who));
+        }
+        found.extend(notes(permit.route()));
+        let whom = if permit.is_somebodys() { "who it is" } else { "of nobody" };
+        let why =
+            format!("the proxy that asks may pass it on, and is told {whom}; without a proxy it gets 404");
+        let reason = self.at(permit.route(), "forward_auth", &why);
+        End { outcome: Outcome::Forward, reason, upstream: None, headers: self.told(permit) }
     }
 
     /// The headers by which the app is told. Their values are nobody's, and stay here.
@@ -685,6 +736,33 @@ mod tests {
         let (configuration, file) = demo();
         assert!(configuration.tests.len() >= 12);
         assert_eq!(broken(&configuration, &file, NOW), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_route_that_a_proxy_asks_about_is_explained_as_the_proxy_is_told() {
+        let text = "version: 1\nenvironment: test\nlogs: {audit: off}\nkeys: keys\n\
+             listeners: [{address: '127.0.0.1:8090', forward_auth: {dialect: nginx, peers: [127.0.0.1]}}]\n\
+             providers: {op: {profile: idporten, client_id: c}}\n\
+             hosts: [{origin: 'https://a.example', provider: op, routes: [\
+             {path: /a/**, access: login, require: {level: high}, audience: a, forward_auth: true}]}]\n";
+        let loaded = config::parse(text, "gateway.yaml", Path::new(""), &|_| None);
+        let configuration = loaded.unwrap_or_else(|problems| panic!("{problems}")).configuration;
+        let ask = |url: &str, who: Option<&str>| {
+            let who = who.map(|who| who.parse().unwrap());
+            let question =
+                Question { method: &Method::GET, url, with: &[], who: who.as_ref(), opened: false };
+            explain(&question, "gateway.yaml", &configuration, NOW).unwrap()
+        };
+        let passes = ask("https://a.example/a/b", Some("national:high"));
+        assert_eq!((passes.outcome, passes.upstream), (Outcome::Forward, None));
+        assert!(passes.reason.starts_with("the proxy that asks may pass it on"), "{}", passes.reason);
+        assert!(passes.found.iter().any(|(name, by)| *name == "carried by" && by.contains("nginx")));
+        assert!(passes.headers.iter().any(|(name, _)| name == "X-Identity-Fnr"));
+        assert_eq!(ask("https://a.example/a/b", None).outcome, Outcome::Login);
+        assert_eq!(ask("https://a.example/a/b", Some("national:substantial")).outcome, Outcome::StepUp);
+        let odd = ask("https://a.example/a/%62", Some("national:high"));
+        assert_eq!(odd.outcome, Outcome::Refused);
+        assert!(odd.reason.contains("forward_auth_not_normal"), "{}", odd.reason);
     }
 
     #[test]

@@ -65,40 +65,53 @@ fn write_identity(
     snapshot: &Snapshot,
     live: &Live,
 ) -> Result<()> {
-    let plan = &permit.route().headers;
-    if plan.is_bearer() {
+    let is_bearer = permit.route().headers.is_bearer();
+    if is_bearer {
         // An app that believes one token here believes nobody else's, whether or not somebody is logged in.
         request.remove_header(&AUTHORIZATION);
     }
-    let headers = match permit.caller() {
-        Caller::Nobody => return Ok(()),
-        Caller::Person(session) => plain::headers(plan, session, snapshot.keys.hashing()),
-        Caller::Machine(machine) => plain::headers_of_machine(plan, machine),
-    };
-    let headers = headers.or_err(ErrorType::HTTPStatus(500), "an identity header cannot be written")?;
-    for (name, value) in headers {
-        match name {
-            Cow::Borrowed(name) => request.insert_header(*name, value)?,
-            Cow::Owned(name) => request.insert_header(name.clone(), value)?,
-        }
-    }
-    // The header is there, or the request fails (ID-7).
-    if let Some(plan) = &permit.route().assertion {
-        let (generation, now) = (snapshot.generation, live.clock.now());
-        let assertion = match permit.caller() {
-            Caller::Nobody => return Ok(()),
-            Caller::Person(session) => live.assertions.header(plan, session, &snapshot.keys, generation, now),
-            Caller::Machine(machine) => Assertions::of_machine(plan, machine, &snapshot.keys, now),
-        };
-        let assertion = assertion
-            .inspect_err(|error| tracing::error!(%error, "an assertion cannot be made"))
-            .or_err(ErrorType::HTTPStatus(500), "an assertion cannot be made")?;
-        if permit.route().headers.is_bearer() {
+    let assertion = tell(permit, snapshot, live, |name, value| match name {
+        Cow::Borrowed(name) => request.insert_header(*name, value),
+        Cow::Owned(name) => request.insert_header(name.clone(), value),
+    })?;
+    if let Some(assertion) = assertion {
+        if is_bearer {
             request.insert_header(AUTHORIZATION, bearer(&assertion)?)?;
         }
         request.insert_header(assertion::HEADER, assertion)?;
     }
     Ok(())
+}
+
+/// Puts down what the app of a permit is told, header by header, and gives the assertion if its route has one. If this
+/// fails nothing may be sent (ID-4, ID-7).
+pub(super) fn tell(
+    permit: &Permit,
+    snapshot: &Snapshot,
+    live: &Live,
+    mut put: impl FnMut(&Cow<'static, str>, HeaderValue) -> Result<()>,
+) -> Result<Option<HeaderValue>> {
+    let plan = &permit.route().headers;
+    let headers = match permit.caller() {
+        Caller::Nobody => return Ok(None),
+        Caller::Person(session) => plain::headers(plan, session, snapshot.keys.hashing()),
+        Caller::Machine(machine) => plain::headers_of_machine(plan, machine),
+    };
+    let headers = headers.or_err(ErrorType::HTTPStatus(500), "an identity header cannot be written")?;
+    for (name, value) in headers {
+        put(name, value)?;
+    }
+    let Some(plan) = &permit.route().assertion else { return Ok(None) };
+    let (generation, now) = (snapshot.generation, live.clock.now());
+    let assertion = match permit.caller() {
+        Caller::Nobody => return Ok(None),
+        Caller::Person(session) => live.assertions.header(plan, session, &snapshot.keys, generation, now),
+        Caller::Machine(machine) => Assertions::of_machine(plan, machine, &snapshot.keys, now),
+    };
+    assertion
+        .inspect_err(|error| tracing::error!(%error, "an assertion cannot be made"))
+        .or_err(ErrorType::HTTPStatus(500), "an assertion cannot be made")
+        .map(Some)
 }
 
 /// The assertion as RFC 6750, 2.1 has tokens.

@@ -18,6 +18,7 @@ mod explain;
 mod fixtures;
 mod fleet;
 mod flood;
+mod forward_auth;
 mod front;
 mod grpc;
 mod handover;

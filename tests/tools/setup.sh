@@ -5,6 +5,7 @@
 #   setup.sh store   Redis, for `make skew`
 #   setup.sh kits    the runtimes of the verification kits that the tests do not need: PHP, Go, Java with Maven, a C#
 #                    compiler, nginx with njs, Apache with mod_wsgi and Debian's python3-cryptography
+#   setup.sh proxies nginx and Caddy, which ask about requests (docs/forward-auth.md), for `make proxies`
 #   setup.sh all     that of build, and what the tests need: Node, Chromium, Python, Redis, the npm packages of the test provider
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -31,6 +32,10 @@ if [ "${1:-all}" = fleet ]; then
     has redis-server || missing+=(redis-server)
     has haproxy || [ -x /usr/sbin/haproxy ] || missing+=(haproxy)
 fi
+if [ "${1:-all}" = proxies ]; then
+    [ -x /usr/sbin/nginx ] || missing+=(nginx)
+    has caddy || missing+=(caddy)
+fi
 if [ "${1:-all}" = kits ]; then
     has php && php -r 'exit(function_exists("sodium_crypto_sign_verify_detached") ? 0 : 1);' || missing+=(php-cli)
     has go || missing+=(golang-go)
@@ -51,7 +56,7 @@ if [ ${#missing[@]} -gt 0 ]; then
         as_root=(sudo)
     fi
     echo "setup: installing ${missing[*]}"
-    if [[ " ${missing[*]} " == *" nginx "* ]] && [ ! -e /usr/sbin/policy-rc.d ]; then
+    if [[ " ${missing[*]} " =~ \ (nginx|caddy)\  ]] && [ ! -e /usr/sbin/policy-rc.d ]; then
         # Debian starts what it installs, unless this forbids it.
         "${as_root[@]}" sh -c 'printf "#!/bin/sh\nexit 101\n" >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d'
         trap '"${as_root[@]}" rm -f /usr/sbin/policy-rc.d' EXIT
@@ -59,9 +64,10 @@ if [ ${#missing[@]} -gt 0 ]; then
     "${as_root[@]}" apt-get update -qq
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends "${missing[@]}"
-    if [[ " ${missing[*]} " == *" nginx "* ]] && has systemctl; then
-        "${as_root[@]}" systemctl disable --quiet nginx || echo "setup: nginx will be started at the next boot"
-    fi
+    for service in nginx caddy; do
+        [[ " ${missing[*]} " == *" $service "* ]] && has systemctl || continue
+        "${as_root[@]}" systemctl disable --quiet "$service" || echo "setup: $service will be started at the next boot"
+    done
 fi
 
 has cargo || { echo "setup: Rust is missing: https://rustup.rs" >&2; exit 1; }

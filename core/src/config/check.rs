@@ -9,6 +9,7 @@ mod assertion;
 mod browser;
 mod eidas;
 mod file;
+mod forward_auth;
 mod header;
 mod host;
 mod pages;
@@ -42,7 +43,7 @@ use self::upstream::Upstreams;
 use super::problem::{Span, nearest, one_of};
 use super::raw::{
     RawAuditPerson, RawClientAddress, RawEnvironment, RawFile, RawListener, RawLogs, RawPlainTarget,
-    RawProxyProtocol, RawTarget,
+    RawProxyProtocol, RawTarget, RawTls,
 };
 use super::raw::{RawLimits, RawRevocation, RawSession, span_of};
 use super::shape::{At, Desk, Written, show_duration};
@@ -118,6 +119,7 @@ pub(super) fn configuration(raw: &RawFile, desk: &mut Desk<'_>) -> Option<Config
     providers.warn_of_unused(desk);
     sessions.warn_of_unused(desk);
     access_token::warn_of_unused(raw, desk);
+    forward_auth::check_together(raw, desk);
     upstreams.warn_of_unused(desk);
     Some(Configuration {
         environment: circumstances.environment?,
@@ -174,7 +176,11 @@ fn listeners(raw: &RawFile, circumstances: Circumstances, desk: &mut Desk<'_>) -
     for listener in raw.listeners.iter().flat_map(|listeners| &listeners.value) {
         let ConnectionRules { proxy_protocol, h2c, connections_per_client } =
             ConnectionRules::check(&listener.value, desk);
-        let transport = transport(listener, circumstances, desk);
+        let forward_auth = forward_auth::of_listener(&listener.value, desk);
+        let transport = match &forward_auth {
+            Some(asking) => forward_auth::transport(&listener.value, asking, desk),
+            None => transport(listener, circumstances, desk),
+        };
         let (Some(address), Some(transport)) = (&listener.value.address, transport) else { continue };
         if let Some((_, other)) = known.iter().find(|(other, _)| collide(other.address, address.value)) {
             let line = desk.line(other);
@@ -184,8 +190,14 @@ fn listeners(raw: &RawFile, circumstances: Circumstances, desk: &mut Desk<'_>) -
                 "give each listener an address of its own",
             );
         }
-        let listener =
-            Listener { address: address.value, transport, proxy_protocol, h2c, connections_per_client };
+        let listener = Listener {
+            address: address.value,
+            transport,
+            proxy_protocol,
+            h2c,
+            connections_per_client,
+            forward_auth,
+        };
         known.push((listener, address.span.clone()));
     }
     known
@@ -211,21 +223,28 @@ impl ConnectionRules {
                 "remove `h2c`",
             );
         }
-        if let (Some(protocol), None, false) =
-            (proxy_protocol, load_balancers, unread.contains(&"load_balancers"))
-        {
+        if let (Some(protocol), None, false) = (
+            proxy_protocol,
+            load_balancers,
+            unread.contains(&"load_balancers") || listener.forward_auth.is_some(),
+        ) {
             desk.error(
                 &protocol.span,
                 "nothing says who may send a PROXY header",
                 "name the networks of those who do: `load_balancers: [10.0.0.0/8]`",
             );
         }
-        let shared = load_balancers.is_some() && proxy_protocol.is_none();
+        let asked = listener.forward_auth.is_some();
+        let shared = asked || (load_balancers.is_some() && proxy_protocol.is_none());
         if let (Some(given), true) = (connections_per_client, shared) {
             desk.error(
                 &given.span,
-                "behind load balancers every connection is of the same few clients",
-                "remove it, or let them send `proxy_protocol`",
+                if asked {
+                    "every connection is of the same few proxies"
+                } else {
+                    "behind load balancers every connection is of the same few clients"
+                },
+                if asked { "remove it" } else { "remove it, or let them send `proxy_protocol`" },
             );
         }
         let most = count(connections_per_client.as_ref(), 1..=1_000_000, desk).unwrap_or(PER_CLIENT);
@@ -266,13 +285,7 @@ fn transport(
             for network in balancers.iter().flat_map(|balancers| &balancers.value) {
                 self::network(network, desk);
             }
-            let (certificate, key) = (tls.value.certificate.as_ref(), tls.value.key.as_ref());
-            let certificate_is_there =
-                certificate.is_some_and(|certificate| file::is_readable(certificate, desk));
-            let key_is_there = key.is_some_and(|key| file::is_private(key, desk));
-            (certificate_is_there && key_is_there).then(|| {
-                Some(Transport::Tls { certificate: certificate?.value.clone(), key: key?.value.clone() })
-            })?
+            self::tls(&tls.value, desk)
         }
         (None, Some(balancers)) => Some(Transport::BehindLoadBalancer(
             balancers.value.iter().filter_map(|network| self::network(network, desk)).collect(),
@@ -294,6 +307,14 @@ fn transport(
     }
 }
 
+fn tls(raw: &RawTls, desk: &mut Desk<'_>) -> Option<Transport> {
+    let (certificate, key) = (raw.certificate.as_ref(), raw.key.as_ref());
+    let certificate_is_there = certificate.is_some_and(|certificate| file::is_readable(certificate, desk));
+    let key_is_there = key.is_some_and(|key| file::is_private(key, desk));
+    (certificate_is_there && key_is_there)
+        .then(|| Some(Transport::Tls { certificate: certificate?.value.clone(), key: key?.value.clone() }))?
+}
+
 fn parse_network(text: &str) -> Option<IpNet> {
     text.parse::<IpNet>().ok().or_else(|| Some(IpNet::from(text.parse::<std::net::IpAddr>().ok()?)))
 }
@@ -310,7 +331,7 @@ fn network(text: &At<String>, desk: &mut Desk<'_>) -> Option<IpNet> {
             desk.error(
                 &text.span,
                 "this believes everybody",
-                "name the networks of the load balancers alone",
+                "name the networks of the load balancers or proxies alone",
             );
         }
         Some(network) if network.trunc() != network => {

@@ -61,8 +61,8 @@ record! {
         optional providers: Named<RawProvider>,
         /// sessions that a browser may hold side by side, by name; by default each provider has one
         optional sessions: Named<RawNamedSession>,
-        /// apps by name
-        required upstreams: Named<RawUpstream>,
+        /// apps by name; needed but where other proxies carry all requests (`forward_auth`)
+        optional upstreams: Named<RawUpstream>,
         /// public hosts and their routes
         required hosts: List<RawHost>,
         /// what must happen to which requests: a configuration for which something else would happen is not taken
@@ -105,7 +105,7 @@ choice! {
 }
 
 record! {
-    /// Where the public is served: with `tls`, or with `load_balancers` before it, or plain on loopback.
+    /// Where the public is served, with `tls`, or with `load_balancers` before it, or plain on loopback; or, with `forward_auth`, where reverse proxies ask.
     RawListener {
         /// address and port, such as `0.0.0.0:8443`
         required address: SocketAddr,
@@ -117,9 +117,26 @@ record! {
         optional proxy_protocol: RawProxyProtocol,
         /// whether HTTP/2 without TLS is taken from those who know that it is (h2c); false by default, and with `tls` it is negotiated
         optional h2c: bool,
-        /// open connections of one client, an IPv4 address or an IPv6 /64; 1000 by default, and no limit behind load balancers without `proxy_protocol`
+        /// open connections of one client, an IPv4 address or an IPv6 /64; 1000 by default, and no limit behind load balancers without `proxy_protocol`, or for proxies that ask
         optional connections_per_client: usize,
+        /// that nobody is served here but reverse proxies, which ask about requests that they carry themselves (`<prefix>/forwardauth`); not asked by default
+        optional forward_auth: RawForwardAuth,
     }
+}
+
+record! {
+    /// Which reverse proxies ask, and how.
+    RawForwardAuth {
+        /// how they tell of the request: `nginx` (auth_request), `traefik` (forwardAuth), `caddy` (forward_auth) or `envoy` (ext_authz)
+        required dialect: RawDialect,
+        /// the addresses or networks of the proxies, which alone may ask; everybody else gets 404
+        required peers: List<String>,
+    }
+}
+
+choice! {
+    /// How a reverse proxy tells of a request.
+    RawDialect { "nginx" => Nginx, "traefik" => Traefik, "caddy" => Caddy, "envoy" => Envoy, }
 }
 
 record! {
@@ -410,7 +427,9 @@ record! {
         /// who may pass: `public`, `optional`, `login` or `token`
         required access: RawAccess,
         /// the app that it goes to
-        required upstream: String,
+        optional upstream: String,
+        /// instead of `upstream`: that a reverse proxy carries its requests and asks here about each, at a listener with `forward_auth`; false by default
+        optional forward_auth: bool,
         /// as whose session requests are judged: one of `sessions`, or a provider's; the host's by default
         optional session: String,
         /// the ways in between which people choose, instead of `session`: each one of `sessions`, or a provider's, or one kind of identity there, such as `idporten:eidas`
@@ -833,7 +852,7 @@ impl RawTextOfEach {
 
     /// Each text that stands in the file.
     pub(super) fn written(&self) -> Vec<(Language, &At<String>)> {
-        let Self { nb, nn, en, se, unread: _ } = self;
+        let Self { nb, nn, en, se, .. } = self;
         [(Language::Nb, nb), (Language::Nn, nn), (Language::En, en), (Language::Se, se)]
             .into_iter()
             .filter_map(|(language, text)| Some((language, text.as_ref()?)))

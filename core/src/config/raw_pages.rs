@@ -105,7 +105,7 @@ impl Shape for RawPageTexts {
 impl RawPalette {
     /// What is given, in the order of [`crate::brand::colour::Part::ALL`].
     pub(super) fn given(&self) -> [Option<&At<String>>; 7] {
-        let Self { ground, paper, ink, quiet, action, on_action, focus, unread: _ } = self;
+        let Self { ground, paper, ink, quiet, action, on_action, focus, .. } = self;
         [ground, paper, ink, quiet, action, on_action, focus].map(Option::as_ref)
     }
 }

@@ -146,11 +146,12 @@ impl Desk<'_> {
         }
     }
 
-    /// Says which keys a record lacks, and which it has too many. A key that was probably meant is not missed.
-    pub(super) fn keys(&mut self, node: &Node, entries: &[Entry], fields: &[Field]) {
+    /// Says which keys a record lacks, and which it has too many; returns those that were probably meant, which are not
+    /// missed.
+    pub(super) fn keys(&mut self, node: &Node, entries: &[Entry], fields: &[Field]) -> Vec<&'static str> {
         let present: HashSet<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
-        let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
-        let free: Vec<&str> = names.iter().copied().filter(|name| !present.contains(name)).collect();
+        let names: Vec<&'static str> = fields.iter().map(|field| field.name).collect();
+        let free: Vec<&'static str> = names.iter().copied().filter(|name| !present.contains(name)).collect();
         let mut meant = HashSet::new();
         for entry in entries.iter().filter(|entry| !names.contains(&entry.key.as_str())).take(MOST_PROBLEMS) {
             meant.extend(self.unknown_key(entry, &free, &names));
@@ -161,6 +162,7 @@ impl Desk<'_> {
                 self.error(&point(node), format!("`{}` is missing", field.name), fix);
             }
         }
+        meant.into_iter().collect()
     }
 
     /// Says that a key is unknown; returns the one that was probably meant.
@@ -220,6 +222,8 @@ macro_rules! record {
         pub(super) struct $name {
             /// The fields that are there and could not be read: problems that follow from that are none.
             pub(super) unread: Vec<&'static str>,
+            /// The fields that are absent, and probably meant by keys that nobody knows: they are not missed.
+            pub(super) meant: Vec<&'static str>,
             $(#[doc = $about] pub(super) $field: Option<$crate::config::shape::At<$type>>,)*
         }
 
@@ -231,14 +235,16 @@ macro_rules! record {
                     document: $about.trim_ascii(),
                 }),*];
                 let entries = desk.entries(node, &format!("a mapping such as `{{{}: …}}`", fields[0].name))?;
-                desk.keys(node, entries, &fields);
+                let meant = desk.keys(node, entries, &fields);
                 let mut record = Self {
                     unread: Vec::new(),
+                    meant: Vec::new(),
                     $($field: $crate::config::shape::field(entries, $crate::config::shape::key(stringify!($field)), desk),)*
                 };
                 $(if record.$field.is_none() && entries.iter().any(|entry| entry.key == $crate::config::shape::key(stringify!($field))) {
                     record.unread.push($crate::config::shape::key(stringify!($field)));
                 })*
+                record.meant.extend(meant);
                 Some(record)
             }
 

@@ -19,6 +19,7 @@ use crate::token::SignatureAlgorithm;
 
 mod access_tokens;
 mod expectations;
+mod forward_auth;
 mod pages;
 mod paths;
 mod protocol;

@@ -28,10 +28,11 @@ pub(super) async fn examine(around: &Surroundings) -> Vec<Finding> {
     }
     let mut seen = Vec::new();
     for route in around.configuration.hosts.iter().flat_map(|host| host.routes.iter()) {
-        let client = route.upstream.tls.as_ref().and_then(|trust| trust.client.as_ref());
-        if let Some(client) = client.filter(|_| !seen.contains(&&route.upstream.name)) {
-            seen.push(&route.upstream.name);
-            let subject = format!("for the app `{}`", route.upstream.name);
+        let Some(app) = route.upstream() else { continue };
+        let client = app.tls.as_ref().and_then(|trust| trust.client.as_ref());
+        if let Some(client) = client.filter(|_| !seen.contains(&&app.name)) {
+            seen.push(&app.name);
+            let subject = format!("for the app `{}`", app.name);
             findings.push(look_at(
                 &subject,
                 &client.certificate,

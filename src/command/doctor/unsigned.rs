@@ -37,7 +37,8 @@ pub(super) async fn examine(around: &Surroundings) -> Vec<Finding> {
     let mut findings = Vec::new();
     for host in around.configuration.hosts.iter() {
         for route in host.routes.iter().filter(|route| route.verified) {
-            for visit in visits.iter().filter(|visit| visit.upstream == route.upstream.name) {
+            let app = route.upstream().map(|app| &app.name);
+            for visit in visits.iter().filter(|visit| Some(&visit.upstream) == app) {
                 findings.push(look_at(host, route, visit, around).await);
             }
         }

@@ -7,6 +7,8 @@ use super::app::{App, Tally};
 pub(crate) struct Settings {
     /// Further keys of the listener, in flow style.
     pub(crate) listener: String,
+    /// Further listeners, in flow style.
+    pub(crate) listeners: Vec<String>,
     /// The value of `session:`.
     pub(crate) session: String,
     /// Further lines at the top level.
@@ -53,6 +55,7 @@ impl Default for Settings {
         ];
         Self {
             listener: String::new(),
+            listeners: Vec::new(),
             session: "{idle: 30m, absolute: 120m}".to_owned(),
             top: String::new(),
             drain_delay: "0s".to_owned(),
@@ -128,6 +131,12 @@ impl Settings {
         self
     }
 
+    /// With one more listener.
+    pub(crate) fn also_at(mut self, listener: String) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
     /// With other limits of the session.
     pub(crate) fn session(mut self, session: &str) -> Self {
         self.session = session.to_owned();
@@ -165,12 +174,13 @@ impl Settings {
         let providers = providers.replace("{simulator}", simulator);
         let provider: String = self.provider.iter().map(|line| format!("    {line}\n")).collect();
         let upstreams: String = self.upstreams.iter().map(|line| format!("  {line}\n")).collect();
+        let listeners: String = self.listeners.iter().map(|listener| format!(", {listener}")).collect();
         let routes: String = self.routes.iter().map(|line| format!("      - {line}\n")).collect();
         format!(
             "version: 1\n\
              environment: test\n\
              insecure_http_loopback: true\n\
-             listeners: [{{address: '127.0.0.1:{port}'{listener}}}]\n\
+             listeners: [{{address: '127.0.0.1:{port}'{listener}}}{listeners}]\n\
              admin: {{address: '127.0.0.1:{admin}'}}\n\
              keys: keys\n\
              threads: 2\n\

@@ -246,7 +246,9 @@ fn warn_of_weak_rewrites(routes: &Routes, placed: &[Placed], desk: &mut Desk<'_>
         };
         let guarded = routes.iter().find(|other| {
             other.rewrite.is_none()
-                && other.upstream.name == route.upstream.name
+                && route
+                    .upstream()
+                    .is_some_and(|app| other.upstream().is_some_and(|other| other.name == app.name))
                 && (reached.covers(&other.pattern) || other.pattern.covers(&reached))
                 && route.access.is_weaker_than(&other.access)
         });
@@ -257,7 +259,9 @@ fn warn_of_weak_rewrites(routes: &Routes, placed: &[Placed], desk: &mut Desk<'_>
                 &place.access,
                 format!(
                     "`{}` is rewritten to paths of `{}`, and asks for less than `{}` does",
-                    route.pattern, route.upstream.name, guarded.pattern
+                    route.pattern,
+                    route.upstream().map_or("", |app| app.name.as_str()),
+                    guarded.pattern
                 ),
                 "ask for as much, unless this is what you mean",
             );

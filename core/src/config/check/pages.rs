@@ -118,7 +118,7 @@ fn palette(raw: Option<&At<RawPalette>>, ours: Palette, mode: &str, desk: &mut D
 }
 
 fn contact(raw: &At<RawContact>, desk: &mut Desk<'_>) -> Contact {
-    let RawContact { text, phone, email, link, link_text, unread } = &raw.value;
+    let RawContact { text, phone, email, link, link_text, unread, .. } = &raw.value;
     if let Some(phone) = phone.as_ref().filter(|phone| !is_phone(&phone.value)) {
         let message = format!("{} is not a telephone number", desk.quoted(&phone.span));
         desk.error(&phone.span, message, "write digits and blanks, such as `+47 22 00 00 00`");

@@ -10,8 +10,8 @@ use super::host::Surroundings;
 use super::provider::level;
 use super::session::HostSessions;
 use super::{
-    DAY, MINUTE, SECOND, Span, access_token, assertion, bounded, browser, count, distinct, header, path,
-    policy, signature, token, websocket,
+    DAY, MINUTE, SECOND, Span, access_token, assertion, bounded, browser, count, distinct, forward_auth,
+    header, path, policy, signature, token, websocket,
 };
 use crate::access::{Access, Requirement};
 use crate::app_session::AppSession;
@@ -27,7 +27,9 @@ use crate::level::Level;
 use crate::login::usual::{self, asserts, reaches};
 use crate::provider::ProviderSettings;
 use crate::request::HostName;
-use crate::route::{Activity, Lines, Maintenance, Origin, Pattern, Rate, Route, Staleness, UpstreamHost};
+use crate::route::{
+    Activity, Carrier, Lines, Maintenance, Origin, Pattern, Rate, Route, Staleness, UpstreamHost,
+};
 use crate::way::Way;
 
 /// How long a message to everybody may be, in characters.
@@ -73,6 +75,7 @@ pub(super) fn route(
         check_ways(given, &ways, requirement, desk);
     }
     let upstream = raw.upstream.as_ref().and_then(|name| surroundings.upstreams.find(name, desk));
+    let asked_about = forward_auth::of_route(raw, desk);
     let methods = raw.methods.as_ref().map(|methods| self::methods(&methods.value, desk));
     let upstream_host = raw.host.as_ref().map_or(UpstreamHost::Keep, |host| self::upstream_host(host, desk));
     let audience = audience(raw, desk);
@@ -110,7 +113,7 @@ pub(super) fn route(
         session,
         // One is no choice.
         ways: if ways.len() > 1 { ways } else { Vec::new() },
-        upstream: upstream?,
+        carrier: if asked_about { Carrier::AskingProxy } else { Carrier::Gateway(upstream?) },
         host: upstream_host,
         rewrite,
         encoded_slash: raw.encoded_slash.as_ref().is_some_and(|allowed| allowed.value),
@@ -173,6 +176,7 @@ fn lines(raw: &RawRoute, desk: &Desk<'_>) -> Lines {
     let places = [
         ("path", span(&raw.path)),
         ("access", span(&raw.access)),
+        ("forward_auth", span(&raw.forward_auth)),
         ("methods", span(&raw.methods)),
         ("cross_site", span(&raw.cross_site)),
         ("cors", span(&raw.cors)),

@@ -36,7 +36,8 @@ impl Upstreams {
             Known { name: name.clone(), upstream: upstream.map(Arc::new), used: Cell::new(false) }
         };
         let known = file.upstreams.iter().flat_map(|raw| &raw.value.0).map(check).collect();
-        Self { known, complete: file.upstreams.is_some() }
+        let lost = file.unread.contains(&"upstreams") || file.meant.contains(&"upstreams");
+        Self { known, complete: !lost }
     }
 
     /// The app of this name. `None` if there is none, which is said, or if it is not sound, which was.

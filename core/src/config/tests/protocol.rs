@@ -7,7 +7,7 @@ const URL: &str = "\"http://127.0.0.1:8083\"";
 
 #[test]
 fn an_app_speaks_what_its_file_says() {
-    let of = |url: &str| route(&check(&with(URL, url)).unwrap(), "/app/**").upstream.protocol;
+    let of = |url: &str| route(&check(&with(URL, url)).unwrap(), "/app/**").upstream().unwrap().protocol;
     assert_eq!(of(URL), Protocol::Http1);
     assert_eq!(of("\"http://127.0.0.1:8083\", protocol: http1"), Protocol::Http1);
     assert_eq!(of("\"http://127.0.0.1:8083\", protocol: h2c"), Protocol::Http2);
