@@ -723,6 +723,26 @@ fn a_store_that_was_set_back_while_nobody_looked_gets_everything_again() {
     }
 }
 
+/// A thread took its time before another one did, and comes after it.
+#[test]
+fn who_comes_with_a_time_of_a_moment_ago_leaves_nobody_uncertain_and_a_step_back_does() {
+    let mut world = two_of_whom_one_has_ended();
+    (0..40).for_each(|_| world.step(true));
+    let node = world.nodes[1].revocations.as_ref().unwrap();
+    let (now, since) = (world.clock(1), |back: u64| world.clock(1) - Duration::from_millis(back));
+    node.stream_tend(now);
+    assert!(!node.is_uncertain(now));
+    for back in [60, 900, 100] {
+        node.stream_tend(since(back));
+        assert!(!node.is_uncertain(since(back)) && !node.is_uncertain(now), "{back}");
+        node.stream_tend(now);
+    }
+    // It is not made fresher by that, but older.
+    assert!(node.staleness(now) >= Duration::from_millis(1_060), "{:?}", node.staleness(now));
+    node.stream_tend(since(1_100));
+    assert!(node.is_uncertain(since(1_100)));
+}
+
 #[test]
 fn who_starts_with_its_file_alone_does_not_believe_it_if_another_may_have_ended_more() {
     let mut world = two_of_whom_one_has_ended();

@@ -20,6 +20,10 @@ const SOON: Duration = Duration::from_millis(200);
 /// The shortest time between two beats.
 const SPACING: Duration = Duration::from_millis(50);
 
+/// A clock that is slewed runs back by as much, and a thread of a machine that has much to do comes with a time that it took
+/// so long ago. More is a step of the clock.
+const HELD_UP: Duration = Duration::from_secs(1);
+
 /// How often one that asks is answered with records.
 const ANSWER_EVERY: Duration = Duration::from_millis(500);
 
@@ -789,7 +793,8 @@ impl Replica {
 
     /// After a clock was set back, what it said before says nothing.
     fn notice_step_back(&mut self, now: Timestamp) {
-        if self.latest > now + SPACING {
+        let back = self.latest.since(now);
+        if back > HELD_UP {
             self.fresh = Timestamp::default();
             self.sure_until = self.sure_until.min(now);
             (self.beat_after, self.last_beat) = (now, None);
@@ -805,6 +810,10 @@ impl Replica {
                 join.absent_since = join.absent_since.min(now);
                 join.back = join.back.min(Some(now));
             }
+        } else if back > Duration::ZERO {
+            // What is known is at least as fresh as this says, if time has not run back; and exactly so, if it has.
+            self.fresh = self.fresh - back;
+            self.sent.iter_mut().for_each(|sent| sent.at = sent.at - back);
         }
         self.latest = now;
     }

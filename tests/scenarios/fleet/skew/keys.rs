@@ -153,7 +153,7 @@ fn a_key_that_only_one_of_them_has_lets_nobody_in_and_keeps_nobody_waiting() {
         let with_new = || crowd::log_in(&beside.world, 1).pop().unwrap();
         let somebody = if tells {
             // They know of each other: it is not used, whoever has it.
-            let read = "is not used before";
+            let read = "used before every replica accepts";
             await_that("it is read", || beside.at(age).messages().contains(read).then_some(()));
             let somebody = with_new();
             beside.check("it is waited with", key_of(&somebody.cookie) != new);
