@@ -1,12 +1,13 @@
 //! The one clock: wall time at start plus monotonic time, so that a step of the system clock neither
-//! revives nor ends sessions.
+//! revives nor ends sessions. The time that a machine sleeps has passed for it too: what was known before is as old as it is.
 //!
 //! **Invariant:** only this module reads the system clock. Everything else takes a [`Timestamp`].
 
 use std::ops::{Add, Sub};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
+use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 /// A difference to the system clock beyond this is a step: it is reported and not followed until an
@@ -135,7 +136,7 @@ fn millis_of(duration: Duration) -> u64 {
 /// Wall time at start plus monotonic time, slewed towards the system clock.
 #[derive(Debug)]
 pub struct Clock {
-    started: Instant,
+    started: Duration,
     wall_at_start: u64,
     correction: AtomicI64,
     stepped: AtomicBool,
@@ -159,7 +160,7 @@ impl Clock {
 
     fn start_at(wall_at_start: u64) -> Self {
         Self {
-            started: Instant::now(),
+            started: uptime(),
             wall_at_start,
             correction: AtomicI64::new(0),
             stepped: AtomicBool::new(false),
@@ -170,7 +171,8 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let correction = self.correction.load(Ordering::Relaxed);
-        Timestamp((self.wall_at_start + millis_of(self.started.elapsed())).saturating_add_signed(correction))
+        let elapsed = uptime().saturating_sub(self.started);
+        Timestamp((self.wall_at_start + millis_of(elapsed)).saturating_add_signed(correction))
     }
 
     /// Compares with the system clock and slews towards it. To be called about once a second.
@@ -215,6 +217,15 @@ impl Clock {
         self.correction.fetch_add(difference, Ordering::Relaxed);
         self.stepped.store(false, Ordering::Relaxed);
     }
+}
+
+/// The time since the machine started, with that in which it slept: [`std::time::Instant`] leaves that out.
+fn uptime() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = ClockId::CLOCK_BOOTTIME;
+    #[cfg(not(target_os = "linux"))]
+    let clock = ClockId::CLOCK_MONOTONIC;
+    clock_gettime(clock).expect("every system has this clock").into()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the system clock")]
@@ -271,6 +282,17 @@ mod tests {
         ] {
             assert_eq!(Timestamp::parse(text), expected.map(Timestamp::from_seconds), "{text}");
         }
+    }
+
+    /// A machine cannot be sent to sleep here; that it counts is what this clock is for.
+    #[test]
+    fn the_time_that_passes_is_that_since_the_machine_started() {
+        let of_system = std::fs::read_to_string("/proc/uptime").unwrap();
+        let seconds: f64 = of_system.split(' ').next().unwrap().parse().unwrap();
+        assert!((uptime().as_secs_f64() - seconds).abs() < 5.0, "{of_system}");
+        let clock =
+            Clock { started: uptime().saturating_sub(Duration::from_secs(2)), ..Clock::start_at(1_000) };
+        assert!((3_000..4_000).contains(&clock.now().millis()));
     }
 
     #[test]

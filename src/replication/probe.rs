@@ -5,10 +5,9 @@
 use std::collections::HashMap;
 
 use portvakt_core::config::{Stream, StreamServer};
-use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisError, Value, cmd};
 
-use super::store::{Names, START, StoreError, ask, ask_sentinel, moved, open, text};
+use super::store::{Connection, Names, START, StoreError, ask, ask_sentinel, moved, open, text};
 
 /// What was found.
 pub(crate) struct Probe {
@@ -69,10 +68,7 @@ impl Probe {
 }
 
 /// The connection to the server that holds the streams, as this one says.
-async fn reach(
-    settings: &Stream,
-    server: &StreamServer,
-) -> Result<(MultiplexedConnection, StreamServer), StoreError> {
+async fn reach(settings: &Stream, server: &StreamServer) -> Result<(Connection, StreamServer), StoreError> {
     let at = match &settings.sentinel {
         Some(name) => ask_sentinel(settings, server, name).await?,
         None => server.clone(),
@@ -90,12 +86,7 @@ async fn reach(
     }
 }
 
-async fn look(
-    settings: &Stream,
-    notes: bool,
-    mut connection: MultiplexedConnection,
-    server: StreamServer,
-) -> Held {
+async fn look(settings: &Stream, notes: bool, mut connection: Connection, server: StreamServer) -> Held {
     let names = Names::of(settings);
     let mut commands = Vec::new();
     for (name, command, refused_anyway) in trials(&names, notes) {
@@ -161,7 +152,7 @@ fn why(error: &RedisError, refused_anyway: bool) -> Option<Refused> {
 }
 
 /// What the server says of itself. Who may not ask for `INFO` may still be told the policy.
-async fn info(connection: &mut MultiplexedConnection) -> HashMap<String, String> {
+async fn info(connection: &mut Connection) -> HashMap<String, String> {
     let mut all = HashMap::new();
     for section in ["server", "memory", "persistence", "replication"] {
         let Ok(answer) = ask(connection, cmd("INFO").arg(section)).await else { continue };

@@ -6,19 +6,18 @@
 //! **Invariant:** every call has a deadline. What is not what a stream answers is no entry, and whoever reads on does so
 //! behind what was read. What a server says in its own words is not repeated: it may quote what it was told.
 
+mod connection;
+
 use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
 use portvakt_core::config::{Stream, StreamServer, StreamUser};
-use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo as _,
-    Pipeline, RedisConnectionInfo, RedisError, TlsCertificates, ToRedisArgs, Value, cmd,
-};
-use secrecy::ExposeSecret as _;
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, ToRedisArgs, Value, cmd};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+
+pub(super) use self::connection::Connection;
+use self::connection::{LONG, SHORT};
 
 /// How long a connection may take, with its handshakes.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -129,14 +128,14 @@ pub(super) struct Store {
 
 /// Waits for news.
 pub(super) struct Reader {
-    connection: MultiplexedConnection,
+    connection: Connection,
     names: Names,
 }
 
 /// Writes, and looks things up.
 #[derive(Clone)]
 pub(super) struct Writer {
-    connection: MultiplexedConnection,
+    connection: Connection,
     names: Names,
 }
 
@@ -228,8 +227,10 @@ impl Store {
         let names = Names::of(settings);
         let mut connection = open(settings, server, &settings.user).await?;
         let _: Value = ask(&mut connection, cmd("XLEN").arg(&names.ends)).await?;
-        let reader =
-            Reader { connection: open(settings, server, &settings.user).await?, names: names.clone() };
+        let reader = Reader {
+            connection: open_for(LONG, settings, server, &settings.user).await?,
+            names: names.clone(),
+        };
         Ok(Self { reader, writer: Writer { connection, names } })
     }
 }
@@ -362,48 +363,23 @@ impl Writer {
     }
 }
 
+/// Connects to who is asked for little.
 pub(super) async fn open(
     settings: &Stream,
     server: &StreamServer,
     user: &StreamUser,
-) -> Result<MultiplexedConnection, StoreError> {
-    let (host, port) = (server.host.clone(), server.port);
-    let address = match server.tls {
-        true => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
-        false => ConnectionAddr::Tcp(host, port),
-    };
-    let mut identity = RedisConnectionInfo::default().set_skip_set_lib_name();
-    if let Some(name) = &user.name {
-        identity = identity.set_username(name);
-    }
-    if let Some(password) = &user.password {
-        identity = identity.set_password(password.expose_secret());
-    }
-    let info = address.into_connection_info()?.set_redis_settings(identity);
-    let client = match server.tls {
-        true => Client::build_with_tls(info, certificates(settings)?)?,
-        false => Client::open(info)?,
-    };
-    // Each call has its own deadline: some are meant to wait.
-    let config =
-        AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(None);
-    within(CONNECT, client.get_multiplexed_async_connection_with_config(&config)).await
+) -> Result<Connection, StoreError> {
+    open_for(SHORT, settings, server, user).await
 }
 
-/// Read anew with each connection: what is exchanged in its place is taken up.
-fn certificates(settings: &Stream) -> Result<TlsCertificates, StoreError> {
-    let read = |name: &'static str, path: &Path| {
-        std::fs::read(path).map_err(|source| StoreError::File { name, source })
-    };
-    let root_cert = settings.ca_file.as_deref().map(|path| read("ca_file", path)).transpose()?;
-    let client_tls = match &settings.client {
-        Some((certificate, key)) => Some(ClientTlsConfig {
-            client_cert: read("client_certificate", certificate)?,
-            client_key: read("client_key", key)?,
-        }),
-        None => None,
-    };
-    Ok(TlsCertificates { client_tls, root_cert })
+async fn open_for(
+    most: usize,
+    settings: &Stream,
+    server: &StreamServer,
+    user: &StreamUser,
+) -> Result<Connection, StoreError> {
+    let connected = timeout(CONNECT, Connection::open(settings, server, user, most)).await;
+    connected.map_err(|_| StoreError::Late)?
 }
 
 /// Where the master is (Redis Sentinel, `SENTINEL get-master-addr-by-name`). Sentinels have users of their own.
@@ -431,7 +407,7 @@ pub(super) fn moved(error: &RedisError, asked: &StreamServer) -> Option<StreamSe
     Some(StreamServer { host, port: port.parse().ok()?, tls: asked.tls })
 }
 
-pub(super) async fn ask(connection: &mut MultiplexedConnection, command: &Cmd) -> Result<Value, StoreError> {
+pub(super) async fn ask(connection: &mut Connection, command: &Cmd) -> Result<Value, StoreError> {
     within(ANSWER, command.query_async(connection)).await
 }
 

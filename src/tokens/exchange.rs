@@ -295,7 +295,6 @@ impl Whose {
         match others.turn(from, &self.clock).await {
             Turn::Ours => {}
             Turn::Done(newer) => return (Outcome::Exchanged(Arc::new(Exchange::new(newer))), "taken_over"),
-            Turn::Theirs => return (Outcome::Failed(self.clock.now()), "waited"),
         }
         let (outcome, word) = self.exchanged(from).await;
         match &outcome {

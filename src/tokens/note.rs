@@ -1,5 +1,5 @@
 //! One exchange at a time among replicas that share a store (`revocation.stream`): who comes first takes the place of a
-//! note, whose name is a keyed hash of session and refresh token, and leaves there what the exchange brought, sealed.
+//! note, whose name is a keyed hash of session, refresh token and number of the exchange, and leaves there what the exchange brought, sealed.
 //!
 //! **Invariant:** the store learns nothing and decides nothing: it cannot open a note, and one that it keeps back, makes up
 //! or brings for another session is none. Then an exchange is made as without a store.
@@ -22,8 +22,9 @@ use crate::replication::Notes;
 /// How long a place is taken at the most: a little longer than the provider may take. Who took it may be gone.
 const TAKEN: Duration = Duration::from_secs(12);
 
-/// How long another replica is waited for.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// How long another replica is waited for. By then its place is free, and so is that of whoever took it next: a store that
+/// still says that it is taken is not believed.
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// How often it is looked whether it is done.
 const LOOK: Duration = Duration::from_millis(50);
@@ -43,8 +44,6 @@ pub(super) enum Turn {
     Ours,
     /// Another replica has done it.
     Done(Tokens),
-    /// Another replica is at it.
-    Theirs,
 }
 
 impl Others {
@@ -68,7 +67,7 @@ impl Others {
                     }
                 }
                 if Instant::now() >= deadline {
-                    return Turn::Theirs;
+                    return Turn::Ours;
                 }
                 sleep(LOOK).await;
             }
@@ -89,7 +88,9 @@ impl Others {
 
     fn name(&self, from: &Tokens) -> String {
         let refresh = from.refresh().map(|refresh| refresh.expose_secret().as_bytes()).unwrap_or_default();
-        let hash: [u8; 16] = self.key.tag("exchange", &[from.session().bytes(), refresh]);
+        // A refresh token that is not exchanged for another one is used again.
+        let number = from.exchange().to_be_bytes();
+        let hash: [u8; 16] = self.key.tag("exchange", &[from.session().bytes(), refresh, &number]);
         URL_SAFE_NO_PAD.encode_to_string(hash)
     }
 }

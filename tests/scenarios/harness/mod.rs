@@ -334,6 +334,11 @@ impl World {
         self.gateway.as_mut().expect("the gateway runs")
     }
 
+    /// The most memory that the gateway has held so far, in KiB.
+    pub(crate) fn most_memory(&self) -> u64 {
+        self.gateway.as_ref().expect("the gateway runs").most_memory()
+    }
+
     /// The gateway's number among processes.
     pub(crate) fn gateway_id(&self) -> u32 {
         self.gateway.as_ref().expect("the gateway runs").id()

@@ -121,6 +121,53 @@ fn the_same_news_again_and_again_costs_little_and_fills_no_log() {
 }
 
 #[test]
+fn an_answer_that_is_too_long_is_not_waited_for_and_not_kept() {
+    let redis = Redis::start();
+    let between = Between::start(redis.address());
+    let fleet = Fleet::of(&[plain(between.port())]);
+    let watch = fleet.watch();
+    let stays = fleet.log_in("bankid-high-2");
+    watch.only("/app/", &stays, STRICT);
+    let most = || fleet.world.most_memory() >> 10;
+    let before = most();
+    // One that is long; many that are empty; a depth without a ground; lengths that nothing can have; what is none.
+    let lies = [
+        Resp::bulk(vec![b'x'; 100 << 20]),
+        Resp::Line(format!("*2147483647\r\n{}", "_\r\n".repeat(10 << 20))),
+        Resp::Line("*1\r\n".repeat(1 << 20)),
+        Resp::Line(format!("-ERR {}", "x".repeat(100 << 20))),
+        Resp::Line("$9223372036854775807\r\n".to_owned()),
+        Resp::Line("*9223372036854775807\r\n*9223372036854775807\r\n%9223372036854775807".to_owned()),
+        Resp::Line("!-1\r\n=-1\r\n%-1\r\n|-1\r\n~-1\r\n>-1\r\n(99999999999999999999".to_owned()),
+        Resp::Line("+OK\r\n+OK\r\n+OK\r\n+OK".to_owned()),
+        Resp::Line("-MOVED 1 127.0.0.1:1".to_owned()),
+        Resp::Line("-ERR unknown command \x1b[2J, with args beginning with: 'portvakt-secret'".to_owned()),
+    ];
+    for (number, lie) in lies.into_iter().enumerate() {
+        for reads in [true, false] {
+            let (count, lie) = (Arc::new(AtomicU64::new(0)), lie.clone());
+            let counts = Arc::clone(&count);
+            between.lie(move |command, truly| {
+                // Who reads waits for news; who writes looks first whether the store is what it was.
+                if (verb(command) == "XREAD") != reads || counts.fetch_add(1, Ordering::SeqCst) > 0 {
+                    return truly(command);
+                }
+                lie.clone()
+            });
+            await_that("it is lied to", || (count.load(Ordering::SeqCst) > 1).then_some(()));
+            between.be_honest();
+            fleet.await_back(&format!("lie {number}"), Instant::now());
+        }
+    }
+    let more = most() - before;
+    assert!(more < 150, "{more} MiB");
+    assert!(!fleet.messages(0).contains("portvakt-secret"), "{}", fleet.messages(0));
+    assert_eq!(fleet.statuses("/app/", &stays), [200]);
+    watch.finish();
+    fleet.finish();
+}
+
+#[test]
 fn what_nothing_can_carry_any_more_leaves_the_store_however_much_it_is() {
     let redis = Redis::start();
     let fill = format!("for i = 1, 5000 do redis.call('XADD', '{ENDS}', '*', 'r', 'over') end");
