@@ -508,6 +508,36 @@ fn who_says_who_they_are_is_refused_everywhere() {
     }
 }
 
+/// Who may ask, and about what, is the configuration of each request.
+#[test]
+fn a_reload_takes_a_door_away() {
+    let mut asking = Asking::start("nginx");
+    let cookie = cookie(&logged_in(&asking.world));
+    let stranger = asking.world.settings.listeners[0].replace("127.0.0.0/8", "192.0.2.7");
+    let known = std::mem::replace(&mut asking.world.settings.listeners[0], stranger);
+    assert_eq!(asking.get("/letters/", &cookie).status, 200);
+    asking.world.write_configuration();
+    asking.world.signal("HUP");
+    await_that("the proxy is a stranger", || {
+        let answer = asking.get("/letters/", &cookie);
+        assert!(answer.status == 404 || !identity(&answer).is_empty());
+        (answer.status == 404).then_some(())
+    });
+    asking.world.settings.listeners[0] = known;
+    for route in &mut asking.world.settings.routes {
+        if route.contains("'/letters/**'") {
+            *route = route.replace("forward_auth: true", "upstream: app");
+        }
+    }
+    asking.world.write_configuration();
+    asking.world.signal("HUP");
+    let carried = || (asking.world.curl("/letters/", &cookie).status == 200).then_some(());
+    await_that("the gateway carries the route", carried);
+    assert_eq!(asking.world.app.last().header("x-identity-fnr"), Some(NORA.1));
+    asking.refuses(&asking.get("/letters/", &cookie), 404, "asked about a route that is carried");
+    asking.world.finish();
+}
+
 /// A preflight that the gateway would answer itself with success is none for a proxy's app.
 #[test]
 fn no_answer_of_ours_is_taken_for_a_yes() {

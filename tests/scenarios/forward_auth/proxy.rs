@@ -126,6 +126,12 @@ pub(super) fn keeps_the_promise(proxied: &Proxied) {
     let received = world.app.last();
     assert_eq!((received.header("cookie"), received.identity()), (None, Vec::new()));
 
+    // However many cookies the app keeps.
+    let many = "c".repeat(6_000);
+    let answer = proxied.get("/letters/a", &format!("Cookie: a={many}; __Host-portvakt={session}\r\n"));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(world.app.last().header("cookie"), Some(format!("a={many}").as_str()));
+
     // Nor can a client take away what it is told (RFC 9110, 7.6.1).
     let nominated = "Connection: close, X-Identity-Fnr, X-Identity-Loa, X-Identity-Kind\r\n";
     let answer = proxied.get("/letters/a", &format!("{cookie}{nominated}"));
