@@ -27,7 +27,7 @@ use pingora::services::listening::Service;
 
 pub use self::status::{
     AddressStatus, ClockStatus, KeyState, KeyStatus, KeyWarning, LogStatus, ProviderStatus, RevocationStatus,
-    SessionStatus, Status, StreamState, UpstreamStatus,
+    SessionStatus, Status, StreamState, UpstreamStatus, WithheldKey,
 };
 
 use crate::telemetry::metrics;

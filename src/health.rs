@@ -7,7 +7,7 @@ use portvakt_core::key::{Concern, KeyTimes, Named};
 
 use crate::admin::{
     ClockStatus, Health, KeyStatus, KeyWarning, ProviderStatus, Readiness, RevocationStatus, SessionStatus,
-    Status, StreamState,
+    Status, StreamState, WithheldKey,
 };
 use crate::provider::Call;
 use crate::snapshot::Live;
@@ -92,6 +92,7 @@ impl Health for LiveHealth {
             upstreams: snapshot.upstreams.status(),
             keys: keys.iter().flat_map(|(purpose, times)| KeyStatus::of(purpose, times, now)).collect(),
             key_warnings: keys.iter().filter_map(warning).collect(),
+            keys_withheld: self.live.replication.withheld().into_iter().map(WithheldKey::from).collect(),
             revocations: RevocationStatus {
                 entries: self.live.revocations.len(),
                 known_since: self.live.revocations.known_since(),
@@ -115,7 +116,12 @@ impl Health for LiveHealth {
             Call::ALL.into_iter().for_each(|call| metrics.provider_down(name, call, provider.is_down(call)));
         }
         metrics.upstreams(&snapshot.upstreams.status());
-        metrics.keys(&snapshot.key_times(), now);
+        let (keys, withheld) = (snapshot.key_times(), self.live.replication.withheld());
+        metrics.keys(&keys, now);
+        for (purpose, _) in &keys {
+            let count = withheld.iter().filter(|key| key.purpose == *purpose).count();
+            metrics.keys_withheld(purpose, count);
+        }
         metrics.revocations(&self.live.revocations, now);
         let is_last = self.live.reloaded().is_none_or(|reload| reload.taken);
         metrics.configuration(snapshot.generation, &snapshot.digest, snapshot.loaded, is_last);

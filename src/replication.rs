@@ -8,6 +8,7 @@ mod notes;
 mod probe;
 mod store;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -117,6 +118,11 @@ impl Replication {
             }
             _ => {}
         }
+    }
+
+    /// Our keys that some other replica does not accept, as far as is known: they are not used yet.
+    pub(crate) fn withheld(&self) -> BTreeSet<Named> {
+        locked(&self.judgement).withheld.clone()
     }
 
     /// A key that another replica uses and we lack.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use askama::Template;
 use portvakt_core::clock::{Drift, Timestamp};
-use portvakt_core::key::{Concern, KeyTimes};
+use portvakt_core::key::{Concern, KeyTimes, Named};
 use serde::{Serialize, Serializer};
 
 use super::Readiness;
@@ -51,6 +51,8 @@ pub struct Status {
     pub keys: Vec<KeyStatus>,
     /// What is wrong with the age of keys: time to rotate.
     pub key_warnings: Vec<KeyWarning>,
+    /// Keys that are not used yet because another replica does not accept them.
+    pub keys_withheld: Vec<WithheldKey>,
     /// Ended sessions.
     pub revocations: RevocationStatus,
     /// How long sessions last.
@@ -76,6 +78,21 @@ pub struct ProviderStatus {
     pub keys_fetched: Option<Timestamp>,
     /// The kinds of calls that it does not answer now; logins wait until it does.
     pub not_answering: Vec<&'static str>,
+}
+
+/// A key that is waited with (`design.md` D15).
+#[derive(Clone, Debug, Serialize)]
+pub struct WithheldKey {
+    /// What it is for.
+    pub purpose: String,
+    /// Its id.
+    pub id: String,
+}
+
+impl From<Named> for WithheldKey {
+    fn from(Named { purpose, id }: Named) -> Self {
+        Self { purpose, id }
+    }
 }
 
 /// An upstream, by its name alone.
@@ -329,6 +346,7 @@ fn reasons(readiness: &Readiness) -> &[String] {
 {% for key in status.keys %}<tr><th scope="row">{{ key.purpose }}</th><td>{{ key.id }}</td><td>{{ key.state.as_str() }}</td><td>{{ self.time(key.active_from) }}</td><td>{{ self.time_if_known(key.retire_after) }}</td></tr>
 {% endfor %}</table>
 {% if !status.key_warnings.is_empty() %}<p>Time for <code>portvakt keys rotate</code>:</p><ul>{% for warning in status.key_warnings %}<li>{{ warning.purpose }}: {{ warning.concern }}</li>{% endfor %}</ul>{% endif %}
+{% if !status.keys_withheld.is_empty() %}<p>Not used before every replica accepts them:</p><ul>{% for key in status.keys_withheld %}<li>{{ key.purpose }}: {{ key.id }}</li>{% endfor %}</ul>{% endif %}
 <table><caption>Logs</caption>
 <tr><th scope="col">Name</th><th scope="col">State</th><th scope="col">Lines lost</th></tr>
 {% for log in status.logs %}<tr><th scope="row">{{ log.name }}</th><td>{% if log.failing %}cannot be written{% else %}written{% endif %}</td><td>{{ log.dropped }}</td></tr>
@@ -414,6 +432,7 @@ pub(super) mod tests {
             }],
             keys: KeyStatus::of("cookie", &ring.unwrap().times(), now),
             key_warnings: vec![KeyWarning { purpose: "cookie".to_owned(), concern: Concern::Old }],
+            keys_withheld: vec![WithheldKey { purpose: "cookie".to_owned(), id: "00000002".to_owned() }],
             revocations: RevocationStatus { entries: 7, known_since: now - 2 * hour, stream: None },
             sessions: SessionStatus { idle: hour / 2, absolute: 2 * hour },
             clock: Drift::Stepped(-90_000).into(),
@@ -471,6 +490,9 @@ pub(super) mod tests {
             (Some("app"), Some(false))
         );
         assert_eq!(json["key_warnings"][0], serde_json::json!({ "purpose": "cookie", "concern": "old" }));
+        let withheld = serde_json::json!({ "purpose": "cookie", "id": "00000002" });
+        assert_eq!(json["keys_withheld"][0], withheld);
+        assert_eq!(json["providers"][0]["not_answering"][0], "par");
         assert_eq!(json["revocations"]["known_since"], "2026-09-21T12:13:20.000Z");
         assert_eq!(
             (json["sessions"]["idle_seconds"].as_u64(), json["clock"]["stepped"].as_bool()),

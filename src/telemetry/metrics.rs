@@ -72,6 +72,7 @@ pub struct Metrics {
     key_age: IntGaugeVec,
     key_active_from: IntGaugeVec,
     key_warning: IntGaugeVec,
+    keys_withheld: IntGaugeVec,
     generation: IntGauge,
     reloads: IntCounterVec,
     last_reload: IntGauge,
@@ -229,6 +230,11 @@ impl Metrics {
                 "key_warning",
                 "1 if it is time to rotate the keys of a purpose: the one in use is retired, old, or ends without a successor.",
                 &["purpose", "concern"],
+            ),
+            keys_withheld: made.gauges(
+                "keys_withheld",
+                "Keys that are not used yet because another replica does not accept them, as far as is known, by purpose.",
+                &["purpose"],
             ),
             generation: made.gauge("config_generation", "How many configurations have been in force."),
             reloads: made.counters("config_reloads_total", "Attempts to load the configuration anew.", &["result"]),
@@ -448,6 +454,11 @@ impl Metrics {
                 self.key_warning.with_label_values(&labels).set(i64::from(concern == Some(known)));
             }
         }
+    }
+
+    /// How many keys of a purpose are waited with.
+    pub fn keys_withheld(&self, purpose: &str, count: usize) {
+        self.keys_withheld.with_label_values(&[purpose]).set(signed(count as u64));
     }
 
     /// The configuration in force: its number, the state of its file, since when, and whether it is the last one

@@ -24,7 +24,10 @@ pub(super) async fn examine(around: &Surroundings) -> Vec<Finding> {
     };
     if status == StatusCode::OK {
         let mut findings = vec![Finding::ok(format!("{admin}"), "a gateway runs, and says that it is ready")];
-        findings.extend(compare(around).await);
+        if let Some(said) = self::status(around).await {
+            findings.extend(compare(&said, around));
+            findings.extend(waits_with_keys(&said, around));
+        }
         return findings;
     }
     let reasons = body.trim().strip_prefix("not ready").unwrap_or(&body).trim().replace('\n', "; ");
@@ -37,8 +40,7 @@ pub(super) async fn examine(around: &Surroundings) -> Vec<Finding> {
 }
 
 /// Whether what is in force is this file.
-async fn compare(around: &Surroundings) -> Option<Finding> {
-    let status = status(around).await?;
+fn compare(status: &Value, around: &Surroundings) -> Option<Finding> {
     let subject = around.configuration.admin.to_string();
     if status["digest"] != around.digest.as_str() {
         return Some(Finding::warn(
@@ -55,6 +57,20 @@ async fn compare(around: &Surroundings) -> Option<Finding> {
             format!("these settings of the file wait for a restart: {}", waiting.join(", ")),
             "until then the gateway goes by the former ones",
             "restart it, or hand over (`portvakt run --upgrade`)",
+        )
+    })
+}
+
+/// Whether another replica lacks keys that are to be used.
+fn waits_with_keys(status: &Value, around: &Surroundings) -> Option<Finding> {
+    let named = |key: &Value| Some(format!("{} {}", key["purpose"].as_str()?, key["id"].as_str()?));
+    let keys: Vec<String> = status["keys_withheld"].as_array()?.iter().filter_map(named).collect();
+    (!keys.is_empty()).then(|| {
+        Finding::warn(
+            around.configuration.admin.to_string(),
+            format!("the gateway does not use these keys yet: {}", keys.join(", ")),
+            "nothing for people; the keys before them stay in use as long as another replica lacks these, or has not been heard",
+            "the same key files on every replica, and SIGHUP there; `portvakt keys list` shows what each has",
         )
     })
 }

@@ -68,14 +68,17 @@ fn a_key_that_some_do_not_have_yet_is_used_when_the_last_one_has_it() {
     let (file, new) = rotated(&fleet, "cookie");
     for at in 0..2 {
         write(&fleet, at, "cookie", &file);
-        await_that("it is read", || fleet.messages(at).contains("is not used before").then_some(()));
+        await_that("it is read", || fleet.messages(at).contains("keys are not used before").then_some(()));
         // All accept what the first one makes: `log_in` looks.
         let cookie = fleet.log_in("bankid-high-2");
         assert_eq!(key_of(&cookie), old, "the third one has not got the key");
     }
+    let withheld = "portvakt_keys_withheld{purpose=\"cookie\"}";
+    assert_eq!(fleet.figures(withheld), [1, 1, 0]);
     write(&fleet, 2, "cookie", &file);
     await_that("it is used", || (key_of(&fleet.log_in("bankid-high-2")) == new).then_some(()));
     assert!(fleet.is_ready());
+    await_that("it is told", || (fleet.figures(withheld) == [0, 0, 0]).then_some(()));
     // So it is after a restart, when the others have been heard.
     fleet.end(1, &stays, &watch);
     assert_eq!(
@@ -101,7 +104,7 @@ fn assertions_are_signed_with_a_key_that_every_replica_publishes() {
     let old = assertion_key(&fleet, 0, &cookie);
     let (file, new) = rotated(&fleet, "assertion");
     write(&fleet, 0, "assertion", &file);
-    await_that("it is read", || fleet.messages(0).contains("is not used before").then_some(()));
+    await_that("it is read", || fleet.messages(0).contains("keys are not used before").then_some(()));
     let published = |at: usize| fleet.ask(at, "/.well-known/portvakt/jwks.json", "").text();
     // A session of its own: what was signed before is used again.
     let fresh = || fleet.log_in("bankid-high-2");
