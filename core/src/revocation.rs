@@ -394,7 +394,12 @@ impl Revocations {
     ) -> Result<(), NotWritten> {
         {
             let mut pending = locked(&self.pending);
-            let entry = Entry { kind, proof, at: now, expires: now + self.life() };
+            // Whose provider's session ended has ended in all sessions that began before, by the clock of whoever began them.
+            let at = match kind {
+                Kind::Session => now,
+                Kind::OpSession | Kind::Subject => now + self.others_are_ahead(),
+            };
+            let entry = Entry { kind, proof, at, expires: at + self.life() };
             if self.take(tag, entry) == Taken::News {
                 pending.insert(tag);
                 self.announce(tag, false);
@@ -828,6 +833,10 @@ impl Revocations {
             let found = tags.iter().filter_map(|tag| Some((*tag, view.find(tag)?)));
             encode(found, self.id, writer.sequence, key)
         };
+        if records.is_empty() {
+            // What there was to write had to leave meanwhile for lack of room, or is over.
+            return Ok(());
+        }
         let written = self.append(writer, &records, now);
         match &written {
             Ok(()) => writer.sequence += records.len() as u64,

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::record::{Bytes, Item, Proof, Record, RecordError};
 use super::stream::{Beat, Due, Moved, Replica, Start};
@@ -27,6 +28,8 @@ pub(super) struct Shared {
     fresh: AtomicU64,
     /// Until when nothing was lacking.
     sure_until: AtomicU64,
+    /// How far the others' clocks are ahead, in milliseconds.
+    ahead: AtomicU64,
     /// Something is lacking, or may be.
     doubt: AtomicBool,
     /// As [`Revocations::lacking`].
@@ -115,6 +118,7 @@ impl Revocations {
             replica: Mutex::new(Replica::new(start, now)),
             fresh: AtomicU64::new(0),
             sure_until: AtomicU64::new(0),
+            ahead: AtomicU64::new(0),
             doubt: AtomicBool::new(true),
             lacking: AtomicU64::new(0),
             outbox: Mutex::new(self.all_undelivered()),
@@ -372,6 +376,13 @@ impl Revocations {
         }
     }
 
+    /// How far the clocks of other replicas are ahead of ours.
+    pub(super) fn others_are_ahead(&self) -> Duration {
+        self.shared
+            .as_ref()
+            .map_or(Duration::ZERO, |shared| Duration::from_millis(shared.ahead.load(Ordering::Relaxed)))
+    }
+
     /// Until when everything in the stream is known; without a stream nothing limits it.
     pub(super) fn stream_fresh(&self) -> u64 {
         self.shared.as_ref().map_or(u64::MAX, |shared| shared.fresh.load(Ordering::Relaxed))
@@ -405,7 +416,8 @@ impl Revocations {
         #[cfg(test)]
         let moved = moved.filter(|_| replica.moves_known_since());
         match moved {
-            Some(Moved::Lost(since)) => self.know_nothing_before(since),
+            // Sessions begin by the others' clocks too.
+            Some(Moved::Lost(since)) => self.know_nothing_before(since + replica.others_are_ahead(now)),
             Some(Moved::Vouched(since)) if since > known_since => self.know_nothing_before(since),
             // Whatever has moved it meanwhile has its reasons.
             Some(Moved::Vouched(since)) => {
@@ -420,6 +432,7 @@ impl Revocations {
         }
         shared.sure_until.store(replica.sure_until().millis(), Ordering::Release);
         shared.fresh.store(replica.fresh().millis(), Ordering::Relaxed);
+        shared.ahead.store(super::millis(replica.others_are_ahead(now)), Ordering::Relaxed);
         let doubts = !replica.is_sure();
         if shared.doubt.swap(doubts, Ordering::AcqRel) != doubts {
             self.changes.fetch_add(1, Ordering::SeqCst);

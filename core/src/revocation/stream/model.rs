@@ -897,6 +897,27 @@ fn who_was_stopped_is_not_certain_when_it_wakes() {
 }
 
 #[test]
+fn an_end_at_one_whose_clock_is_behind_ends_what_began_by_the_others_clock() {
+    for behind in [5, 30, 55] {
+        let mut world = two_of_whom_one_has_ended();
+        world.nodes[1].ahead = behind * 1000;
+        (0..40).for_each(|_| world.step(true));
+        // Somebody logged in a moment ago, by the clock that is right, and leaves another service.
+        let (id, began) = (SessionId::random(), world.clock(1) - Duration::from_secs(2));
+        let tags = Tagger::active(&world.ring, began).tags(&id, "op", "https://op", Some("sid"), "subject");
+        let session = Session::begin(id, tags, identity(began.seconds()), began);
+        let (now, key) = (world.clock(0), world.ring.active(world.now));
+        let node = world.nodes[0].revocations.as_ref().unwrap();
+        let tag = session.tags().op_session.unwrap();
+        node.end(Kind::OpSession, tag, Proof::Proven, (key.id, &key.key), now).unwrap();
+        (0..20).for_each(|_| world.step(true));
+        for (at, node) in world.nodes.iter().enumerate() {
+            assert!(node.revocations.as_ref().unwrap().check(&session).is_err(), "{at}, {behind} s");
+        }
+    }
+}
+
+#[test]
 fn however_much_ends_one_goes_on_saying_that_it_lives() {
     let mut world = two_of_whom_one_has_ended();
     (0..40).for_each(|_| world.step(true));

@@ -274,6 +274,14 @@ impl Replica {
         self.peers.values().filter(|peer| !peer.left && !self.is_live(peer, now)).count()
     }
 
+    /// How far the others' clocks are ahead of ours, as far as that matters: what they call now may be later.
+    pub(in crate::revocation) fn others_are_ahead(&self, now: Timestamp) -> Duration {
+        let live = self.peers.values().filter(|peer| self.is_live(peer, now));
+        let ahead = live.map(|peer| (peer.at + now.since(peer.heard)).since(now)).max().unwrap_or_default();
+        // What a message takes, and what clocks differ by that are right, is no difference.
+        if ahead > Duration::from_secs(1) { ahead.min(AHEAD) } else { Duration::ZERO }
+    }
+
     fn is_live(&self, peer: &Peer, now: Timestamp) -> bool {
         !peer.left && now.since(peer.heard) <= self.silence()
     }
