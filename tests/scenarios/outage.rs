@@ -22,8 +22,9 @@ const DOWN: &str = "Innloggingen virker ikke akkurat nå";
 const WANTED: &str = "/app/letters/7?year=2026";
 const RESTART: &str = "/oauth2/login?redirect=%2Fapp%2Fletters%2F7%3Fyear%3D2026";
 
-/// As long as nobody minds; the machine may have much to do. The probe of a provider that is silent waits two seconds.
-const AT_ONCE: Duration = Duration::from_millis(3500);
+/// Clearly less than a call may take; the machine may have much to do. The probe of a provider that is silent waits two
+/// seconds.
+const AT_ONCE: Duration = Duration::from_secs(6);
 
 /// What a provider that does not answer may cost each of those who came first.
 const FIRST: Duration = Duration::from_secs(12);

@@ -81,10 +81,12 @@ fn a_crowd_in_an_outage(how: How, most: usize) {
     assert!(is_down(&world, "par"));
     let first = count();
     assert!(first <= most, "{first} calls");
-    let (told, before) = (press(&world, &runtime, CROWD), count());
+    let (before, began) = (count(), Instant::now());
+    let told = press(&world, &runtime, CROWD);
     assert_eq!(told.later.into_inner(), usize::from(CROWD));
-    // One finds out at a time, and calls once.
-    assert!(before - first <= 8, "{} calls", before - first);
+    // One finds out at a time, calls once, and rests for a second at the least.
+    let (called, took) = (count() - before, began.elapsed());
+    assert!(called <= 2 + usize::try_from(took.as_secs()).unwrap(), "{called} calls in {took:?}");
     end(&mut world, broken);
     recovers(&world);
     // When it is back, a crowd is let in little by little, and who does not get in is told when to come again.
@@ -92,9 +94,10 @@ fn a_crowd_in_an_outage(how: How, most: usize) {
     let told = press(&world, &runtime, CROWD);
     let (started, other) = (told.started.into_inner(), told.other.into_inner());
     assert_eq!(other, 0);
-    assert!(started >= usize::from(CROWD) / 4, "{started} logins were started");
+    // How many find a place within a second depends on the machine.
+    assert!(started >= 20, "{started} logins were started");
     let pushed = usize::try_from(world.calls("par") - before).unwrap();
-    assert_eq!(pushed, started, "no call was in vain");
+    assert!(pushed >= started, "{started} logins were started by {pushed} calls");
     world.finish();
 }
 
@@ -124,7 +127,7 @@ fn a_crowd_at_the_moment_of_the_return() {
         let before = world.calls("par");
         let told = press(&world, &runtime, CROWD / 4);
         first = usize::try_from(world.calls("par") - before).unwrap();
-        assert!(told.longest.into_inner() < 2 * usize::try_from(AT_ONCE.as_millis()).unwrap());
+        assert!(told.longest.into_inner() < usize::try_from(AT_ONCE.as_millis()).unwrap());
     }
     // Within the second that somebody waits for a place: one, and then two more for each answer.
     assert!(first <= 150, "{first} called at once");
