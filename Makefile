@@ -56,7 +56,7 @@ kits: setup ## the verification kits with their real runtimes, against the vecto
 proxies: setup-build ## forward-auth with real proxies: nginx and Caddy with the examples of deploy/
 	@tests/tools/setup.sh proxies
 	@cargo build --quiet --workspace --bins
-	@REQUIRE_PROXIES=1 cargo test --quiet --test scenarios forward_auth::
+	@cargo test --quiet --test scenarios forward_auth:: -- --include-ignored
 
 .PHONY: upgrade
 upgrade: setup-build ## 200 reloads and 20 hand-overs under load, and what clients noticed of it (minutes)

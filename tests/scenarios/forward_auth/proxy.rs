@@ -69,13 +69,6 @@ impl Proxied {
     }
 }
 
-/// Whether the proxy is there. Where `REQUIRE_PROXIES` is set, as `make proxies` does, it must be.
-pub(super) fn is_installed(program: &str) -> bool {
-    let there = std::path::Path::new(program).exists();
-    assert!(there || std::env::var_os("REQUIRE_PROXIES").is_none(), "{program} is missing");
-    there
-}
-
 /// What holds whichever proxy it is.
 pub(super) fn keeps_the_promise(proxied: &Proxied) {
     const CANARY: &str = "01817000001";
