@@ -138,11 +138,11 @@ impl Provider {
             return self.probe_with(pass, endpoint.clone(), parameters.clone(), now).await;
         }
         let attempts = async {
-            match self.push_once(endpoint, parameters, now).await {
+            match self.push_once(&pass, endpoint, parameters, now).await {
                 Err(
                     ProviderError::Status { status: 500..=599, again_after: None, .. }
                     | ProviderError::Unreachable { .. },
-                ) if pass.may_repeat() => self.push_once(endpoint, parameters, now).await,
+                ) if pass.may_repeat() => self.push_once(&pass, endpoint, parameters, now).await,
                 settled => settled,
             }
         };
@@ -161,8 +161,9 @@ impl Provider {
     ) -> Result<PushedRequest, ProviderError> {
         let provider = Arc::clone(self);
         let probe = tokio::spawn(async move {
-            let pushed = provider.push_once(&endpoint, &parameters, now);
-            pass.settled(provider.within_time(Call::Par, pushed).await)
+            let pushed = provider.push_once(&pass, &endpoint, &parameters, now);
+            let pushed = provider.within_time(Call::Par, pushed).await;
+            pass.settled(pushed)
         });
         let resting = ProviderError::Resting { call: Call::Par, again_after: None };
         match tokio::time::timeout(PROBE_PATIENCE, probe).await {
@@ -173,13 +174,14 @@ impl Provider {
 
     async fn push_once(
         &self,
+        pass: &Pass,
         endpoint: &Url,
         parameters: &Parameters,
         now: Timestamp,
     ) -> Result<PushedRequest, ProviderError> {
         let pushed = async {
             let request = self.authenticated(endpoint, parameters, now)?;
-            let reply = self.http.send_in_turn(Call::Par, request).await?;
+            let reply = self.http.send_in_turn(pass, request).await?;
             PushedRequest::parse(&accepted(Call::Par, reply)?)
         };
         self.counted(Call::Par, pushed).await

@@ -269,6 +269,27 @@ impl Pass {
         !self.probe && self.era == state.era && matches!(state.phase, Phase::Up)
     }
 
+    /// What is called.
+    pub(super) fn call(&self) -> Call {
+        self.circuit.call
+    }
+
+    /// Whether the call is still worth making for who has waited for a place.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Resting`] if others have found meanwhile that it is not.
+    pub(super) fn check(&self) -> Result<(), ProviderError> {
+        let state = self.circuit.locked();
+        match state.phase {
+            Phase::Down { until, .. } if self.era != state.era => Err(ProviderError::Resting {
+                call: self.circuit.call,
+                again_after: Some(until.saturating_duration_since(Instant::now())),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Tells how the call ended, and gives that back.
     pub(super) fn settled<T>(mut self, result: Result<T, ProviderError>) -> Result<T, ProviderError> {
         self.settled = true;
@@ -402,6 +423,20 @@ mod tests {
         // What was under way before says nothing bad about what comes after, and may say something good.
         second.settled(Ok(())).unwrap();
         assert!(!circuit.is_down());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waited_for_a_place_meanwhile_does_not_call_and_who_finds_out_does() {
+        let circuit = circuit();
+        let waiting = enter(&circuit).await.unwrap();
+        waiting.check().unwrap();
+        take_down(&circuit).await;
+        assert!(matches!(waiting.check(), Err(ProviderError::Resting { again_after: Some(_), .. })));
+        tokio::time::advance(LONGEST_REST).await;
+        let probe = enter(&circuit).await.unwrap();
+        probe.check().unwrap();
+        probe.settled(Ok(())).unwrap();
+        waiting.check().unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,6 +16,7 @@ use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, redirec
 use tokio::sync::Semaphore;
 use url::{Host, Url};
 
+use super::circuit::Pass;
 use super::error::Unreachable;
 use super::{Call, ProviderError};
 
@@ -190,12 +191,13 @@ impl Http {
         self.client.post(url.clone()).header("accept", "application/json").form(form)
     }
 
-    /// Sends a call for a person, if a place is free soon.
+    /// Sends a call for a person, if a place is free soon and the call is worth making then.
     pub(super) async fn send_in_turn(
         &self,
-        call: Call,
+        pass: &Pass,
         request: RequestBuilder,
     ) -> Result<Reply, ProviderError> {
+        let call = pass.call();
         let places = match call {
             Call::Token | Call::Userinfo => &self.ending,
             Call::Refresh => &self.keeping,
@@ -204,6 +206,7 @@ impl Http {
         };
         let place = tokio::time::timeout(self.limits.wait, places.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(ProviderError::Busy { call }) };
+        pass.check()?;
         self.send(call, request).await
     }
 

@@ -13,6 +13,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::authorization::accepted;
+use super::circuit::Pass;
 use super::token::Beside;
 use super::verify::For;
 use super::{Call, Parameters, Provider, ProviderError, VerifyError};
@@ -41,9 +42,9 @@ impl Provider {
         ];
         let pass = self.enter(Call::Refresh).await?;
         let attempts = async {
-            match self.exchange_once(endpoint, &parameters, now).await {
+            match self.exchange_once(&pass, endpoint, &parameters, now).await {
                 Err(ProviderError::Unreachable { .. }) if pass.may_repeat() => {
-                    self.exchange_once(endpoint, &parameters, now).await
+                    self.exchange_once(&pass, endpoint, &parameters, now).await
                 }
                 settled => settled,
             }
@@ -54,13 +55,14 @@ impl Provider {
 
     async fn exchange_once(
         &self,
+        pass: &Pass,
         endpoint: &Url,
         parameters: &Parameters,
         now: Timestamp,
     ) -> Result<Exchanged, ProviderError> {
         let exchanged = async {
             let request = self.authenticated(endpoint, parameters, now)?;
-            let reply = self.http.send_in_turn(Call::Refresh, request).await?;
+            let reply = self.http.send_in_turn(pass, request).await?;
             Exchanged::parse(&accepted(Call::Refresh, reply)?, now)
         };
         self.counted(Call::Refresh, exchanged).await
@@ -111,10 +113,11 @@ impl Provider {
         let pass = self.enter(Call::Revoke).await?;
         let revoked = async {
             let request = self.authenticated(endpoint, &parameters, now)?;
-            let reply = self.http.send_in_turn(Call::Revoke, request).await?;
+            let reply = self.http.send_in_turn(&pass, request).await?;
             accepted(Call::Revoke, reply).map(drop)
         };
-        pass.settled(self.within_time(Call::Revoke, self.counted(Call::Revoke, revoked)).await)
+        let revoked = self.within_time(Call::Revoke, self.counted(Call::Revoke, revoked)).await;
+        pass.settled(revoked)
     }
 }
 

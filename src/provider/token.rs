@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::authorization::accepted;
+use super::circuit::Pass;
 use super::{Call, Parameters, Provider, ProviderError};
 
 /// What a code was worth. Does not print what it holds.
@@ -70,9 +71,9 @@ impl Provider {
         ];
         let pass = self.enter(Call::Token).await?;
         let attempts = async {
-            match self.redeem_once(endpoint, &parameters, now).await {
+            match self.redeem_once(&pass, endpoint, &parameters, now).await {
                 Err(ProviderError::Unreachable { .. }) if pass.may_repeat() => {
-                    self.redeem_once(endpoint, &parameters, now).await
+                    self.redeem_once(&pass, endpoint, &parameters, now).await
                 }
                 settled => settled,
             }
@@ -99,22 +100,24 @@ impl Provider {
         let pass = self.enter(Call::Userinfo).await?;
         let asked = async {
             let request = self.http.get(endpoint).bearer_auth(access_token);
-            let reply = self.http.send_in_turn(Call::Userinfo, request).await?;
+            let reply = self.http.send_in_turn(&pass, request).await?;
             let body = accepted(Call::Userinfo, reply)?;
             json::parse_object(&body).map_err(|_| malformed("not one JSON object"))
         };
-        pass.settled(self.within_time(Call::Userinfo, self.counted(Call::Userinfo, asked)).await)
+        let asked = self.within_time(Call::Userinfo, self.counted(Call::Userinfo, asked)).await;
+        pass.settled(asked)
     }
 
     async fn redeem_once(
         &self,
+        pass: &Pass,
         endpoint: &Url,
         parameters: &Parameters,
         now: Timestamp,
     ) -> Result<Tokens, ProviderError> {
         let redeemed = async {
             let request = self.authenticated(endpoint, parameters, now)?;
-            let reply = self.http.send_in_turn(Call::Token, request).await?;
+            let reply = self.http.send_in_turn(pass, request).await?;
             Tokens::parse(&accepted(Call::Token, reply)?)
         };
         self.counted(Call::Token, redeemed).await

@@ -487,8 +487,8 @@ mod tests {
         for (line, word) in [
             ("-ERR unknown command 'AUTH', with args beginning with: 'hunter2'\r\n", "ERR"),
             ("-WRONGPASS hunter2\r\n", "WRONGPASS"),
-            ("-hunter2 \x1b[2J\r\n", "unknown"),
-            ("-HUNTER\x1b2 a\r\n", "unknown"),
+            ("-hunter2 \x1b[2J\r\n", "extension error"),
+            ("-HUNTER\x1b2 a\r\n", "extension error"),
             ("?hunter2\r\n", "none"),
         ] {
             let told = server(line);
