@@ -45,7 +45,8 @@ check "lints" cargo clippy --quiet --workspace --all-targets -- -D warnings
 check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --document-private-items
 if [ "${1:-}" != check ]; then
     # With CI nothing is left out because something is not installed.
-    count "tests" env CI=true cargo test --workspace --no-fail-fast
+    # Scenarios wait for programs more than they compute.
+    count "tests" env CI=true RUST_TEST_THREADS=$(($(nproc) * 3 / 2)) cargo test --workspace --no-fail-fast
     count "the certified provider alone" node --test --test-reporter=tap tests/oidc-provider/flow.test.mjs
     count "a browser through the demo" tests/tools/browser.sh
     # The other kits need more runtimes: `make kits`.
