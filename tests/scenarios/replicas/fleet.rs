@@ -222,9 +222,11 @@ impl Fleet {
         self.figures(&format!("portvakt_revocations_alarms_total{{kind=\"stream_{kind}\"}}"))
     }
 
-    /// What all of them say to a request with this cookie.
+    /// What all of them say to a request with this cookie; 0 where the session ended under way, and the connection with it
+    /// (`threats.md` LO-6).
     pub(super) fn statuses(&self, path: &str, cookie: &str) -> Vec<u16> {
-        (0..self.size()).map(|at| self.ask(at, path, cookie).status).collect()
+        let status = |at: usize| ask(self.addresses()[at], path, cookie).map_or(0, |answer| answer.status);
+        (0..self.size()).map(status).collect()
     }
 
     pub(super) fn await_statuses(&self, what: &str, path: &str, cookie: &str, status: u16) {
