@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 
 use crate::harness::World;
+use crate::harness::http::press_login;
 use crate::harness::process::await_that;
 
 /// Four networks, so that no rule about neighbours is what helps.
@@ -37,16 +36,7 @@ fn begin(world: &World, runtime: &Runtime) -> Arc<Flood> {
     for from in GREEDY.into_iter().flat_map(|from| [from; EACH]) {
         let (flood, address, authority) = (Arc::clone(&flood), world.address(), world.authority());
         runtime.spawn(async move {
-            let socket = TcpSocket::new_v4().unwrap();
-            socket.bind((from, 0).into()).unwrap();
-            let mut stream = socket.connect(address).await.unwrap();
-            let head = format!(
-                "GET /oauth2/login HTTP/1.1\r\nHost: {authority}\r\nSec-Fetch-Mode: navigate\r\n\
-                 Sec-Fetch-Dest: document\r\nConnection: close\r\n\r\n"
-            );
-            stream.write_all(head.as_bytes()).await.unwrap();
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer).await.unwrap();
+            let answer = press_login(from, address, &authority).await;
             let refused = answer.starts_with(b"HTTP/1.1 503 ");
             flood.refused.fetch_add(usize::from(refused), Ordering::Relaxed);
             flood.answered.fetch_add(1, Ordering::Relaxed);

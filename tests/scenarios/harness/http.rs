@@ -3,8 +3,11 @@
 //! **Invariant:** nothing is repaired, folded or joined, so that a test sees what an app or a browser would.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
 
 /// No wait of a scenario is longer. Only a failing one meets it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -96,6 +99,21 @@ pub(crate) fn try_exchange(address: SocketAddr, bytes: &[u8]) -> Option<Response
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     let _ = stream.write_all(bytes);
     Some(read_response(&mut stream, bytes.starts_with(b"HEAD ")))
+}
+
+/// The whole answer to somebody who presses login and comes from this address of loopback.
+pub(crate) async fn press_login(from: Ipv4Addr, address: SocketAddr, authority: &str) -> Vec<u8> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    let head = format!(
+        "GET /oauth2/login HTTP/1.1\r\nHost: {authority}\r\nSec-Fetch-Mode: navigate\r\n\
+         Sec-Fetch-Dest: document\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    answer
 }
 
 /// A connection with a deadline for each step.

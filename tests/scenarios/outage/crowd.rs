@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 
 use super::broken::How;
 use super::{AT_ONCE, begin, end, find_out, is_down, recovers};
+use crate::harness::http::press_login;
 use crate::harness::process::await_that;
 use crate::harness::{Settings, World};
 
@@ -44,17 +43,8 @@ fn press(world: &World, runtime: &Runtime, crowd: u16) -> Told {
         let from = Ipv4Addr::new(127, 1 + high, low, 1);
         let (told, address, authority) = (Arc::clone(&told), world.address(), world.authority());
         runtime.spawn(async move {
-            let socket = TcpSocket::new_v4().unwrap();
-            socket.bind((from, 0).into()).unwrap();
-            let mut stream = socket.connect(address).await.unwrap();
-            let head = format!(
-                "GET /oauth2/login HTTP/1.1\r\nHost: {authority}\r\nSec-Fetch-Mode: navigate\r\n\
-                 Sec-Fetch-Dest: document\r\nConnection: close\r\n\r\n"
-            );
             let began = Instant::now();
-            stream.write_all(head.as_bytes()).await.unwrap();
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer).await.unwrap();
+            let answer = press_login(from, address, &authority).await;
             let took = usize::try_from(began.elapsed().as_millis()).unwrap();
             told.longest.fetch_max(took, Ordering::Relaxed);
             let text = String::from_utf8_lossy(&answer).to_ascii_lowercase();
