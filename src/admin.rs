@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `/livez` | 200 while the process answers |
 //! | `/readyz` | 200, or 503 with the reasons |
+//! | `/readyz?strict` | the same, and 503 while `strict` routes have waited for longer than `max_lag` |
 //! | `/metrics` | Prometheus' text format |
 //! | `/status`, `/status.json` | what runs here, for people and for programs |
 //!
@@ -18,12 +19,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Method, StatusCode, header};
+use http::{Method, StatusCode, Uri, header};
 use pingora::apps::{HttpServerApp, ReusedHttpStream};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use pingora::services::listening::Service;
+use serde::Serialize;
 
 pub use self::status::{
     AddressStatus, ClockStatus, KeyState, KeyStatus, KeyWarning, LogStatus, ProviderStatus, RevocationStatus,
@@ -35,13 +37,34 @@ use crate::telemetry::metrics;
 /// How long a request and its answer may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Whether requests should be sent here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Readiness {
-    /// Yes.
-    Ready,
-    /// Not yet or no longer, and why: sentences of the program for operators.
-    NotReady(Vec<String>),
+/// Whether requests should be sent here: if nothing is there that says no. All of it is sentences of the program for operators.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// Why none should be, not yet or no longer.
+    pub not_ready_because: Vec<String>,
+    /// Why those that wait for certainty should rather go elsewhere, if anybody knows more: `strict` routes have answered with
+    /// 503 for longer than `max_lag` (`design.md` D1). All others are served as ever.
+    pub strict_waits_because: Option<String>,
+}
+
+impl Readiness {
+    /// Whether requests should be sent here.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.not_ready_because.is_empty()
+    }
+
+    fn answer(&self, strict: bool) -> Answer {
+        let waits = self.strict_waits_because.iter();
+        let lines = |first: &str, reasons: &mut dyn Iterator<Item = &String>| {
+            reasons.fold(format!("{first}\n"), |text, reason| text + reason + "\n")
+        };
+        if self.is_ready() && (!strict || self.strict_waits_because.is_none()) {
+            return Answer::text(StatusCode::OK, &lines("ok", &mut waits.into_iter()));
+        }
+        let text = lines("not ready", &mut self.not_ready_because.iter().chain(waits));
+        Answer::text(StatusCode::SERVICE_UNAVAILABLE, &text)
+    }
 }
 
 /// What the listener tells.
@@ -81,18 +104,17 @@ const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
 
 impl Admin {
-    fn answer(&self, method: &Method, path: &str) -> Answer {
+    fn answer(&self, method: &Method, uri: &Uri) -> Answer {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return Answer::text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
         }
-        match path {
+        match uri.path() {
             "/livez" => Answer::text(StatusCode::OK, "ok\n"),
-            "/readyz" => match self.health.ready() {
-                Readiness::Ready => Answer::text(StatusCode::OK, "ok\n"),
-                Readiness::NotReady(reasons) => {
-                    let reasons: String = reasons.iter().map(|reason| format!("{reason}\n")).collect();
-                    Answer::text(StatusCode::SERVICE_UNAVAILABLE, &format!("not ready\n{reasons}"))
-                }
+            "/readyz" => match uri.query() {
+                None | Some("") => self.health.ready().answer(false),
+                Some("strict") => self.health.ready().answer(true),
+                // A balancer that asks something else than was meant would learn nothing of it.
+                Some(_) => Answer::text(StatusCode::NOT_FOUND, "only /readyz and /readyz?strict\n"),
             },
             "/metrics" => Answer::of(metrics::CONTENT_TYPE, Some(self.health.metrics())),
             "/status" => Answer::of(HTML, self.health.status().page(&self.health.ready())),
@@ -109,7 +131,7 @@ impl Admin {
         session.set_keepalive(None);
         let request = session.req_header();
         let head = request.method == Method::HEAD;
-        let answer = self.answer(&request.method, request.uri.path());
+        let answer = self.answer(&request.method, &request.uri);
         session.write_response_header(Box::new(answer.header()?)).await?;
         let body = if head { Bytes::new() } else { Bytes::from(answer.body) };
         session.write_response_body(body, true).await?;
@@ -213,7 +235,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_path_answers_and_nothing_is_kept() {
-        let admin = admin(Readiness::Ready);
+        let admin = admin(Readiness::default());
         for (path, media_type, body) in [
             ("/livez", TEXT, "ok\n"),
             ("/readyz", TEXT, "ok\n"),
@@ -242,16 +264,39 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_not_ready_says_why() {
-        let admin = admin(Readiness::NotReady(vec!["the metadata of `idporten` is missing".to_owned()]));
-        let answer = exchange(&admin, &get("/readyz")).await;
-        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-        assert!(answer.ends_with("\r\n\r\nnot ready\nthe metadata of `idporten` is missing\n"), "{answer}");
+        let missing = "the metadata of `idporten` is missing".to_owned();
+        let admin = admin(Readiness { not_ready_because: vec![missing], ..Readiness::default() });
+        for path in ["/readyz", "/readyz?strict"] {
+            let answer = exchange(&admin, &get(path)).await;
+            assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+            assert!(
+                answer.ends_with("\r\n\r\nnot ready\nthe metadata of `idporten` is missing\n"),
+                "{answer}"
+            );
+        }
         assert!(exchange(&admin, &get("/livez")).await.starts_with("HTTP/1.1 200 "));
     }
 
     #[tokio::test]
+    async fn who_makes_strict_routes_wait_is_ready_for_all_but_those() {
+        let reason = Some("the store does not answer".to_owned());
+        let admin = admin(Readiness { strict_waits_because: reason, ..Readiness::default() });
+        for (path, status, body) in [
+            ("/readyz", "200", "ok\nthe store does not answer\n"),
+            ("/readyz?", "200", "ok\nthe store does not answer\n"),
+            ("/readyz?strict", "503", "not ready\nthe store does not answer\n"),
+            ("/readyz?stric", "404", "only /readyz and /readyz?strict\n"),
+            ("/readyz?strict=1", "404", "only /readyz and /readyz?strict\n"),
+        ] {
+            let answer = exchange(&admin, &get(path)).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+            assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{path}: {answer}");
+        }
+    }
+
+    #[tokio::test]
     async fn anything_else_is_refused() {
-        let admin = admin(Readiness::Ready);
+        let admin = admin(Readiness::default());
         for path in ["/", "/status/", "/statusx", "/livez/..", "/%6civez", "//livez"] {
             let answer = exchange(&admin, &get(path)).await;
             assert!(answer.starts_with("HTTP/1.1 404 "), "{path}: {answer}");
@@ -267,7 +312,7 @@ mod tests {
     #[tokio::test]
     async fn head_has_the_header_and_no_body() {
         let answer =
-            exchange(&admin(Readiness::Ready), "HEAD /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+            exchange(&admin(Readiness::default()), "HEAD /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"), "{answer}");
         assert!(answer.to_ascii_lowercase().contains("content-length: 3"), "{answer}");
     }
@@ -280,7 +325,7 @@ mod tests {
             drop(client);
             let (_stop, shutdown) = tokio::sync::watch::channel(false);
             let session = ServerSession::new_http1(Box::new(server));
-            assert!(admin(Readiness::Ready).process_new_http(session, &shutdown).await.is_none());
+            assert!(admin(Readiness::default()).process_new_http(session, &shutdown).await.is_none());
         }
     }
 
@@ -290,7 +335,7 @@ mod tests {
         client.write_all(b"GET /livez HTTP/1.1\r\n").await.unwrap();
         let (_stop, shutdown) = tokio::sync::watch::channel(false);
         let session = ServerSession::new_http1(Box::new(server));
-        let health = Arc::new(Fixed(Readiness::Ready));
+        let health = Arc::new(Fixed(Readiness::default()));
         let hasty = Arc::new(Admin { health, deadline: Duration::from_millis(50) });
         assert!(hasty.process_new_http(session, &shutdown).await.is_none());
         let mut rest = Vec::new();

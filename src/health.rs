@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use portvakt_core::key::{Concern, KeyTimes, Named};
+use portvakt_core::revocation::StreamStatus;
 
 use crate::admin::{
     ClockStatus, Health, KeyStatus, KeyWarning, ProviderStatus, Readiness, RevocationStatus, SessionStatus,
@@ -27,7 +28,7 @@ impl Health for LiveHealth {
     /// Ready once metadata and keys of every provider are there; a provider that fails later changes
     /// nothing (`threats.md` OM-7).
     fn ready(&self) -> Readiness {
-        let mut reasons = Vec::new();
+        let (mut reasons, mut strict_waits_because) = (Vec::new(), None);
         if self.live.stopping.load(Ordering::Relaxed) {
             reasons.push("the process is stopping".to_owned());
         }
@@ -42,14 +43,21 @@ impl Health for LiveHealth {
                 .push(format!("another replica uses the `{purpose}` key {id}, which is not in our key file"));
         }
         let now = self.live.clock.now();
-        if let Some(status) = revocations.stream_status(now)
-            && (!status.sure || revocations.is_stale(now))
-        {
-            reasons.push(
-                "what other replicas ended may be lacking: the store was not read to its end".to_owned(),
-            );
-        } else if revocations.is_stale(now) || !revocations.is_writable() {
+        if revocations.is_log_stale(now) || !revocations.is_writable() {
             reasons.push("the file of ended sessions cannot be read or written".to_owned());
+        }
+        match revocations.stream_status(now) {
+            Some(StreamStatus { joining: true, .. }) => reasons.push(
+                "what other replicas ended is not known yet: the store has not been read to its end"
+                    .to_owned(),
+            ),
+            // Whoever else uses the store may be no better off: others than `strict` routes are served by all of them.
+            Some(StreamStatus { behind: true, .. }) => {
+                strict_waits_because = Some(
+                    "what other replicas ended may be lacking: the store was not read to its end".to_owned(),
+                );
+            }
+            Some(_) | None => {}
         }
         for provider in self.live.snapshot().providers() {
             let fetched = provider.fetched();
@@ -58,7 +66,7 @@ impl Health for LiveHealth {
                 reasons.push(format!("metadata or keys of the provider `{name}` have not been fetched yet"));
             }
         }
-        if reasons.is_empty() { Readiness::Ready } else { Readiness::NotReady(reasons) }
+        Readiness { not_ready_because: reasons, strict_waits_because }
     }
 
     fn status(&self) -> Status {
@@ -125,7 +133,7 @@ impl Health for LiveHealth {
         metrics.revocations(&self.live.revocations, now);
         let is_last = self.live.reloaded().is_none_or(|reload| reload.taken);
         metrics.configuration(snapshot.generation, &snapshot.digest, snapshot.loaded, is_last);
-        metrics.ready(self.ready() == Readiness::Ready);
+        metrics.ready(self.ready().is_ready());
         self.live.telemetry.observe_logs();
         metrics.render()
     }

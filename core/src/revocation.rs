@@ -550,6 +550,12 @@ impl Revocations {
         now.since(Timestamp::from_millis(followed))
     }
 
+    /// Whether the log was not read to its end for so long that ends may be unknown here that are in it.
+    #[must_use]
+    pub fn is_log_stale(&self, now: Timestamp) -> bool {
+        now.since(Timestamp::from_millis(self.followed.load(Ordering::Relaxed))) > self.max_lag()
+    }
+
     /// Whether the view is so old that `strict` routes must not rely on it.
     #[must_use]
     pub fn is_stale(&self, now: Timestamp) -> bool {

@@ -278,32 +278,20 @@ impl From<&LogWriter> for LogStatus {
 #[derive(Serialize)]
 struct Whole<'a> {
     ready: bool,
-    not_ready_because: &'a [String],
+    #[serde(flatten)]
+    readiness: &'a Readiness,
     #[serde(flatten)]
     status: &'a Status,
 }
 
 impl Status {
     pub(super) fn json(&self, readiness: &Readiness) -> Option<String> {
-        let whole = Whole {
-            ready: *readiness == Readiness::Ready,
-            not_ready_because: reasons(readiness),
-            status: self,
-        };
+        let whole = Whole { ready: readiness.is_ready(), readiness, status: self };
         serde_json::to_string_pretty(&whole).map(|json| json + "\n").ok()
     }
 
     pub(super) fn page(&self, readiness: &Readiness) -> Option<String> {
-        Page { status: self, reasons: reasons(readiness), ready: *readiness == Readiness::Ready }
-            .render()
-            .ok()
-    }
-}
-
-fn reasons(readiness: &Readiness) -> &[String] {
-    match readiness {
-        Readiness::Ready => &[],
-        Readiness::NotReady(reasons) => reasons,
+        Page { status: self, readiness }.render().ok()
     }
 }
 
@@ -314,13 +302,14 @@ fn reasons(readiness: &Readiness) -> &[String] {
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Portvakt: {% if ready %}ready{% else %}not ready{% endif %}</title>
+<title>Portvakt: {% if readiness.is_ready() %}ready{% else %}not ready{% endif %}</title>
 <style>body{font:1rem/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}table{border-collapse:collapse;width:100%}caption{text-align:left;font-weight:bold;font-size:1.2rem;margin-top:2rem}th,td{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid #bbb;vertical-align:top}</style>
 </head>
 <body>
 <main>
 <h1>Portvakt {{ status.version }}</h1>
-{% if ready %}<p>Ready.</p>{% else %}<p>Not ready:</p><ul>{% for reason in reasons %}<li>{{ reason }}</li>{% endfor %}</ul>{% endif %}
+{% if readiness.is_ready() %}<p>Ready.</p>{% else %}<p>Not ready:</p><ul>{% for reason in readiness.not_ready_because %}<li>{{ reason }}</li>{% endfor %}</ul>{% endif %}
+{% if let Some(reason) = readiness.strict_waits_because %}<p>Routes with <code>revocation: strict</code> wait: {{ reason }}.</p>{% endif %}
 <table><caption>Process</caption>
 <tr><th scope="row">Time</th><td>{{ self.time(status.now) }}</td></tr>
 <tr><th scope="row">Running for</th><td>{{ status.uptime.as_secs() }} s</td></tr>
@@ -359,8 +348,7 @@ fn reasons(readiness: &Readiness) -> &[String] {
 )]
 struct Page<'a> {
     status: &'a Status,
-    reasons: &'a [String],
-    ready: bool,
+    readiness: &'a Readiness,
 }
 
 impl Page<'_> {
@@ -446,7 +434,10 @@ pub(super) mod tests {
 
     #[test]
     fn the_page_escapes_what_it_shows() {
-        let reason = Readiness::NotReady(vec!["<img src=x onerror=y>".to_owned()]);
+        let reason = Readiness {
+            not_ready_because: vec!["<img src=x onerror=y>".to_owned()],
+            strict_waits_because: Some("<img src=x onerror=z>".to_owned()),
+        };
         let page = status(now()).page(&reason).unwrap();
         for markup in ["<script", "<img", "\"&'"] {
             assert!(!page.contains(markup), "{page}");
@@ -455,6 +446,7 @@ pub(super) mod tests {
             page.contains("cookie: the key in use is older than a year")
                 && page.contains("alert(1)")
                 && page.contains("onerror=y")
+                && page.contains("onerror=z")
                 && page.contains("not ready"),
             "{page}"
         );
@@ -462,7 +454,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_page_needs_what_its_policy_allows_and_no_more() {
-        let page = status(now()).page(&Readiness::Ready).unwrap();
+        let page = status(now()).page(&Readiness::default()).unwrap();
         let style = page.split_once("<style>").and_then(|(_, rest)| rest.split_once("</style>")).unwrap().0;
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, style.as_bytes());
         let hash = base64_simd::STANDARD.encode_to_string(digest.as_ref());
@@ -474,12 +466,14 @@ pub(super) mod tests {
 
     #[test]
     fn json_tells_the_same_to_programs() {
-        let json = status(now()).json(&Readiness::NotReady(vec!["no keys".to_owned()])).unwrap();
+        let readiness = Readiness { not_ready_because: vec!["no keys".to_owned()], ..Readiness::default() };
+        let json = status(now()).json(&readiness).unwrap();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(
             (json["ready"].as_bool(), json["not_ready_because"][0].as_str()),
             (Some(false), Some("no keys"))
         );
+        assert!(json["strict_waits_because"].is_null());
         assert_eq!(json["now"], "2026-09-21T14:13:20.000Z");
         assert_eq!((json["uptime_seconds"].as_u64(), json["generation"].as_u64()), (Some(90), Some(3)));
         assert_eq!(json["providers"][0]["metadata_fetched"], "2026-09-21T14:13:20.000Z");

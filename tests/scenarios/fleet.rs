@@ -159,8 +159,8 @@ impl Scene {
         let app = Mirror::start();
         let route = |path: &str, rest: &str| format!("{{path: '{path}', upstream: mirror, {rest}}}");
         let mut settings = Settings::default()
-            // The balancer asks every half second, and believes the fifth no.
-            .drain_delay("3s")
+            // The balancer asks every half second, and believes the second no.
+            .drain_delay("2s")
             .listener("h2c: true")
             .upstream(format!("mirror: {{url: 'http://127.0.0.1:{}'}}", app.port()))
             .route(&route("/fleet/**", "access: login, require: {level: substantial}, assertion: true"))

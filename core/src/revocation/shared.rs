@@ -91,6 +91,11 @@ pub struct StreamStatus {
     pub undelivered: usize,
     /// Whether nothing is known to be lacking.
     pub sure: bool,
+    /// Whether this process has just been started, and does not know yet what others ended before: it is ready only then
+    /// (`design.md` D1).
+    pub joining: bool,
+    /// Whether everything was known last longer ago than `max_lag`: `strict` routes have waited, and still do.
+    pub behind: bool,
     /// Entries that were altered, or made with a key that is not ours, since the start.
     pub foreign: u64,
     /// Records that were found missing.
@@ -348,6 +353,8 @@ impl Revocations {
             silent: replica.silent(now),
             undelivered,
             sure: replica.is_sure(),
+            joining: replica.is_joining(),
+            behind: replica.is_behind(now),
             foreign: shared.foreign.load(Ordering::Relaxed),
             missing: replica.missing,
             rewound: shared.rewound.load(Ordering::Relaxed),

@@ -23,7 +23,15 @@ pub(super) async fn examine(around: &Surroundings) -> Vec<Finding> {
         )];
     };
     if status == StatusCode::OK {
-        let mut findings = vec![Finding::ok(format!("{admin}"), "a gateway runs, and says that it is ready")];
+        let mut findings = vec![match body.trim().strip_prefix("ok\n") {
+            None => Finding::ok(format!("{admin}"), "a gateway runs, and says that it is ready"),
+            Some(reason) => Finding::fail(
+                format!("{admin}"),
+                format!("the gateway says that `strict` routes wait: {reason}"),
+                "people get 503 there until it knows more",
+                "what follows looks at the store",
+            ),
+        }];
         if let Some(said) = self::status(around).await {
             findings.extend(compare(&said, around));
             findings.extend(waits_with_keys(&said, around));

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::StartError;
 use super::listening::Sockets;
-use crate::admin::{Health as _, Readiness};
+use crate::admin::Health as _;
 use crate::handover::{Common, HandoverError, Introduction, Offer, Predecessor, Successor};
 use crate::health::LiveHealth;
 use crate::snapshot::Live;
@@ -200,12 +200,17 @@ impl Conduct {
         Ok(Some(Offer::inherited(inherited.offer, &self.offer)))
     }
 
-    /// Waits until everything is loaded; `false`: the other process has ended before.
+    /// Waits until everything is loaded and known; `false`: the other process has ended before.
     async fn is_ready_while(&self, predecessor: &mut Predecessor) -> bool {
         let health = LiveHealth::new(Arc::clone(&self.live));
         let ready = async {
-            while let Readiness::NotReady(reasons) = health.ready() {
-                tracing::debug!(?reasons, "not ready to take over yet");
+            loop {
+                let readiness = health.ready();
+                // Nobody who was let in a moment ago is told to wait.
+                if readiness.is_ready() && !self.live.revocations.is_uncertain(self.live.clock.now()) {
+                    break;
+                }
+                tracing::debug!(?readiness, "not ready to take over yet");
                 sleep(STEP).await;
             }
         };

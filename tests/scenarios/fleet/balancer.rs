@@ -30,6 +30,7 @@ pub(super) fn start(world: &World, replicas: &[Replica]) -> Process {
 fn configuration(address: SocketAddr, replicas: &[Replica]) -> String {
     let mut text = String::new();
     let mut servers = replicas.iter();
+    let mut backends = 0;
     for line in EXAMPLE.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.first().copied() {
@@ -41,6 +42,13 @@ fn configuration(address: SocketAddr, replicas: &[Replica]) -> String {
                 text.push_str(&format!("    bind {address}\n"));
             }
             Some("bind") => {}
+            Some("backend") => {
+                assert!(servers.len() == replicas.len() || servers.len() == 0, "a backend lacks servers");
+                servers = replicas.iter();
+                backends += 1;
+                text.push_str(line);
+                text.push('\n');
+            }
             Some("server") => {
                 let replica = servers.next().expect("the example has as many servers");
                 let (address, admin) = (replica.address, replica.admin.port());
@@ -52,6 +60,6 @@ fn configuration(address: SocketAddr, replicas: &[Replica]) -> String {
             }
         }
     }
-    assert!(servers.next().is_none(), "the example has as many servers");
+    assert!(servers.next().is_none() && backends == 2, "the example has as many servers");
     text
 }

@@ -62,9 +62,13 @@ impl Replica {
         try_exchange(self.admin, request.as_bytes()).filter(|answer| answer.status != 0)
     }
 
+    /// With which status the admin listener answers.
+    pub(super) fn asked(&self, path: &str) -> Option<u16> {
+        self.get_admin(path).map(|answer| answer.status)
+    }
+
     pub(super) fn is_ready(&self) -> bool {
-        self.get_admin("/readyz").is_some_and(|answer| answer.status == 200)
-            && std::net::TcpStream::connect(self.address).is_ok()
+        self.asked("/readyz") == Some(200) && std::net::TcpStream::connect(self.address).is_ok()
     }
 
     pub(super) fn await_ready(&mut self) {

@@ -38,7 +38,17 @@ impl Store {
 
     /// It ends in good order and begins again with what it had.
     pub(super) fn restart(&mut self) {
+        self.stop();
+        self.start_again();
+    }
+
+    /// It ends in good order.
+    pub(super) fn stop(&mut self) {
         self.process.stop();
+    }
+
+    /// It begins again with what it had.
+    pub(super) fn start_again(&mut self) {
         self.process = run(self.port, &self.folder);
     }
 
@@ -46,7 +56,7 @@ impl Store {
     pub(super) fn lose_everything(&mut self) {
         self.process.kill();
         std::fs::remove_dir_all(self.folder.join("appendonlydir")).unwrap();
-        self.process = run(self.port, &self.folder);
+        self.start_again();
     }
 
     /// One command, and its answer.

@@ -31,9 +31,10 @@ pub(super) enum Trouble {
     Restart,
     StoreRestart,
     StoreLoss,
+    StoreAway,
 }
 
-const ROUND: [Trouble; 12] = [
+const ROUND: [Trouble; 13] = [
     Trouble::Reload,
     Trouble::HandOver,
     Trouble::Rotation("cookie"),
@@ -46,6 +47,7 @@ const ROUND: [Trouble; 12] = [
     Trouble::Rotation("assertion"),
     Trouble::Restart,
     Trouble::StoreLoss,
+    Trouble::StoreAway,
 ];
 
 /// A key that waits for its day is used so soon here.
@@ -56,6 +58,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// How old what a replica knows is, in milliseconds.
 const STALENESS: &str = "portvakt_revocations_staleness_milliseconds";
+
+/// How long the store stays away when all replicas have said that strict routes wait: the balancer has noticed by then.
+const AWAY: Duration = Duration::from_secs(2);
 
 /// People who come, and people who leave, in one go.
 const MOVING: usize = 6;
@@ -98,15 +103,24 @@ impl<'a> Troubled<'a> {
             Trouble::Rotation(purpose) => self.rotate(purpose),
             Trouble::HandOver => self.replicas[at].hand_over(),
             Trouble::Restart => self.replicas[at].restart(),
-            Trouble::StoreRestart => self.trouble_the_store(fleet, Store::restart),
-            Trouble::StoreLoss => self.trouble_the_store(fleet, Store::lose_everything),
+            Trouble::StoreRestart => self.trouble_the_store(fleet, |store, _| store.restart()),
+            Trouble::StoreLoss => self.trouble_the_store(fleet, |store, _| store.lose_everything()),
+            Trouble::StoreAway => self.trouble_the_store(fleet, |store, replicas| {
+                store.stop();
+                await_that("all replicas say that strict routes wait", || {
+                    let waits = |replica: &Replica| replica.asked("/readyz?strict") == Some(503);
+                    replicas.iter().all(waits).then_some(())
+                });
+                thread::sleep(AWAY);
+                store.start_again();
+            }),
         }
         self.await_certainty();
     }
 
-    fn trouble_the_store(&mut self, fleet: &Fleet, trouble: fn(&mut Store)) {
+    fn trouble_the_store(&mut self, fleet: &Fleet, trouble: fn(&mut Store, &[Replica])) {
         fleet.excuse.during(|| {
-            trouble(self.store);
+            trouble(self.store, self.replicas);
             let back = Instant::now();
             // Who has not noticed yet is as sure as before.
             await_that("all replicas have read what the store holds now", || {
@@ -123,7 +137,10 @@ impl<'a> Troubled<'a> {
 
     /// All are ready and know everything.
     fn await_certainty(&self) {
-        let knows = |replica: &Replica| replica.metric("portvakt_revocations_stream_sure") == 1.0;
+        let knows = |replica: &Replica| {
+            replica.metric("portvakt_revocations_stream_sure") == 1.0
+                && replica.asked("/readyz?strict") == Some(200)
+        };
         await_that("all replicas are ready and know everything", || {
             self.replicas.iter().all(|replica| replica.is_ready() && knows(replica)).then_some(())
         });

@@ -171,7 +171,7 @@ impl Fleet {
         let heard = format!("portvakt_revocations_replicas {}", self.size() - 1);
         await_that("all hear each other", || {
             let metrics = self.metrics();
-            (self.is_ready()
+            (self.is_certain()
                 && metrics.len() == self.size()
                 && metrics.iter().all(|text| text.contains(&heard)))
             .then_some(())
@@ -196,12 +196,28 @@ impl Fleet {
 
     /// What each says of being ready.
     pub(super) fn readiness(&self) -> Vec<(u16, String)> {
-        self.ask_admins("/readyz").iter().map(|answer| (answer.status, answer.text())).collect()
+        self.readiness_for("/readyz")
+    }
+
+    /// What each says of being ready, asked in this way.
+    pub(super) fn readiness_for(&self, path: &str) -> Vec<(u16, String)> {
+        self.ask_admins(path).iter().map(|answer| (answer.status, answer.text())).collect()
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        let answers = self.ask_admins("/readyz");
-        answers.len() == self.size() && answers.iter().all(|answer| answer.status == 200)
+        self.all_say_yes(&self.readiness())
+    }
+
+    fn all_say_yes(&self, answers: &[(u16, String)]) -> bool {
+        answers.len() == self.size() && answers.iter().all(|(status, _)| *status == 200)
+    }
+
+    /// Whether all are ready and nothing may be lacking anywhere.
+    fn is_certain(&self) -> bool {
+        let sure = self.figures("portvakt_revocations_stream_sure ");
+        sure.len() == self.size()
+            && sure.iter().all(|&one| one == 1)
+            && self.all_say_yes(&self.readiness_for("/readyz?strict"))
     }
 
     pub(super) fn metrics(&self) -> Vec<String> {
@@ -268,7 +284,7 @@ impl Fleet {
         await_that("all are ready, and everything is delivered", || {
             let delivered =
                 || self.figures("portvakt_revocations_undelivered ").iter().all(|&count| count == 0);
-            (self.is_ready() && delivered()).then_some(())
+            (self.is_certain() && delivered()).then_some(())
         });
         let took = since.elapsed().as_millis();
         let line = format!("{what}: back to normal after {took} ms\n");

@@ -254,6 +254,16 @@ impl Replica {
         self.join.is_none() && self.short_since.is_none() && self.unread.is_none()
     }
 
+    /// Whether it has just been started, and what others ended before is not known yet.
+    pub(in crate::revocation) fn is_joining(&self) -> bool {
+        self.join.as_ref().is_some_and(|join| join.starts)
+    }
+
+    /// Whether what was certain last is older than strict routes may rely on.
+    pub(in crate::revocation) fn is_behind(&self, now: Timestamp) -> bool {
+        now.since(self.sure_until) > self.max_lag
+    }
+
     /// Whether something was read that was made with a key that we do not have.
     pub(in crate::revocation) fn is_unread(&self) -> bool {
         self.unread.is_some() || self.silent
