@@ -2,12 +2,13 @@
 //! (`threats.md` HTTP-10, ID-9, LI-1, LI-4, OM-7).
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::harness::app::App;
 use crate::harness::http::{Response, connect, read_response};
+use crate::harness::listen::Listening;
 use crate::harness::process::await_that;
 use crate::harness::tls::{TlsEnd, certificate, data, private};
 use crate::harness::{Settings, World, free_port};
@@ -241,21 +242,13 @@ fn an_app_that_is_full_is_503_at_once_and_others_go_on() {
 }
 
 /// Listens, and gives each connection to `serve` after its head.
-fn listen(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (mut stream, serve) = (stream.unwrap(), serve.clone());
-            thread::spawn(move || {
-                let mut head = [0; 4096];
-                if stream.read(&mut head).is_ok() {
-                    serve(stream);
-                }
-            });
+fn listen(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Listening {
+    Listening::start(move |mut stream| {
+        let mut head = [0; 4096];
+        if stream.read(&mut head).is_ok() {
+            serve(stream);
         }
-    });
-    port
+    })
 }
 
 #[test]
@@ -268,7 +261,8 @@ fn an_app_that_drips_or_says_nothing_is_cut_at_its_deadline() {
     });
     let silent = listen(|mut stream| while stream.read(&mut [0; 64]).is_ok_and(|read| read > 0) {});
     let keys = |port: u16| format!("url: 'http://127.0.0.1:{port}', total_timeout: 700ms");
-    let settings = with(with(Settings::default(), "dripping", &keys(dripping)), "silent", &keys(silent));
+    let settings =
+        with(with(Settings::default(), "dripping", &keys(dripping.port())), "silent", &keys(silent.port()));
     let world = World::with(settings);
     for (target, status) in [("/dripping/", 200), ("/silent/", 504)] {
         let began = Instant::now();

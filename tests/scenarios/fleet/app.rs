@@ -3,16 +3,17 @@
 
 use std::collections::HashMap;
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use crate::harness::http::{Head, read_head, read_whole_body};
+use crate::harness::listen::Listening;
 
 /// It ends with the value.
 pub(super) struct Mirror {
-    address: SocketAddr,
+    listening: Listening,
     state: Arc<State>,
 }
 
@@ -26,24 +27,13 @@ struct State {
 
 impl Mirror {
     pub(super) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
         let state = Arc::<State>::default();
         let shared = Arc::clone(&state);
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                if shared.over.load(Ordering::Relaxed) {
-                    return;
-                }
-                let (stream, state) = (stream.unwrap(), Arc::clone(&shared));
-                thread::spawn(move || state.serve(stream));
-            }
-        });
-        Self { address, state }
+        Self { listening: Listening::start(move |stream| shared.serve(stream)), state }
     }
 
     pub(super) fn port(&self) -> u16 {
-        self.address.port()
+        self.listening.port()
     }
 
     /// How often each target was posted to.
@@ -60,8 +50,6 @@ impl Mirror {
 impl Drop for Mirror {
     fn drop(&mut self) {
         self.state.over.store(true, Ordering::Relaxed);
-        // The thread waits for a connection.
-        let _ = TcpStream::connect(self.address);
     }
 }
 

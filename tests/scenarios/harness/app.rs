@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
 
 use super::http::{Head, read_head, read_whole_body};
+use super::listen::Listening;
 use super::process::await_that;
 
 /// One request as it arrived.
@@ -50,7 +50,7 @@ type Stream = dyn Fn(TcpStream, &Received) + Send + Sync;
 
 /// The app. It ends with the value.
 pub(crate) struct App {
-    address: SocketAddr,
+    listening: Listening,
     state: Arc<State>,
 }
 
@@ -128,25 +128,14 @@ impl std::fmt::Debug for Tally {
 impl App {
     /// Listens on a free port.
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
         let state = Arc::<State>::default();
         let shared = Arc::clone(&state);
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                if shared.over.load(Ordering::Relaxed) {
-                    return;
-                }
-                let (stream, state) = (stream.unwrap(), Arc::clone(&shared));
-                thread::spawn(move || state.serve(stream));
-            }
-        });
-        Self { address, state }
+        Self { listening: Listening::start(move |stream| shared.serve(stream)), state }
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.listening.address()
     }
 
     /// Everything received so far.
@@ -189,12 +178,11 @@ impl App {
     pub(crate) fn stop(&self) {
         self.state.over.store(true, Ordering::Relaxed);
         self.release();
-        // The thread waits for a connection.
-        let _ = TcpStream::connect(self.address);
+        self.listening.stop();
         for connection in self.state.connections.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             let _ = connection.shutdown(Shutdown::Both);
         }
-        await_that("the app is gone", || TcpStream::connect(self.address).is_err().then_some(()));
+        await_that("the app is gone", || TcpStream::connect(self.address()).is_err().then_some(()));
     }
 
     /// Answers requests for a path, whatever their query, with this: status line, fields, empty line, body.
@@ -237,8 +225,6 @@ impl Drop for App {
     fn drop(&mut self) {
         self.state.over.store(true, Ordering::Relaxed);
         self.release();
-        // The thread waits for a connection.
-        let _ = TcpStream::connect(self.address);
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) mod browser;
 pub(crate) mod http;
 pub(crate) mod jar;
 pub(crate) mod kept;
+pub(crate) mod listen;
 pub(crate) mod process;
 pub(crate) mod secrets;
 pub(crate) mod settings;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::harness::http::read_head;
+use crate::harness::listen::Listening;
 
 /// In which way it is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,23 +35,25 @@ type Calls = Arc<Mutex<BTreeMap<String, Vec<Instant>>>>;
 
 /// It ends with the value.
 pub(super) struct Broken {
-    address: SocketAddr,
     calls: Calls,
     over: Arc<AtomicBool>,
     held: Arc<Mutex<Vec<TcpStream>>>,
-    accepting: Option<JoinHandle<()>>,
+    listening: Listening,
 }
 
 impl Broken {
     /// Takes the place.
     pub(super) fn at(address: SocketAddr, how: How) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
-        let (calls, over, held) = (Calls::default(), Arc::<AtomicBool>::default(), Arc::default());
-        let accepting = thread::spawn({
+        let (calls, over) = (Calls::default(), Arc::<AtomicBool>::default());
+        let held = Arc::<Mutex<Vec<TcpStream>>>::default();
+        let listening = Listening::at(address, {
             let (calls, over, held) = (Arc::clone(&calls), Arc::clone(&over), Arc::clone(&held));
-            move || accept(&listener, how, &calls, &over, &held)
+            move |stream| {
+                held.lock().unwrap().push(stream.try_clone().unwrap());
+                serve(stream, how, &calls, &over);
+            }
         });
-        Self { address, calls, over, held, accepting: Some(accepting) }
+        Self { calls, over, held, listening }
     }
 
     /// How often an endpoint was called.
@@ -67,31 +70,10 @@ impl Broken {
 impl Drop for Broken {
     fn drop(&mut self) {
         self.over.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(self.address);
-        if let Some(accepting) = self.accepting.take() {
-            let _ = accepting.join();
-        }
+        self.listening.stop();
         for stream in self.held.lock().unwrap().drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
-    }
-}
-
-fn accept(
-    listener: &TcpListener,
-    how: How,
-    calls: &Calls,
-    over: &Arc<AtomicBool>,
-    held: &Arc<Mutex<Vec<TcpStream>>>,
-) {
-    for stream in listener.incoming() {
-        if over.load(Ordering::SeqCst) {
-            return;
-        }
-        let Ok(stream) = stream else { continue };
-        held.lock().unwrap().push(stream.try_clone().unwrap());
-        let (calls, over) = (Arc::clone(calls), Arc::clone(over));
-        thread::spawn(move || serve(stream, how, &calls, &over));
     }
 }
 

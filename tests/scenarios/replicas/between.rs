@@ -2,12 +2,11 @@
 //! owns, or a network that fails. It speaks for the real server, one command after the other.
 
 use std::io::{BufReader, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use super::resp::Resp;
+use crate::harness::listen::Listening;
 
 /// The true store, to be asked.
 pub(super) type True<'a> = &'a mut dyn FnMut(&Resp) -> Resp;
@@ -26,34 +25,22 @@ struct Inner {
 type State = Arc<Mutex<Inner>>;
 
 pub(super) struct Between {
-    address: SocketAddr,
+    listening: Listening,
     state: State,
-    over: Arc<AtomicBool>,
 }
 
 impl Between {
     /// An honest one.
     pub(super) fn start(to: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
         let inner =
             Inner { to, lie: Arc::new(|command, truly| truly(command)), open: Vec::new(), is_cut: false };
-        let (state, over): (State, _) = (Arc::new(Mutex::new(inner)), Arc::<AtomicBool>::default());
-        let (shared, ends) = (Arc::clone(&state), Arc::clone(&over));
-        thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                if ends.load(Ordering::Relaxed) {
-                    return;
-                }
-                let state = Arc::clone(&shared);
-                thread::spawn(move || serve(&client, &state));
-            }
-        });
-        Self { address, state, over }
+        let state: State = Arc::new(Mutex::new(inner));
+        let shared = Arc::clone(&state);
+        Self { listening: Listening::start(move |client| serve(&client, &shared)), state }
     }
 
     pub(super) fn port(&self) -> u16 {
-        self.address.port()
+        self.listening.port()
     }
 
     /// From the next command on.
@@ -86,10 +73,7 @@ impl Between {
 
 impl Drop for Between {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
         self.cut();
-        // It looks only when somebody comes.
-        let _ = TcpStream::connect(self.address);
     }
 }
 

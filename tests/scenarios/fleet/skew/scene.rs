@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -21,6 +21,7 @@ use super::super::{Fleet, copy_keys, fleet, register};
 use super::Age;
 use crate::harness::http::try_exchange;
 use crate::harness::kept::{Answer, Ask, Connection, Outcome};
+use crate::harness::listen::Listening;
 use crate::harness::process::await_that;
 use crate::harness::{Settings, World, run_keys};
 
@@ -336,38 +337,23 @@ pub(super) fn check(age: Age, configuration: &Path) -> (bool, String) {
 
 /// Stands where the provider and browsers ask, and passes every connection on to one gateway.
 struct Front {
-    address: SocketAddr,
     to: Arc<Mutex<SocketAddr>>,
-    over: Arc<AtomicBool>,
+    _listening: Listening,
 }
 
 impl Front {
     fn start(address: SocketAddr, to: SocketAddr) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
-        let (to, over) = (Arc::new(Mutex::new(to)), Arc::<AtomicBool>::default());
-        let (target, ends) = (Arc::clone(&to), Arc::clone(&over));
-        thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                if ends.load(Ordering::Relaxed) {
-                    return;
-                }
-                let to = *target.lock().unwrap_or_else(PoisonError::into_inner);
-                thread::spawn(move || pass(&client, to));
-            }
+        let to = Arc::new(Mutex::new(to));
+        let target = Arc::clone(&to);
+        let _listening = Listening::at(address, move |client| {
+            let to = *target.lock().unwrap_or_else(PoisonError::into_inner);
+            pass(&client, to);
         });
-        Self { address, to, over }
+        Self { to, _listening }
     }
 
     fn turn_to(&self, to: SocketAddr) {
         *self.to.lock().unwrap_or_else(PoisonError::into_inner) = to;
-    }
-}
-
-impl Drop for Front {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        // It looks only when somebody comes.
-        let _ = TcpStream::connect(self.address);
     }
 }
 
