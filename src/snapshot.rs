@@ -16,7 +16,7 @@ use portvakt_core::config::{self, Configuration, Environment, Loaded, Problem, P
 use portvakt_core::forward::assertion::Assertions;
 use portvakt_core::forward::plain;
 use portvakt_core::forward::strip::Reserved;
-use portvakt_core::key::{ClientKey, KeyFile, KeyFileError, KeyTimes, Keys, path_of};
+use portvakt_core::key::{ClientKey, KeyFile, KeyFileError, KeyTimes, Keys, client_purpose, path_of};
 use portvakt_core::login::attempt;
 use portvakt_core::once::Once;
 use portvakt_core::provider::ProviderSettings;
@@ -234,12 +234,6 @@ fn provider(settings: &ProviderSettings, keys: &Path, now: Timestamp) -> Result<
     let key = client_key(settings, keys, now)?;
     Provider::new(settings.clone(), key)
         .map_err(|source| LoadError::Provider { name: settings.name.clone(), source })
-}
-
-/// The purpose of the keys with which we authenticate at a provider.
-#[must_use]
-pub fn client_purpose(provider: &str) -> String {
-    format!("client-{provider}")
 }
 
 fn client_key(

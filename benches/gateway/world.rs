@@ -234,7 +234,7 @@ hosts:
         make(purpose.as_str(), NewKey::Secret)?;
     }
     for (provider, algorithm) in CLIENTS {
-        make(&portvakt::snapshot::client_purpose(provider), NewKey::Pair(algorithm))?;
+        make(&portvakt_core::key::client_purpose(provider), NewKey::Pair(algorithm))?;
     }
     make(ASSERTION, NewKey::Pair(Algorithm::Es256))?;
     for algorithm in SignatureAlgorithm::PAIRS {
@@ -255,7 +255,7 @@ fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
 fn start_provider(program: &Path, folder: &Path, addresses: &Addresses) -> Result<Process> {
     let mut keys = Vec::new();
     for (provider, _) in CLIENTS {
-        let purpose = portvakt::snapshot::client_purpose(provider);
+        let purpose = portvakt_core::key::client_purpose(provider);
         let file = KeyFile::read(&path_of(&folder.join("keys"), &purpose), &purpose)?;
         let Value::Array(public) = file.public_jwks()?["keys"].take() else { return Err("no keys".into()) };
         keys.extend(public);

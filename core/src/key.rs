@@ -232,6 +232,15 @@ pub fn is_lasting(purpose: &str) -> bool {
 /// The beginning of the purpose of a secret that an app shares with us.
 const APP: &str = "app-";
 
+/// The beginning of the purpose of the keys with which we authenticate at a provider.
+const CLIENT: &str = "client-";
+
+/// The purpose of the keys with which we authenticate at a provider, by its name in the file.
+#[must_use]
+pub fn client_purpose(provider: &str) -> String {
+    format!("{CLIENT}{provider}")
+}
+
 /// The purpose of the secret that an app shares with us, by the upstream's name in the file.
 #[must_use]
 pub fn app_purpose(upstream: &str) -> String {
@@ -302,7 +311,8 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// The first file that is missing, readable by others, malformed or weak; equal keys anywhere. The files
+    /// The first file that is missing, readable by others, malformed or weak; equal keys anywhere, with which we authenticate
+    /// at providers among them. The files
     /// of assertion, signature and lasting keys may be missing: [`Keys::demand_assertion`],
     /// [`Keys::demand_signature`] and [`Keys::demand_lasting`] say who needs them.
     pub fn load(folder: &Path) -> Result<Self, KeyFileError> {
@@ -341,7 +351,10 @@ impl Keys {
             apps.insert(purpose[APP.len()..].to_owned(), map_ring(file.secrets()?, MacKey::new)?);
             files.push(file);
         }
-        file::refuse_equal(&files)?;
+        // What is wrong with these is said to who uses them; two providers may know us by the same key.
+        let clients = file::purposes(folder)?.into_iter().filter(|purpose| purpose.starts_with(CLIENT));
+        let clients = clients.filter_map(|purpose| KeyFile::read(&path_of(folder, &purpose), &purpose).ok());
+        file::refuse_equal(&files, &clients.collect::<Vec<_>>())?;
         let ring = |purpose: Secret| files[purpose as usize].secrets();
         let macs = |purpose| map_ring(ring(purpose)?, MacKey::new);
         Ok(Self {

@@ -7,14 +7,13 @@ use clap::{Args, Subcommand, ValueEnum};
 use portvakt_core::clock::{Clock, Timestamp};
 use portvakt_core::config::{self, Configuration};
 use portvakt_core::key::{
-    ASSERTION, Concern, KeyFile, KeyFileError, MATCH, NewKey, PROPAGATION, Secret, app_purpose, is_lasting,
-    path_of, signature_purpose,
+    ASSERTION, Concern, KeyFile, KeyFileError, MATCH, NewKey, PROPAGATION, Secret, app_purpose,
+    client_purpose, is_lasting, path_of, signature_purpose,
 };
 use portvakt_core::token::{Algorithm, SignatureAlgorithm};
 
 use super::{ConfigFile, complain, say};
 use crate::cause;
-use crate::snapshot::client_purpose;
 
 /// Makes, rotates and lists keys.
 #[derive(Debug, Args)]

@@ -444,18 +444,22 @@ pub(super) fn purposes(folder: &Path) -> Result<Vec<String>, KeyFileError> {
     Ok(purposes)
 }
 
-/// Refuses a key that stands in two places, whatever its id.
-pub(super) fn refuse_equal(files: &[KeyFile]) -> Result<(), KeyFileError> {
+/// Refuses a key that stands in two places, whatever its id. `clients` may have the same among them.
+pub(super) fn refuse_equal(files: &[KeyFile], clients: &[KeyFile]) -> Result<(), KeyFileError> {
     let mut known = HashSet::new();
     for file in files {
-        for entry in &file.content.keys {
-            let mut secrets = entry.secret.iter().chain(&entry.private_key);
-            if !secrets.all(|secret| known.insert(secret.as_str())) {
-                return Err(KeyFileError::Equal { path: file.name(), id: entry.id.clone() });
-            }
-        }
+        file.refuse_those(|secret| !known.insert(secret))?;
     }
-    Ok(())
+    clients.iter().try_for_each(|file| file.refuse_those(|secret| known.contains(secret)))
+}
+
+impl KeyFile {
+    fn refuse_those<'k>(&'k self, mut is_elsewhere: impl FnMut(&'k str) -> bool) -> Result<(), KeyFileError> {
+        let found = self.content.keys.iter().find(|entry| {
+            entry.secret.iter().chain(&entry.private_key).any(|secret| is_elsewhere(secret.as_str()))
+        });
+        found.map_or(Ok(()), |entry| Err(KeyFileError::Equal { path: self.name(), id: entry.id.clone() }))
+    }
 }
 
 #[cfg(test)]
@@ -593,6 +597,20 @@ mod tests {
             content["keys"][1]["private_key"] = content["keys"][0]["private_key"].clone();
         });
         assert!(matches!(Keys::load(&folder.0), Err(KeyFileError::Equal { .. })));
+        // Nor is it the one with which we authenticate at a provider; two providers may know us by one.
+        let client = |name: &str| path_of(&folder.0, name);
+        KeyFile::create(&client("client-a"), "client-a", NewKey::Pair(Algorithm::Es256), at(0)).unwrap();
+        KeyFile::create(&client("client-b"), "client-b", NewKey::Pair(Algorithm::Es256), at(0)).unwrap();
+        let mut taken = Value::Null;
+        folder.edit("client-a", |content| taken = content["keys"][0]["private_key"].clone());
+        folder.edit("client-b", |content| content["keys"][0]["private_key"] = taken.clone());
+        folder.edit(ASSERTION, |content| {
+            content["keys"].as_array_mut().unwrap().truncate(1);
+        });
+        assert!(Keys::load(&folder.0).is_ok());
+        folder.edit(ASSERTION, |content| content["keys"][0]["private_key"] = taken);
+        let error = Keys::load(&folder.0).unwrap_err();
+        assert!(matches!(&error, KeyFileError::Equal { path, .. } if path.contains("client-")), "{error:?}");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(matches!(Keys::load(&folder.0), Err(KeyFileError::Mode(_))));
     }
