@@ -50,7 +50,14 @@ impl Fixed {
         let (requests, logins) = (limits.requests, limits.logins);
         note("limits", replaced(limits, &FrontLimits { requests, logins, ..self.limits.clone() }));
         note("revocation.file", replaced(&mut revocation.file, &self.revocation_file));
-        note("revocation.stream", replaced(&mut revocation.stream, &self.stream));
+        // Who we are there counts from the next connection on.
+        let stream = self.stream.clone().map(|ours| match &revocation.stream {
+            Some(Stream { user, sentinel_user, .. }) => {
+                Stream { user: user.clone(), sentinel_user: sentinel_user.clone(), ..ours }
+            }
+            None => ours,
+        });
+        note("revocation.stream", replaced(&mut revocation.stream, &stream));
         note("handover_socket", replaced(handover_socket, &self.handover_socket));
         differ
     }
@@ -136,6 +143,20 @@ mod tests {
         let wanted = given.limits.clone();
         assert_eq!(fixed.impose(&mut given), Vec::<&str>::new());
         assert_eq!(given.limits, wanted);
+    }
+
+    #[test]
+    fn who_we_are_at_the_store_is_taken_up_and_where_it_is_is_not() {
+        let stream =
+            |keys: &str| format!("revocation: {{stream: {{servers: ['redis://127.0.0.1'], {keys}}}}}");
+        let fixed = Fixed::of(&configuration(BEHIND, &stream("username: one")));
+        let mut given =
+            configuration(BEHIND, &stream("username: two, sentinel: m, sentinel_username: three"));
+        assert_eq!(fixed.impose(&mut given), ["revocation.stream"]);
+        let mut given = configuration(BEHIND, &stream("username: two"));
+        assert_eq!(fixed.impose(&mut given), Vec::<&str>::new());
+        let taken = given.revocation.stream.unwrap();
+        assert_eq!((taken.user.name.as_deref(), taken.sentinel.as_deref()), (Some("two"), None));
     }
 
     #[test]

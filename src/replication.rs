@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portvakt_core::clock::Timestamp;
-use portvakt_core::config::Stream;
 use portvakt_core::key::{Council, Judgement, Keys, Named, NoticeError};
 use portvakt_core::revocation::{StreamStatus, Tag, Writing};
 use tokio::sync::{Notify, watch};
@@ -177,13 +176,13 @@ pub(crate) struct Following(JoinHandle<()>);
 impl Following {
     /// `None` if nothing is shared.
     pub(crate) fn begin(live: &Arc<Live>) -> Option<Self> {
-        let settings = live.snapshot().configuration.revocation.stream.clone()?;
+        live.snapshot().configuration.revocation.stream.as_ref()?;
         let work = Arc::clone(&live.replication.work);
         live.revocations.when_there_is_news(Box::new(move || work.notify_one()));
         live.replication.stay.send_replace(Stay::Here);
         let live = Arc::clone(live);
         Some(Self(tokio::spawn(async move {
-            follow(&live, settings, live.replication.stay.subscribe()).await;
+            follow(&live, live.replication.stay.subscribe()).await;
             live.replication.stay.send_replace(Stay::Left);
         })))
     }
@@ -221,10 +220,11 @@ fn locked<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
     what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn follow(live: &Live, settings: Stream, mut stay: watch::Receiver<Stay>) {
+async fn follow(live: &Live, mut stay: watch::Receiver<Stay>) {
     let places = Shared::default();
     let mut report = Report::default();
-    loop {
+    // Each connection is made as who we are then: a secret may have been exchanged.
+    while let Some(settings) = live.snapshot().configuration.revocation.stream.clone() {
         let connected = tokio::select! {
             connected = Store::connect(&settings) => connected,
             _ = stay.wait_for(|stay| *stay == Stay::Leaving) => return,

@@ -116,8 +116,14 @@ fn by_tls_with_a_certificate_and_as_a_user_who_may_do_no_more_than_is_needed() {
     finds("fail", &["authentication failed"]);
     let said = format!("{:?}", doctor(&fleet.world));
     assert!(!said.contains(PASSWORD), "{said}");
-    // The secret is exchanged where both know it.
-    redis.say(&format!("ACL SETUSER portvakt >{PASSWORD}"));
+    // Who is connected stays so; from the next connection on the new secret counts, without a restart.
+    assert_eq!(fleet.statuses("/app/", &stays), [200; 2]);
+    redis.say("CLIENT KILL USER portvakt");
+    fleet.await_statuses("with the old secret nothing is certain", "/app/", &stays, 503);
+    secret(redis.folder(), &format!("{PASSWORD}-new"));
+    (0..2).for_each(|at| fleet.reload(at));
+    fleet.await_back("with the new secret", Instant::now());
+    assert_eq!(fleet.statuses("/app/", &stays), [200; 2]);
 
     // Who trusts another CA speaks to nobody, and says so.
     let file = fs::read_to_string(fleet.world.configuration()).unwrap();
