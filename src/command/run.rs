@@ -18,6 +18,7 @@ use pingora::server::{RunArgs, Server};
 use pingora::services::background::background_service;
 use portvakt_core::clock::Clock;
 use portvakt_core::config::{self, Configuration, Listener, Transport};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::runtime;
 use tokio::sync::watch;
 
@@ -93,6 +94,10 @@ impl Run {
 
 fn serve(path: &Path, upgrade: bool) -> Result<(), StartError> {
     let operational = Operational::install(std::env::var(VARIABLE).ok().as_deref())?;
+    // Memory holds keys and identities (`threats.md` OM-4): nobody but root looks into it, and it is never written down.
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "a crash may write this process' memory to a file: the system does not let us forbid it");
+    }
     // It outlives the server: what is said between processes is said on it.
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(1)

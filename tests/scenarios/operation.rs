@@ -1,9 +1,11 @@
 //! Running it: reload, logs, readiness, an orderly end (`threats.md` 8; `design.md` D5, D16).
 
+use std::process::Command;
+
 use serde_json::Value;
 
-use crate::harness::World;
-use crate::harness::process::await_that;
+use crate::harness::process::{Process, await_that, program};
+use crate::harness::{Settings, World};
 
 #[test]
 fn a_reload_takes_a_changed_file_and_keeps_everybody_logged_in() {
@@ -265,5 +267,32 @@ fn it_is_said_when_it_is_time_to_rotate_keys() {
     ]);
     assert_eq!(status["key_warnings"], warnings);
     assert!(world.admin("/metrics").text().contains(&format!("{metric} 1")));
+    world.finish();
+}
+
+/// OM-4: a crash writes no memory to a file, even where the system would.
+#[test]
+fn a_crash_leaves_no_memory_behind() {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    let world = World::without_gateway(Settings::default());
+    let crash = |script: &str, name: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -c unlimited && {script}")]).current_dir(world.folder());
+        let mut process = Process::start(&mut command, world.folder(), name);
+        if name == "gateway" {
+            await_that("it listens", || {
+                assert!(process.ended().is_none(), "{}", process.errors());
+                process.errors().contains("starting").then_some(())
+            });
+        }
+        process.signal("ABRT");
+        let ended = await_that("it has crashed", || process.ended());
+        assert_eq!(ended.signal(), Some(6), "{name}: {}", process.errors());
+        ended.core_dumped()
+    };
+    let gateway = program("portvakt");
+    let run = format!("exec '{}' run --config '{}'", gateway.display(), world.configuration().display());
+    assert!(!crash(&run, "gateway"));
     world.finish();
 }
