@@ -499,6 +499,10 @@ impl Walk<'_> {
         found: &mut Found,
     ) -> End {
         let route = permit.route();
+        if route.access_token && bearer::in_query(permit.request().query()) {
+            let why = "the application would get a token in the query beside the person's own";
+            return End::refused(&Refusal::Parameters, why);
+        }
         let path = match &route.rewrite {
             None => Some(permit.request().path().to_owned()),
             Some(rewrite) => rewrite.up(permit.request().path()),

@@ -7,13 +7,14 @@ mod places;
 mod replicas;
 mod store;
 
+use std::process::Command;
 use std::thread;
 
 use serde_json::{Value, json};
 
 use crate::harness::browser::{Ask, Browser};
 use crate::harness::http::{Response, exchange};
-use crate::harness::process::await_that;
+use crate::harness::process::{await_that, program};
 use crate::harness::{Settings, World};
 
 const COOKIE: &str = "__Host-portvakt-tokens";
@@ -102,6 +103,15 @@ fn the_app_gets_the_persons_token_where_its_route_says_so_and_nowhere_else() {
     assert_eq!(world.curl("/token/", own).status, 401);
     assert_eq!(world.curl("/token/?access_token=x", &cookies(&browser, &world)).status, 400);
     assert_eq!(world.app.count(), count);
+    let asked = format!("{}/token/?access_token=x", world.origin());
+    let explained = Command::new(program("portvakt"))
+        .args(["explain", "--config"])
+        .arg(world.configuration())
+        .args(["--as", "national:high", "GET", &asked])
+        .output()
+        .unwrap();
+    let explained = String::from_utf8(explained.stdout).unwrap();
+    assert!(explained.starts_with("refused: 400"), "{explained}");
     // Elsewhere nobody hears of it.
     for path in ["/app/", "/optional/", "/public/", "/"] {
         assert_eq!(browser.open(path).status(), 200);

@@ -1572,6 +1572,11 @@ fn policy_says_what_it_takes_and_takes_somebody() {
             &["23:30: nobody passes: people log in at `idporten`", "23:31: there is no provider `other`"],
         ),
         ("access: login", &require("organisation: required"), &["23:33: `organisation` has no effect"]),
+        (
+            "access: login",
+            "access: login\n        choose_organisation: true",
+            &["23:30: `choose_organisation` has no effect"],
+        ),
     ]);
 }
 

@@ -168,7 +168,10 @@ fn organisations(require: &RawRequire, desk: &mut Desk<'_>) -> BTreeSet<Organisa
 fn check_asked(raw: &RawRoute, require: &RawRequire, requirement: &Requirement, desk: &mut Desk<'_>) {
     let asks = requirement.representation.as_ref().is_some_and(|asked| asked.asks_for_organisations());
     let unsound = raw.authorization_details.is_some() && requirement.representation.is_none();
+    let chosen =
+        raw.choose_organisation.as_ref().filter(|given| given.value && raw.authorization_details.is_none());
     let rules = [
+        ("choose_organisation", chosen.map(|field| &field.span)),
         ("organisation", require.organisation.as_ref().map(|field| &field.span)),
         ("organisations", require.organisations.as_ref().map(|field| &field.span)),
     ];

@@ -195,6 +195,9 @@ fn provider(
         RawPar::Required => Par::Required,
         RawPar::Never => Par::Never,
     });
+    if !profile.capabilities.people {
+        warn_of_logins(raw, profile, desk);
+    }
     Some(ProviderSettings {
         name: name.value.clone(),
         profile,
@@ -218,6 +221,30 @@ fn provider(
         own_callback: raw.callback.as_ref().is_some_and(|given| given.value == RawCallback::Own),
         access_tokens: access_token::kept(raw, profile, desk),
     })
+}
+
+/// Keys that speak of how people log in, where nobody does.
+fn warn_of_logins(raw: &RawProvider, profile: &Profile, desk: &mut Desk<'_>) {
+    fn span<T>(given: Option<&At<T>>) -> Option<&Span> {
+        given.map(|given| &given.span)
+    }
+    let keys = [
+        ("client_id", span(raw.client_id.as_ref())),
+        ("par", span(raw.par.as_ref())),
+        ("scopes", span(raw.scopes.as_ref())),
+        ("acr", span(raw.acr.as_ref())),
+        ("synthetic_numbers", span(raw.synthetic_numbers.as_ref())),
+        ("locale", span(raw.locale.as_ref())),
+        ("label", span(raw.label.as_ref())),
+        ("callback", span(raw.callback.as_ref())),
+        ("sends_iss", span(raw.sends_iss.as_ref())),
+        ("insecure_login_without_sid", span(raw.insecure_login_without_sid.as_ref())),
+    ];
+    for (key, span) in keys.into_iter().filter_map(|(key, span)| Some((key, span?))) {
+        let message =
+            format!("`{key}` has no effect: nobody logs in at a provider of profile `{}`", profile.name);
+        desk.warn(span, message, "remove it");
+    }
 }
 
 /// A session without `sid` lives on when the person logs out elsewhere (dossier 0, fact 12).

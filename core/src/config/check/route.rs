@@ -299,6 +299,7 @@ fn refuse_without_login(given: &At<RawAccess>, raw: &RawRoute, place: &str, desk
         ("activity", raw.activity.as_ref().map(|field| &field.span)),
         ("revocation", raw.revocation.as_ref().map(|field| &field.span)),
         ("authorization_details", raw.authorization_details.as_ref().map(|field| &field.span)),
+        ("choose_organisation", raw.choose_organisation.as_ref().map(|field| &field.span)),
         ("acr_values", raw.acr_values.as_ref().map(|field| &field.span)),
     ];
     for (key, span) in keys.into_iter().filter_map(|(key, span)| Some((key, span?))) {

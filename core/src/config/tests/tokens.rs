@@ -55,6 +55,23 @@ fn a_route_takes_people_and_machines_where_it_says_so() {
 }
 
 #[test]
+fn what_is_said_of_logins_where_nobody_logs_in_is_told_to_do_nothing() {
+    let given = "  machines: {profile: maskinporten, client_id: m, scopes: [openid], par: required, callback: own}\nupstreams:";
+    let text = api("        access: token\n        token: {scopes: [a]}\n").replacen(
+        "  machines: {profile: maskinporten}\nupstreams:",
+        given,
+        1,
+    );
+    let heads = heads(&text);
+    for key in ["client_id", "scopes", "par", "callback"] {
+        let expected =
+            format!("warning: `{key}` has no effect: nobody logs in at a provider of profile `maskinporten`");
+        assert!(heads.iter().any(|head| head.contains(&expected)), "{key}: {heads:?}");
+    }
+    assert_eq!(heads.len(), 4, "{heads:?}");
+}
+
+#[test]
 fn what_would_let_anybody_in_or_nobody_does_not_load() {
     let both = "  machines: {profile: maskinporten}\n  others: {profile: maskinporten, issuer: 'https://m.example/'}\nupstreams:";
     let two = |keys: &str| with("upstreams:", both).replacen(APP, keys, 1);
