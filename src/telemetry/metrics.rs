@@ -356,6 +356,25 @@ impl Metrics {
         self.sessions_refused.with_label_values(&[reason]).inc();
     }
 
+    /// Forgets how things stood: the configuration may not have them any more. Then all of them are told anew, before
+    /// [`render`](Self::render).
+    pub fn begin(&self) {
+        let _one = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+        for gauges in [
+            &self.provider_down,
+            &self.upstream_in,
+            &self.upstream_in_flight,
+            &self.upstream_requests,
+            &self.key_age,
+            &self.key_active_from,
+            &self.key_warning,
+            &self.keys_withheld,
+            &self.log_failing,
+        ] {
+            gauges.reset();
+        }
+    }
+
     /// What is known of ended sessions; before [`render`](Self::render).
     pub fn revocations(&self, revocations: &Revocations, now: Timestamp) {
         let _one = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
@@ -411,9 +430,6 @@ impl Metrics {
     /// The upstreams, by name and number of their addresses; before [`render`](Self::render).
     pub(crate) fn upstreams(&self, upstreams: &[UpstreamStatus]) {
         let _one = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
-        // Addresses come and go.
-        self.upstream_in.reset();
-        self.upstream_in_flight.reset();
         for upstream in upstreams {
             let name = upstream.name.as_str();
             self.upstream_requests.with_label_values(&[name]).set(signed(upstream.requests_in_flight as u64));
@@ -712,6 +728,11 @@ mod tests {
         shows(&metrics, r#"portvakt_key_age_seconds{purpose="audit"}"#, "100");
         shows(&metrics, r#"portvakt_key_active_from_seconds{purpose="audit"}"#, "1790000050");
         shows(&metrics, r#"portvakt_key_active_from_seconds{purpose="cookie"}"#, "1789999900");
+        // What the next configuration does not have warns of nothing.
+        metrics.begin();
+        metrics.keys(&keys[..1], now);
+        let text = metrics.render();
+        assert!(text.contains("purpose=\"audit\"") && !text.contains("purpose=\"cookie\""), "{text}");
     }
 
     #[test]
