@@ -341,6 +341,10 @@ impl Visit<'_> {
         {
             return Err("other_issuer");
         }
+        // Hosts that share a session, or a reload, may have changed for whom people log in here.
+        if session.identity().onbehalfof() != self.onbehalfof(plan) {
+            return Err("other_customer");
+        }
         match self.live.revocations.check(&session) {
             Ok(()) => Ok(session),
             Err(Ended::Revoked) => Err("ended"),

@@ -1,6 +1,7 @@
 //! Several sessions in one browser, each by its name, its provider and its issuer; and one session for the
 //! hosts of a domain (`design.md` D2, D13; `threats.md` CK-2, CK-10, OP-1, RT-6).
 
+use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 
@@ -457,5 +458,34 @@ fn a_session_of_another_issuer_than_the_provider_has_now_is_none() {
     // Nor is the former issuer's token shown to the present one.
     let logout = browser.step("/oauth2/logout");
     assert!(!logout.text().contains("id_token_hint"), "{}", logout.text());
+    world.finish();
+}
+
+/// Dossier 2.10: whoever logged in on behalf of one customer is nobody where the host is another's.
+#[test]
+fn a_session_is_worth_nothing_on_behalf_of_another_customer() {
+    let world = World::start();
+    let plain = fs::read_to_string(world.configuration()).unwrap();
+    let mut generation = 1;
+    let mut customer = |name: &str| {
+        let with = if name.is_empty() { String::new() } else { format!("    onbehalfof: {name}\n") };
+        fs::write(world.configuration(), plain.replace("    routes:\n", &format!("{with}    routes:\n")))
+            .unwrap();
+        generation += 1;
+        await_that("the configuration is in force", || {
+            (world.admin("/status.json").json()["generation"] == generation).then_some(())
+        });
+    };
+    customer("one");
+    let mut browser = world.browser();
+    assert_eq!(browser.log_in("/app/", NORA.0).status(), 200);
+    assert_eq!(world.app.last().header("x-identity-on-behalf-of"), Some("one"));
+    for other in ["two", ""] {
+        customer(other);
+        let count = world.app.count();
+        assert_eq!((browser.fetch("/app/").status(), world.app.count()), (401, count), "{other:?}");
+    }
+    customer("one");
+    assert_eq!(browser.fetch("/app/").status(), 200);
     world.finish();
 }

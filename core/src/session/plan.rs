@@ -97,6 +97,12 @@ impl SessionPlan {
         self.domain.as_deref()
     }
 
+    /// Whether a browser has one cookie for both, which counts for both.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.realm, &self.scope, &self.cookie) == (other.realm, &other.scope, &other.cookie)
+    }
+
     /// What its logins and sessions are marked with.
     #[must_use]
     pub fn realm(&self) -> Realm {

@@ -38,7 +38,7 @@ pub(super) struct Surroundings<'a> {
 pub(super) fn hosts(raw: &RawFile, surroundings: &Surroundings<'_>, desk: &mut Desk<'_>) -> Hosts {
     let mut known: Vec<(Place, Span)> = Vec::new();
     let mut hosts = Vec::new();
-    let mut elsewhere = Vec::new();
+    let (mut elsewhere, mut spans) = (Vec::new(), Vec::new());
     for raw in raw.hosts.iter().flat_map(|hosts| &hosts.value) {
         let place = raw
             .value
@@ -64,11 +64,39 @@ pub(super) fn hosts(raw: &RawFile, surroundings: &Surroundings<'_>, desk: &mut D
             elsewhere.extend(raw.value.auth_host.as_ref().map(|given| (hosts.len(), given)));
         }
         hosts.push(host);
+        spans.push(raw.value.onbehalfof.as_ref().map_or(&raw.span, |given| &given.span));
     }
+    check_customers(&hosts, &spans, desk);
     for (at, given) in elsewhere {
         check_auth_host(&hosts[at], given, &hosts, desk);
     }
     Hosts::new(hosts)
+}
+
+/// A session is for one customer: hosts that share it would send people to log in again and again.
+fn check_customers(hosts: &[Host], spans: &[&Span], desk: &mut Desk<'_>) {
+    for (at, host) in hosts.iter().enumerate() {
+        let shares = |other: &Host| {
+            let mut shared = host.sessions.iter().filter(|plan| plan.domain().is_some());
+            shared.find(|plan| other.sessions.iter().any(|known| known.is_same(plan))).cloned()
+        };
+        let mut before = hosts[..at].iter().zip(spans);
+        let other = before.find_map(|(other, span)| {
+            let plan = shares(other).filter(|_| other.onbehalfof != host.onbehalfof)?;
+            plan.provider.profile.capabilities.onbehalfof.then_some((plan, span))
+        });
+        if let Some((plan, span)) = other {
+            let line = desk.line(span);
+            desk.error(
+                spans[at],
+                format!(
+                    "the host on line {line} shares the session `{}` and has another `onbehalfof`",
+                    plan.name
+                ),
+                "give both hosts the same one, or sessions of their own",
+            );
+        }
+    }
 }
 
 /// What answers for another host is a host of its own, which the same providers know.

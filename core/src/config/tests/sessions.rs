@@ -117,6 +117,33 @@ fn a_cookie_domain_is_above_every_host_and_nobody_elses() {
 }
 
 #[test]
+fn hosts_that_share_a_session_share_its_customer() {
+    let text = "keys: keys\nsessions:\n  citizen: {provider: idporten, cookie_domain: test.localhost}\n  own: {provider: idporten}\n";
+    let hosts = |sessions: [&str; 2], customers: [&str; 2]| {
+        let host = |at: usize| {
+            format!(
+                "  - {{origin: 'http://{}.test.localhost:8080', session: {}{}, routes: [{{path: '/**', access: login, upstream: app}}]}}\n",
+                ["a", "b"][at],
+                sessions[at],
+                customers[at]
+            )
+        };
+        heads(&format!("{}{}{}", with("keys: keys\n", text), host(0), host(1)))
+            .into_iter()
+            .filter(|head| !head.contains("warning"))
+            .collect::<Vec<_>>()
+    };
+    let (one, other) = (", onbehalfof: one", ", onbehalfof: other");
+    assert_eq!(hosts(["citizen"; 2], [one, one]), [""; 0]);
+    assert_eq!(hosts(["own"; 2], [one, other]), [""; 0], "each has its own");
+    for customers in [[one, other], [one, ""], ["", one]] {
+        let heads = hosts(["citizen"; 2], customers);
+        assert_eq!(heads.len(), 1, "{heads:?}");
+        assert!(heads[0].contains("shares the session `citizen` and has another `onbehalfof`"), "{heads:?}");
+    }
+}
+
+#[test]
 fn names_that_cannot_be_told_apart_do_not_load() {
     let heads_of = |top: &str, routes: &str| heads(&file("    callback: own\n", top, routes));
     for (top, routes, message) in [
