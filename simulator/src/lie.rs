@@ -55,6 +55,7 @@ lies! {
     TokenRedirect = "token_redirect", "the token endpoint answers 307 to elsewhere";
     TokenNotJson = "token_not_json", "the token endpoint answers 200 with HTML";
     RefreshInvalidGrant = "refresh_invalid_grant", "a refresh is answered by 400 invalid_grant";
+    RefreshUnauthorizedClient = "refresh_unauthorized_client", "a refresh is answered by 400 unauthorized_client";
     Refresh500 = "refresh_500", "a refresh is answered by 500";
     RefreshSlow = "refresh_slow", "a refresh waits slow_milliseconds first";
     RefreshNotJson = "refresh_not_json", "a refresh is answered by 200 with HTML";

@@ -2,6 +2,8 @@
 //! The code is spent only after the attempt, the callback, `state` and `iss` agree (RFC 9700, 2.1 and 4.4;
 //! RFC 9207).
 
+use std::sync::Arc;
+
 use http::HeaderValue;
 use portvakt_core::identity::verify::{Asked, IdentityError, is_synthetic, verify};
 use portvakt_core::identity::{Representation, VerifiedIdentity};
@@ -162,11 +164,13 @@ async fn again(
     asked: &Attempt,
     wish: Wish,
     visit: &Visit<'_>,
-    plan: &SessionPlan,
+    plan: &Arc<SessionPlan>,
 ) -> Result<Answer, Refusal> {
     let now = visit.live.clock.now();
+    let wish = login::with_values(visit, plan, &asked.target, wish);
     // What is asked the same way again could go on for ever.
-    let in_a_row = asked.in_a_row + u8::from(wish == asked.wish);
+    let is_same = Wish { acr_values: Vec::new(), ..wish.clone() } == asked.wish;
+    let in_a_row = asked.in_a_row + u8::from(is_same);
     let attempt = Attempt::start(plan.realm(), wish, asked.target.clone(), in_a_row, now);
     let answer = login::start(visit, plan, slot, attempt, None).await?;
     Ok(Answer { rule: "login_anew", ..answer })

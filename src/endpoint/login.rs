@@ -110,6 +110,20 @@ pub(super) fn place<'v>(
     }
 }
 
+/// The values that the place where a login leads asks for: no attempt's cookie has room for them.
+pub(super) fn with_values(visit: &Visit<'_>, plan: &Arc<SessionPlan>, target: &Target, wish: Wish) -> Wish {
+    let route =
+        place(visit, target, None).filter(|route| route.plans().any(|known| known.realm() == plan.realm()));
+    let Some(requirement) = route.and_then(|route| route.access.requirement()) else { return wish };
+    let demanded = Way { plan: Arc::clone(plan), kind: None }.wish(requirement);
+    // Who was asked for more, or for one kind alone, was not asked for these.
+    if demanded.level == wish.level && demanded.kinds == wish.kinds {
+        Wish { acr_values: demanded.acr_values, ..wish }
+    } else {
+        wish
+    }
+}
+
 /// Which way in a login takes.
 enum Taken<'r> {
     /// This one: the only one, the one of who is logged in already, or the one that the browser remembers.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use portvakt_core::clock::Timestamp;
 use portvakt_core::provider::Par;
 use portvakt_core::token::json;
@@ -250,9 +251,29 @@ pub(super) fn accepted(call: Call, reply: Reply) -> Result<Vec<u8>, ProviderErro
         return Ok(reply.body);
     }
     let status = reply.status.as_u16();
-    let refusal = json::parse_object(&reply.body).ok().filter(|_| reply.status.is_client_error());
+    // Who is asked too much says nothing of this request, whatever else stands in the answer (RFC 6585, 4).
+    let is_judged = reply.status.is_client_error() && reply.status != StatusCode::TOO_MANY_REQUESTS;
+    let refusal = json::parse_object(&reply.body).ok().filter(|_| is_judged);
     match refusal.as_ref().and_then(|refusal| refusal.get("error")?.as_str()) {
         Some(code) => Err(ProviderError::Refused { call, status, code: OAuthErrorCode::parse(code) }),
         None => Err(ProviderError::Status { call, status, again_after: reply.again_after }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_asked_too_much_is_heeded_and_not_taken_for_a_refusal() {
+        let reply = |status: u16| Reply {
+            status: StatusCode::from_u16(status).unwrap(),
+            again_after: Some(Duration::from_secs(40)),
+            body: br#"{"error":"slow_down"}"#.to_vec(),
+        };
+        let error = accepted(Call::Par, reply(429)).unwrap_err();
+        assert_eq!(error.again_after(), Some(Duration::from_secs(40)));
+        let error = accepted(Call::Par, reply(400)).unwrap_err();
+        assert!(matches!(error, ProviderError::Refused { status: 400, .. }), "{error:?}");
     }
 }

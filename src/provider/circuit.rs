@@ -323,7 +323,6 @@ impl Verdict {
         match error {
             ProviderError::Unreachable { .. } | ProviderError::TimedOut { .. } => fails(None),
             ProviderError::Status { status: 429 | 502..=504, again_after, .. } => fails(*again_after),
-            ProviderError::Refused { status: 429, .. } => fails(None),
             ProviderError::Refused { .. } => Self::Answers,
             ProviderError::Status { call, status: 500..=599, .. } | ProviderError::Interrupted { call }
                 if *call != Call::Token =>

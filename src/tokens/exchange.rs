@@ -312,6 +312,16 @@ impl Whose {
             Err(ProviderError::Refused { code, .. }) if code.as_str() == "invalid_grant" => {
                 return (Outcome::Over, "over");
             }
+            // It will be refused as long as that is so. A login may bring a token all the same.
+            Err(error) if is_refused_for_good(&error) => {
+                let cause = cause::chain(&error);
+                tracing::error!(
+                    provider = name,
+                    cause,
+                    "the provider exchanges no access tokens for this client"
+                );
+                return (Outcome::Over, "over");
+            }
             Err(error) => {
                 let cause = cause::chain(&error);
                 tracing::warn!(provider = name, cause, "an access token could not be exchanged");
@@ -353,6 +363,14 @@ impl Whose {
         };
         same_pid && same_session
     }
+}
+
+/// Whether the provider does not exchange such a token, whatever token it is (RFC 6749, 5.2; RFC 8707, 2). What is wrong with
+/// the client's own key may be mended meanwhile.
+fn is_refused_for_good(error: &ProviderError) -> bool {
+    let ProviderError::Refused { code, .. } = error else { return false };
+    ["unauthorized_client", "unsupported_grant_type", "invalid_scope", "invalid_target"]
+        .contains(&code.as_str())
 }
 
 /// Whether a token was refused because it is another's, not because it is broken.

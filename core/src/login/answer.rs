@@ -199,7 +199,8 @@ impl CallbackQuery {
     ) -> Result<CheckedAnswer, AnswerError> {
         let right = match &self.iss {
             Some(iss) => is_issuer(iss, issuer),
-            None => !promised,
+            // An error may come without (dossier 2.3): nothing is redeemed for it, and it is behind `state`.
+            None => !promised || self.error.is_some(),
         };
         match (right, self.error, self.code) {
             (false, _, _) => Err(AnswerError::WrongIssuer(Box::new(attempt))),
@@ -307,6 +308,13 @@ mod tests {
         assert!(matches!(answer, Err(AnswerError::Provider { code: ProviderCode::Cancelled, .. })));
         let forged = accept("state=s&error=access_denied&iss=https%3A%2F%2Fevil.no", true);
         assert!(matches!(forged, Err(AnswerError::WrongIssuer(_))));
+    }
+
+    #[test]
+    fn an_error_may_leave_the_issuer_out_and_a_code_may_not() {
+        let answer = accept("state=s&error=access_denied", true);
+        assert!(matches!(answer, Err(AnswerError::Provider { code: ProviderCode::Cancelled, .. })));
+        assert!(matches!(accept("state=s&code=c", true), Err(AnswerError::WrongIssuer(_))));
     }
 
     #[test]

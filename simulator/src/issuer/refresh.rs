@@ -180,6 +180,7 @@ impl OpState {
 const TROUBLES: &[(Lie, Trouble)] = &[
     (Lie::RefreshSlow, Trouble::Slow),
     (Lie::RefreshInvalidGrant, Trouble::Error(StatusCode::BAD_REQUEST, "invalid_grant")),
+    (Lie::RefreshUnauthorizedClient, Trouble::Error(StatusCode::BAD_REQUEST, "unauthorized_client")),
     (Lie::Refresh500, Trouble::Error(StatusCode::INTERNAL_SERVER_ERROR, "server_error")),
     (Lie::RefreshNotJson, Trouble::NotJson),
 ];

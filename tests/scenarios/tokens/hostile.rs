@@ -116,20 +116,23 @@ fn what_a_provider_may_leave_out_is_no_fault() {
 
 #[test]
 fn a_provider_that_forgot_the_login_is_asked_for_a_new_one_and_the_person_notices_nothing() {
-    let world = World::with(settings());
-    let mut browser = with_an_old_token(&world);
-    let session = browser.session_cookie();
-    world.control(&json!({"lie": {"name": "refresh_invalid_grant", "times": 9}}));
-    let before = world.calls("token");
-    let page = browser.open("/token/letters?x=1");
-    assert_eq!((page.status(), page.target()), (200, "/token/letters?x=1"));
-    assert_eq!(userinfo(&world, &bearer(&world))["pid"], NORA);
-    // Once, although it was asked for twice: the second time that was known.
-    assert_eq!((world.calls("refresh"), world.calls("token")), (1, before + 2));
-    assert_ne!(browser.session_cookie(), session);
-    let own = browser.history.iter().filter(|url| url.path() == "/token/letters").count();
-    assert_eq!(own, 3, "{:?}", browser.paths());
-    world.finish();
+    // Or that exchanges nothing for this client, whatever it is given.
+    for lie in ["refresh_invalid_grant", "refresh_unauthorized_client"] {
+        let world = World::with(settings());
+        let mut browser = with_an_old_token(&world);
+        let session = browser.session_cookie();
+        world.control(&json!({"lie": {"name": lie, "times": 9}}));
+        let before = world.calls("token");
+        let page = browser.open("/token/letters?x=1");
+        assert_eq!((page.status(), page.target()), (200, "/token/letters?x=1"), "{lie}");
+        assert_eq!(userinfo(&world, &bearer(&world))["pid"], NORA);
+        // Once, although it was asked for twice: the second time that was known.
+        assert_eq!((world.calls("refresh"), world.calls("token")), (1, before + 2), "{lie}");
+        assert_ne!(browser.session_cookie(), session);
+        let own = browser.history.iter().filter(|url| url.path() == "/token/letters").count();
+        assert_eq!(own, 3, "{:?}", browser.paths());
+        world.finish();
+    }
 }
 
 #[test]
