@@ -481,6 +481,7 @@ struct Report {
     failures: Spaced,
     alarms: Spaced,
     doubts: Spaced,
+    floods: Spaced,
     /// The last line was that something may be lacking.
     doubted: bool,
 }
@@ -519,6 +520,13 @@ impl Report {
         }
         if silent > before.silent {
             tracing::warn!(silent, "a replica has fallen silent without saying goodbye");
+        }
+        if status.untold > before.untold && self.floods.may_tell() {
+            let untold = status.untold;
+            tracing::error!(
+                untold,
+                "so many sessions are logged out by unproven calls that other replicas are not told of all of them"
+            );
         }
     }
 }

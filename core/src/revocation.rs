@@ -12,6 +12,7 @@
 //! **Invariant:** nothing in a log takes an end away. What is altered, missing or foreign there is counted, and
 //! moves [`Revocations::known_since`] where an end may have been lost by it.
 
+mod allowance;
 mod file;
 mod frame;
 pub mod log;
@@ -158,7 +159,8 @@ pub enum Ended {
 }
 
 /// The end is in force here and not in the log yet: a restart of this process may forget it, and others do not
-/// know. It is written as soon as that is possible. Until then nobody may be told that it is done.
+/// know. It is written as soon as that is possible. Until then nobody may be told that it is done. Or nobody proved it, and
+/// there are so many such ends that other replicas are not told of it.
 #[derive(Debug, thiserror::Error)]
 #[error("the end of a session is in force, and not written yet")]
 pub struct NotWritten(#[source] pub Option<LogError>);
@@ -392,6 +394,7 @@ impl Revocations {
         key: (KeyId, &MacKey),
         now: Timestamp,
     ) -> Result<(), NotWritten> {
+        let mut told = true;
         {
             let mut pending = locked(&self.pending);
             // Whose provider's session ended has ended in all sessions that began before, by the clock of whoever began them.
@@ -402,12 +405,17 @@ impl Revocations {
             let entry = Entry { kind, proof, at, expires: at + self.life() };
             if self.take(tag, entry) == Taken::News {
                 pending.insert(tag);
-                self.announce(tag, false);
+                told = self.announce(tag, proof, false, now);
             }
         }
         if cfg!(planted_fault = "unwritten") {
             return Ok(());
         }
+        self.write_end(tag, key, now)?;
+        if told { Ok(()) } else { Err(NotWritten(None)) }
+    }
+
+    fn write_end(&self, tag: Tag, key: (KeyId, &MacKey), now: Timestamp) -> Result<(), NotWritten> {
         // Whoever has it under way has written it when the lock is free.
         let mut writer = locked(&self.writer);
         if !locked(&self.pending).contains(&tag) {
@@ -512,7 +520,7 @@ impl Revocations {
             let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
             view.forget(now);
             self.count.store(view.len(), Ordering::Release);
-            self.forget_undelivered(|tag| view.find(tag).is_some());
+            self.forget_undelivered(|tag| view.find(tag).is_some(), now);
         }
     }
 
@@ -726,7 +734,8 @@ impl Revocations {
     fn apply(&self, end: &Record, now: Timestamp) {
         let entry = self.entry(end, now);
         if entry.expires > now && self.take(end.tag, entry) == Taken::News {
-            self.announce(end.tag, true);
+            // Of what nobody proved, others may hear no more than there is room for.
+            let _ = self.announce(end.tag, end.proof, true, now);
         }
     }
 

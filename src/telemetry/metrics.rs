@@ -396,6 +396,7 @@ impl Metrics {
             ("stream_rewound", stream.rewound),
             ("stream_republished", stream.republished),
             ("stream_doubled", stream.doubled),
+            ("stream_untold", stream.untold),
         ] {
             advance(&self.revocation_alarms.with_label_values(&[kind]), total);
         }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::allowance::Allowance;
 use super::record::{Bytes, Item, Proof, Record, RecordError};
 use super::stream::{Beat, Due, Moved, Replica, Start};
 use super::{AHEAD, LACKING, Revocations, Tag, locked};
@@ -35,12 +36,15 @@ pub(super) struct Shared {
     /// As [`Revocations::lacking`].
     lacking: AtomicU64,
     outbox: Mutex<Outbox>,
+    /// How much of what nobody proved is told.
+    allowance: Mutex<Allowance>,
     /// Called when there is something to write.
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
     foreign: AtomicU64,
     rewound: AtomicU64,
     republished: AtomicU64,
     doubled: AtomicU64,
+    untold: AtomicU64,
 }
 
 impl Shared {
@@ -106,6 +110,8 @@ pub struct StreamStatus {
     pub republished: u64,
     /// How often somebody else wrote in our name: a copy of this process.
     pub doubled: u64,
+    /// Ends that nobody proved and others were not told of, because there were too many.
+    pub untold: u64,
 }
 
 impl Revocations {
@@ -127,11 +133,13 @@ impl Revocations {
             doubt: AtomicBool::new(true),
             lacking: AtomicU64::new(0),
             outbox: Mutex::new(self.all_undelivered()),
+            allowance: Mutex::new(Allowance::of(self.unproven)),
             wake: OnceLock::new(),
             foreign: AtomicU64::new(0),
             rewound: AtomicU64::new(0),
             republished: AtomicU64::new(0),
             doubled: AtomicU64::new(0),
+            untold: AtomicU64::new(0),
         });
     }
 
@@ -249,19 +257,24 @@ impl Revocations {
         replica.take_record(writer, sequence, tag);
     }
 
-    /// Everybody can read this record. It may be an older one of the same tag, which ends less than is known here.
+    /// Everybody can read this record. It may be an older one of the same tag, which ends less than is known here, or one
+    /// from before it was proven, which others need not keep.
     fn note_delivered(&self, shared: &Shared, end: &Record) {
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        let says_all = view.find(&end.tag).is_none_or(|known| end.at.seconds() >= known.at.seconds());
+        let says_all = view.find(&end.tag).is_none_or(|known| {
+            let as_proven = known.proof != Proof::Proven || end.proof == Proof::Proven;
+            as_proven && end.at.seconds() >= known.at.seconds()
+        });
         if says_all {
             locked(&shared.outbox).undelivered.remove(&end.tag);
         }
     }
 
     /// These ends are not known here any more: there was no room, or nothing can carry them.
-    pub(super) fn forget_undelivered(&self, is_known: impl Fn(&Tag) -> bool) {
+    pub(super) fn forget_undelivered(&self, is_known: impl Fn(&Tag) -> bool, now: Timestamp) {
         if let Some(shared) = &self.shared {
             locked(&shared.outbox).undelivered.retain(is_known);
+            locked(&shared.allowance).forget(now);
         }
     }
 
@@ -360,12 +373,21 @@ impl Revocations {
             rewound: shared.rewound.load(Ordering::Relaxed),
             republished: shared.republished.load(Ordering::Relaxed),
             doubled: shared.doubled.load(Ordering::Relaxed),
+            untold: shared.untold.load(Ordering::Relaxed),
         })
     }
 
-    /// News of our own, or of our file, that the stream may not have.
-    pub(super) fn announce(&self, tag: Tag, filed: bool) {
-        let Some(shared) = &self.shared else { return };
+    /// News of our own, or of our file, that the stream may not have. False if nobody proved it, by this call, and others are
+    /// not told.
+    #[must_use]
+    pub(super) fn announce(&self, tag: Tag, proof: Proof, filed: bool, now: Timestamp) -> bool {
+        let Some(shared) = &self.shared else { return true };
+        if let Proof::Unproven(source) = proof
+            && !locked(&shared.allowance).take(source, now)
+        {
+            shared.untold.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
         {
             let mut outbox = locked(&shared.outbox);
             outbox.undelivered.insert(tag);
@@ -381,6 +403,7 @@ impl Revocations {
         if let Some(wake) = shared.wake.get() {
             wake();
         }
+        true
     }
 
     /// How far the clocks of other replicas are ahead of ours.

@@ -302,6 +302,22 @@ fn a_repeated_end_does_not_grow_the_file() {
     assert_eq!(std::fs::metadata(folder.log()).unwrap().len(), length);
 }
 
+/// Whoever kept a cookie can show it to the logout for as long as they like.
+#[test]
+fn the_end_of_one_session_is_written_once_whenever_it_is_said_again() {
+    let folder = Folder::new();
+    let revocations = folder.open(BEGAN);
+    let session = session(1, BEGAN);
+    let tag = session.tags().session;
+    end_tag(&revocations, Kind::Session, tag, Proof::Proven, BEGAN).unwrap();
+    let length = std::fs::metadata(folder.log()).unwrap().len();
+    for later in 1..10 {
+        end_tag(&revocations, Kind::Session, tag, Proof::Proven, BEGAN + seconds(later)).unwrap();
+    }
+    assert_eq!(std::fs::metadata(folder.log()).unwrap().len(), length);
+    assert!(revocations.check(&session).is_err());
+}
+
 #[test]
 fn a_flood_of_invented_ends_stays_bounded_and_takes_nobody_elses_place() {
     let folder = Folder::new();

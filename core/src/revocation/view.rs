@@ -48,6 +48,10 @@ impl View {
             }
             Slot::Occupied(mut slot) => {
                 let before = *slot.get();
+                if before.kind == Kind::Session && before.proof() == Proof::Proven {
+                    // It ends one session, whenever that is said: who shows an old cookie again and again writes nothing.
+                    return (Taken::Known, None);
+                }
                 slot.insert(before.joined(Packed::of(&entry)));
                 Some((before, *slot.get()))
             }

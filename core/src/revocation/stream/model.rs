@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::super::log::{Followed, Head, LogError, Position, RevocationLog};
-use super::super::record::Bytes;
+use super::super::record::{Bytes, Item};
 use super::super::{Kind, Proof, Revocations, Settings, Tag, Tagger, locked};
 use super::*;
 use crate::clock::Timestamp;
@@ -948,7 +948,7 @@ fn what_nobody_can_prove_takes_no_more_room_than_is_meant_for_it_however_long_th
     for _ in 0..20_000 {
         let tag = Tag([world.chance.id(), world.chance.id()].concat().try_into().unwrap());
         let proof = Proof::Unproven(crate::revocation::Source::from_bits(7).unwrap());
-        node.end(Kind::OpSession, tag, proof, (key.id, &key.key), now).unwrap();
+        let _ = node.end(Kind::OpSession, tag, proof, (key.id, &key.key), now);
     }
     let room = node.stream_waiting();
     assert!(room < 4 * SETTINGS.unproven, "{room} ends wait");
@@ -959,6 +959,67 @@ fn what_nobody_can_prove_takes_no_more_room_than_is_meant_for_it_however_long_th
         let status = node.revocations.as_ref().unwrap().stream_status(world.now).unwrap();
         assert_eq!((status.undelivered, status.sure), (0, true), "{status:?}");
     }
+}
+
+/// Somebody calls the front channel all the time with sessions that they make up.
+#[test]
+fn what_nobody_can_prove_fills_neither_the_store_nor_what_is_remembered_of_it() {
+    let mut world = two_of_whom_one_has_ended();
+    (0..40).for_each(|_| world.step(true));
+    let (began, before) = (world.now, world.store.ends.len());
+    let from = |number| Proof::Unproven(crate::revocation::Source::from_bits(number).unwrap());
+    let mut untold = Vec::new();
+    for _ in 0..100 {
+        let (now, key) = (world.clock(0), world.ring.active(world.now));
+        let node = world.nodes[0].revocations.as_ref().unwrap();
+        // One of them again and again.
+        let tags = (0..200).map(|_| [world.chance.id(), world.chance.id()].concat().try_into().unwrap());
+        for tag in tags.chain([[9; 16]]).map(Tag) {
+            if node.end(Kind::OpSession, tag, from(7), (key.id, &key.key), now).is_err() {
+                untold.push(tag);
+            }
+        }
+        world.step(true);
+    }
+    (0..60).for_each(|_| world.step(true));
+    let of_time = 10 * (1 + world.now.since(began).as_secs() as usize);
+    let held = world.store.ends.len() - before;
+    assert!(held <= SETTINGS.unproven + 8 + of_time, "{held} of 20 000, {of_time} for the time");
+    // Who was told that it is not done is out here all the same, and others hear of who calls seldom.
+    let last = *untold.last().unwrap();
+    let other = Tag([11; 16]);
+    {
+        let (now, key) = (world.clock(0), world.ring.active(world.now));
+        let node = world.nodes[0].revocations.as_ref().unwrap();
+        assert!(node.view.read().unwrap().find(&last).is_some());
+        let status = node.stream_status(now).unwrap();
+        assert_eq!((status.untold, status.undelivered), (untold.len() as u64, 0));
+        node.end(Kind::OpSession, other, from(8), (key.id, &key.key), now).unwrap();
+        // Who proves it is heard whatever others do.
+        node.end(Kind::OpSession, last, Proof::Proven, (key.id, &key.key), now).unwrap();
+    }
+    (0..40).for_each(|_| world.step(true));
+    let view = world.nodes[1].revocations.as_ref().unwrap().view.read().unwrap();
+    assert!(view.find(&other).is_some() && view.find(&last).is_some());
+}
+
+/// The provider calls both channels, within one second, and the first word comes back after the second was said.
+#[test]
+fn what_is_proven_after_it_was_said_is_told_as_proven() {
+    let mut world = two_of_whom_one_has_ended();
+    (0..40).for_each(|_| world.step(true));
+    let (now, key) = (world.clock(0), world.ring.active(world.now));
+    let node = world.nodes[0].revocations.as_ref().unwrap();
+    let end = |proof| node.end(Kind::OpSession, Tag([5; 16]), proof, (key.id, &key.key), now).unwrap();
+    end(Proof::Unproven(crate::revocation::Source::from_bits(7).unwrap()));
+    let first = node.stream_writing(&world.ring, now);
+    node.stream_written(&first, now);
+    end(Proof::Proven);
+    node.stream_read(first.ends.iter().map(|bytes| &bytes[..]), [], &world.ring, now);
+    assert!(!node.is_delivered(&Tag([5; 16])));
+    let said = node.stream_writing(&world.ring, now).ends;
+    let said: Vec<_> = said.iter().map(|bytes| Item::decode(bytes, &world.ring, now).unwrap()).collect();
+    assert!(said.iter().any(|item| matches!(item, Item::End(end) if end.proof == Proof::Proven)), "{said:?}");
 }
 
 /// The provider's session goes on under the same `sid` after its person proved again who it is, and ends once more.
