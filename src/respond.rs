@@ -744,7 +744,10 @@ pub(crate) async fn send(session: &mut Session, answer: Answer) -> Result<()> {
     for (name, value) in answer.headers {
         response.append_header(name, value)?;
     }
-    response.insert_header(CONTENT_LENGTH, answer.body.len())?;
+    // RFC 9110, 8.6.
+    if answer.status != StatusCode::NO_CONTENT {
+        response.insert_header(CONTENT_LENGTH, answer.body.len())?;
+    }
     let head = session.req_header().method == Method::HEAD;
     let empty = head || answer.body.is_empty();
     if let (true, ServerSession::H2(stream)) = (empty, session.as_downstream_mut()) {

@@ -159,9 +159,17 @@ pub fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
 #[must_use]
 pub fn is_known_subrequest(headers: &HeaderMap) -> bool {
     let differs = |name, expected: &[u8]| headers.get(name).is_some_and(|value| value.as_bytes() != expected);
+    is_in_advance(headers) || differs("sec-fetch-mode", b"navigate") || differs("sec-fetch-dest", b"document")
+}
+
+/// Whether a browser asks in advance for what a person may open (Fetch, 2.2.9), in the words of older ones too.
+#[must_use]
+pub fn is_in_advance(headers: &HeaderMap) -> bool {
+    const OLDER: [&str; 3] = ["purpose", "x-purpose", "x-moz"];
     headers.contains_key("sec-purpose")
-        || differs("sec-fetch-mode", b"navigate")
-        || differs("sec-fetch-dest", b"document")
+        || OLDER
+            .iter()
+            .any(|name| headers.get(*name).is_some_and(|value| value == "prefetch" || value == "preview"))
 }
 
 impl HostName {

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
+use portvakt_core::request::is_in_advance;
 use portvakt_core::session::choice;
 use portvakt_core::session::cookies::{self, LogoutReturn, RETURN_LIFE};
 use portvakt_core::session::plan::SessionPlan;
@@ -24,6 +25,10 @@ use crate::telemetry::{Action, AuditResult};
 use crate::tokens;
 
 pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    if is_in_advance(visit.headers()) {
+        // Nobody has pressed anything: an app's link to here was only looked at.
+        return Err(Refusal::NotANavigation);
+    }
     let [redirect, session, provider] = parameters(query, ["redirect", "session", "provider"])?;
     let plans: Vec<&Arc<SessionPlan>> = match visit.named_plan(session.as_deref(), provider.as_deref())? {
         Some(plan) => vec![plan],
@@ -60,7 +65,7 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
     set.extend(apps::leave(&plans.iter().map(|plan| &***plan).collect::<Vec<_>>(), visit));
     let names = next.iter().map(|plan| plan.name.clone()).collect();
     let back = LogoutReturn::begin(visit.target(redirect.as_deref()), names, visit.now);
-    let answer = end_there(visit, first, &back, written).await?;
+    let answer = end_there(visit, first, &back, written, Way::Shortest).await?;
     let answer = if written == Written::NotYet { not_done(answer) } else { answer };
     Ok(answer.with_cookies(set))
 }
@@ -104,12 +109,23 @@ pub(super) fn unverified_payload(token: &str) -> Option<Map<String, Value>> {
     json::parse_object(&payload).ok()
 }
 
+/// How the browser is sent to a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By a redirect, where no token goes along.
+    Shortest,
+    /// By a form: what brought the browser here may be redirects that follow the form of the provider before, and are
+    /// held to the policy of its page, which names no other provider.
+    Form,
+}
+
 /// Sends the browser to a session's provider, to come back by `back`.
 pub(super) async fn end_there(
     visit: &Visit<'_>,
     plan: &SessionPlan,
     back: &LogoutReturn,
     written: Written,
+    way: Way,
 ) -> Result<Answer, Refusal> {
     let provider = visit.provider(plan)?;
     let hint = cookies::open_hint(visit.headers(), plan, visit.ring(), visit.now);
@@ -117,7 +133,7 @@ pub(super) async fn end_there(
         // The browser would stand before an address that nobody answers, and nobody would be told what is left. What
         // the browser is sent to may answer all the same.
         Some(request) if provider.seems_down() => respond::logout_form(&request, false, &visit.asker()),
-        Some(request) => leave(&request, written, visit),
+        Some(request) => leave(&request, written, way, visit),
         // Without a way to the provider the person is told that its session may live on.
         None => respond::refuse(&Refusal::SignedOutHereOnly, &visit.asker()),
     };
@@ -146,9 +162,10 @@ async fn request(
     provider.end_session(&metadata, &logout)
 }
 
-fn leave(request: &EndSessionRequest, written: Written, visit: &Visit<'_>) -> Answer {
+fn leave(request: &EndSessionRequest, written: Written, way: Way, visit: &Visit<'_>) -> Answer {
     // A redirect could not say that something is not done.
-    if written == Written::NotYet || request.parameters.iter().any(|(name, _)| *name == "id_token_hint") {
+    let speaks = written == Written::NotYet || way == Way::Form;
+    if speaks || request.parameters.iter().any(|(name, _)| *name == "id_token_hint") {
         respond::logout_form(request, true, &visit.asker())
     } else {
         let mut answer = Answer::redirect(&Location::Provider(request.url()), "logout_redirect");

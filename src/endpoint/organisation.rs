@@ -71,7 +71,7 @@ pub(super) fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
         (Some(route), Some(target)) if needed.is_some() && visit.session(plan).is_some() => {
             Err(login::forbid_at(target, visit, route, Shortfall::NoOrganisation))
         }
-        _ => Ok(log_in_anew(target, plan, visit, StatusCode::FOUND)),
+        _ => Ok(Answer::redirect(&Location::Own(anew(target, plan, visit)), "login_for_organisation")),
     }
 }
 
@@ -85,7 +85,9 @@ fn take(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let target = visit.target(redirect.as_deref());
     let plan = &*plan(visit, session.as_deref(), provider.as_deref(), target.as_ref())?;
     let Some(choice) = standing(visit, plan) else {
-        return Ok(log_in_anew(target, plan, visit, StatusCode::SEE_OTHER));
+        // Redirects that follow a form are held to its page's policy, which lets no form go to the provider.
+        let page = respond::onward(&anew(target, plan, visit), &visit.asker());
+        return Ok(Answer { rule: "login_for_organisation", ..page });
     };
     let number = organisation.and_then(|number| OrganisationNumber::parse(&number).ok());
     let now = visit.live.clock.now();
@@ -179,13 +181,11 @@ fn asked_plan(visit: &Visit<'_>, route: &Route) -> Option<Arc<SessionPlan>> {
     visit.plan_of(route).filter(asks).or_else(|| route.plans().find(|plan| asks(plan)).cloned())
 }
 
-/// The provider asks for whom the person acts, also who is logged in there.
-fn log_in_anew(target: Option<Target>, plan: &SessionPlan, visit: &Visit<'_>, status: StatusCode) -> Answer {
+/// A login at which the provider asks for whom the person acts, also who is logged in there.
+fn anew(target: Option<Target>, plan: &SessionPlan, visit: &Visit<'_>) -> String {
     let link = visit.login_link(plan, &target.unwrap_or_else(Target::start), None);
     let fresh = if visit.session(plan).is_some() { "&prompt=login" } else { "" };
-    let mut answer = Answer::redirect(&Location::Own(format!("{link}{fresh}")), "login_for_organisation");
-    answer.status = status;
-    answer
+    format!("{link}{fresh}")
 }
 
 /// Where the browser goes to choose.

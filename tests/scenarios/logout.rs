@@ -135,6 +135,54 @@ fn a_way_back_with_a_foreign_state_ends_on_the_signed_out_page() {
 }
 
 #[test]
+fn nobody_who_is_logged_in_is_told_that_they_are_not() {
+    let world = World::start();
+    let mut browser = logged_in(&world);
+    let cookie = browser.session_cookie().unwrap();
+    // Back, a bookmark, a link of somebody else's.
+    for address in ["/oauth2/logout/callback", "/oauth2/logout/callback?state=foreign"] {
+        let answer = browser.step(address);
+        assert_eq!((answer.status(), answer.response.location()), (302, Some("/")), "{address}");
+    }
+    assert!(lives(&world, &cookie));
+    // Logged in again in another tab, before the first is back.
+    let form = browser.open("/oauth2/logout");
+    let provider = browser.submit(&form, &[]);
+    browser.log_in("/app/", "bankid-high").shows(200, "the app's page");
+    let back = provider.links().remove(0);
+    let answer = browser.ask(&back, &Ask { from: Some(&provider.url), ..Ask::NAVIGATION });
+    assert_eq!((answer.status(), answer.response.location()), (302, Some("/")));
+    assert_eq!(browser.open("/app/").status(), 200);
+    world.finish();
+}
+
+/// An app links to the logout, and browsers look at links before anybody follows them.
+#[test]
+fn what_a_browser_fetches_in_advance_logs_nobody_out() {
+    let world = World::start();
+    let mut browser = logged_in(&world);
+    let cookie = browser.session_cookie().unwrap();
+    let page = world.url("/app/");
+    for fields in [
+        "Sec-Purpose: prefetch\r\n",
+        "Sec-Purpose: prefetch;prerender\r\n",
+        "Purpose: prefetch\r\n",
+        "X-Purpose: preview\r\n",
+        "X-Moz: prefetch\r\n",
+    ] {
+        let answer = browser.ask("/oauth2/logout", &Ask { fields, from: Some(&page), ..Ask::NAVIGATION });
+        assert!((400..500).contains(&answer.status()), "{fields}: {}", answer.status());
+        assert!(answer.response.head.all("set-cookie").is_empty(), "{fields}");
+        assert!(lives(&world, &cookie), "{fields}");
+        let login = browser.ask("/oauth2/login", &Ask { fields, from: Some(&page), ..Ask::NAVIGATION });
+        assert_eq!(login.status(), 400, "{fields}");
+    }
+    browser.open("/oauth2/logout");
+    assert!(!lives(&world, &cookie));
+    world.finish();
+}
+
+#[test]
 fn logout_works_while_the_provider_is_down_and_says_what_is_left() {
     let mut world = World::start();
     let (cookie, jar) = {

@@ -290,6 +290,27 @@ fn a_logout_ends_the_named_session_or_all_of_the_host_here_and_at_every_provider
     world.finish();
 }
 
+/// The policy of the first provider's page holds redirects that follow its form, and names no other provider.
+#[test]
+fn the_way_from_one_provider_to_the_next_is_a_page_also_without_a_hint() {
+    let (world, second) = two("idporten", "/oauth2/callback", &[]);
+    let mut browser = both_in(&world);
+    let cookies = browser.jar.of("localhost");
+    let names = cookies.iter().map(|cookie| cookie.name.clone());
+    let is_hint = |name: &String| name.starts_with("__Secure-portvakt-logout") && name.ends_with("staff");
+    let hints: Vec<String> = names.filter(is_hint).collect();
+    assert!(!hints.is_empty());
+    hints.iter().for_each(|name| browser.jar.remove("localhost", name));
+    let form = browser.open("/oauth2/logout");
+    let provider = browser.submit(&form, &[]);
+    let next = browser.leave_provider(&provider);
+    assert_eq!((next.status(), next.url.path()), (200, "/oauth2/logout/callback"));
+    let (action, fields) = next.form().expect("a form of ours");
+    assert!(action.starts_with(&second.issuer()), "{action}");
+    assert!(fields.iter().all(|(name, _)| name != "id_token_hint"));
+    world.finish();
+}
+
 #[test]
 fn a_logout_at_a_provider_ends_the_session_of_that_provider_alone() {
     let (world, second) = two("idporten", "/oauth2/callback", &[]);

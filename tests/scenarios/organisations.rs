@@ -282,8 +282,8 @@ fn nobody_else_chooses_and_nothing_that_the_login_did_not_bring_is_chosen() {
              Content-Length: {}\r\n\r\n{body}",
             body.len(),
         ));
-        assert_eq!(answer.status, 303);
-        assert!(answer.location().unwrap().starts_with("/oauth2/login?"), "{:?}", answer.location());
+        assert_eq!((answer.status, answer.location()), (200, None));
+        assert!(answer.text().contains("url=/oauth2/login?"), "{}", answer.text());
         assert!(answer.head.all("set-cookie").is_empty());
     }
     world.finish();
@@ -298,9 +298,10 @@ fn nothing_is_chosen_when_the_session_has_ended() {
     copy.jar = browser.jar.clone();
     browser.open("/oauth2/logout");
     assert_eq!(browser.cookie(COOKIE), None);
+    // By a page: the policy of the one with the form holds redirects that follow it, and names no provider.
     let to_login = |page: &Page| {
-        assert_eq!(page.status(), 303);
-        assert!(page.response.location().unwrap().starts_with("/oauth2/login?"));
+        assert_eq!((page.status(), page.response.location()), (200, None));
+        assert!(page.links()[0].starts_with("/oauth2/login?"), "{}", page.text());
         assert!(page.response.head.all("set-cookie").is_empty());
     };
     to_login(&choose(&world, &mut copy, "/job/", &[("organisation", OTHER)]));
