@@ -183,6 +183,14 @@ impl Visit<'_> {
         self.host.onbehalfof.as_deref().filter(|_| knows)
     }
 
+    /// The entries of the file that are this very client of this issuer, itself among them: what it ends, it ends in all.
+    pub(crate) fn same_client(&self, provider: &Provider) -> impl Iterator<Item = &Arc<Provider>> {
+        let (issuer, client_id) = (provider.settings().issuer.clone(), provider.settings().client_id.clone());
+        self.snapshot
+            .providers()
+            .filter(move |other| other.settings().issuer == issuer && other.settings().client_id == client_id)
+    }
+
     /// A link to start a login for a place on this host.
     pub(crate) fn login_link(&self, plan: &SessionPlan, target: &Target, level: Option<Level>) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());

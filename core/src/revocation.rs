@@ -127,7 +127,8 @@ impl<'a> Tagger<'a> {
 pub struct Standing {
     tags: Tags,
     began: Timestamp,
-    authenticated: Timestamp,
+    /// `None`: the provider does not say.
+    authenticated: Option<Timestamp>,
 }
 
 impl Standing {
@@ -136,7 +137,7 @@ impl Standing {
     pub fn of(session: &Session) -> Self {
         let began = session.began();
         // By the provider's clock, which may be ahead of ours: nobody was authenticated after the session began.
-        let authenticated = session.identity().auth_time().map_or(began, |at| at.min(began));
+        let authenticated = session.identity().auth_time().map(|at| at.min(began));
         Self { tags: *session.tags(), began, authenticated }
     }
 
@@ -144,6 +145,18 @@ impl Standing {
     #[must_use]
     pub fn began(&self) -> Timestamp {
         self.began
+    }
+
+    /// Whether an end is of this session. `auth_time` has whole seconds: within the second of the end it is not newer.
+    fn is_ended_by(&self, entry: &Entry) -> bool {
+        let not_newer = |at: Timestamp| at.seconds() <= entry.at.seconds();
+        match entry.kind {
+            Kind::Session => true,
+            // Nobody knows when the person authenticated: the provider's session may have ended while the answer was under
+            // way, and one that has ended does not come again.
+            Kind::OpSession => not_newer(self.authenticated.unwrap_or(self.began - MARGIN)),
+            Kind::Subject => not_newer(self.authenticated.unwrap_or(self.began)),
+        }
     }
 }
 
@@ -468,13 +481,7 @@ impl Revocations {
         }
         let tags = &session.tags;
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        let ends = |tag: &Tag| {
-            view.find(tag).is_some_and(|entry| match entry.kind {
-                Kind::Session => true,
-                // `auth_time` has whole seconds: within the second of the entry it is not newer.
-                Kind::OpSession | Kind::Subject => session.authenticated.seconds() <= entry.at.seconds(),
-            })
-        };
+        let ends = |tag: &Tag| view.find(tag).is_some_and(|entry| session.is_ended_by(&entry));
         let ended = ends(&tags.session) || tags.op_session.as_ref().is_some_and(ends) || ends(&tags.subject);
         if ended { Err(Ended::Revoked) } else { Ok(()) }
     }

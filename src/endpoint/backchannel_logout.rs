@@ -40,15 +40,20 @@ pub(super) async fn serve(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answ
         let body = json!({ "error": "invalid_request" });
         return Ok(Answer::json(StatusCode::BAD_REQUEST, &body, "backchannel_replayed"));
     }
-    let written = match (verified.sid(), verified.subject()) {
-        (Some(sid), _) => visit.end_at_provider(Kind::OpSession, true, |tagger| {
-            tagger.op_session(&settings.name, &settings.issuer, sid)
-        }),
-        (None, Some(subject)) => visit.end_at_provider(Kind::Subject, true, |tagger| {
-            tagger.subject(&settings.name, &settings.issuer, subject)
-        }),
-        (None, None) => return Err(Refusal::Parameters),
-    };
+    let mut written = Written::Yes;
+    for same in visit.same_client(provider) {
+        let (name, issuer) = (&same.settings().name, &settings.issuer);
+        let ended = match (verified.sid(), verified.subject()) {
+            (Some(sid), _) => {
+                visit.end_at_provider(Kind::OpSession, true, |tagger| tagger.op_session(name, issuer, sid))
+            }
+            (None, Some(subject)) => {
+                visit.end_at_provider(Kind::Subject, true, |tagger| tagger.subject(name, issuer, subject))
+            }
+            (None, None) => return Err(Refusal::Parameters),
+        };
+        written = written.and(ended);
+    }
     let written = visit.shared(written).await;
     if written == Written::NotYet {
         // It is in force, but who is told so may rely on it. The provider may come again with the same token.

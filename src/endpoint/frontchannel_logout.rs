@@ -50,10 +50,13 @@ fn is_issuer(iss: &str, issuer: &str) -> bool {
 }
 
 async fn end(visit: &Visit<'_>, provider: &Provider, sid: &str) -> Written {
-    let settings = provider.settings();
-    let written = visit.end_at_provider(Kind::OpSession, false, |tagger| {
-        tagger.op_session(&settings.name, &settings.issuer, sid)
-    });
+    let mut written = Written::Yes;
+    for same in visit.same_client(provider) {
+        let settings = same.settings();
+        written = written.and(visit.end_at_provider(Kind::OpSession, false, |tagger| {
+            tagger.op_session(&settings.name, &settings.issuer, sid)
+        }));
+    }
     let written = visit.shared(written).await;
     visit.live.telemetry.metrics.logout("frontchannel");
     if visit.may_cause_line("frontchannel") {

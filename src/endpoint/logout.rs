@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
 use portvakt_core::request::is_in_advance;
+use portvakt_core::route::Route;
 use portvakt_core::session::choice;
 use portvakt_core::session::cookies::{self, LogoutReturn, RETURN_LIFE};
 use portvakt_core::session::plan::SessionPlan;
@@ -37,10 +38,11 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
     let mut to_leave: Vec<&Arc<SessionPlan>> = Vec::new();
     let mut written = Written::Yes;
     for plan in &plans {
-        let known = |other: &&Arc<SessionPlan>| other.provider.name == plan.provider.name;
+        let known = |other: &&Arc<SessionPlan>| other.provider.issuer == plan.provider.issuer;
         let (was_there, ended) = end_here(visit, plan).await?;
         written = written.and(ended);
-        // One provider is left once.
+        // An issuer is left once, by whichever client: who comes again has no session there, and would not be sent back
+        // (dossier 0, fact 17).
         if was_there && !to_leave.iter().any(known) {
             to_leave.push(plan);
         }
@@ -52,7 +54,9 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
     let next: Vec<&Arc<SessionPlan>> = to_leave.into_iter().skip(1).collect();
     let mut set: Vec<HeaderValue> = Vec::new();
     for plan in &plans {
-        set.push(cookies::session_jar(plan).delete());
+        if !hides_an_older_one(visit, plan, &plans) {
+            set.push(cookies::session_jar(plan).delete());
+        }
         set.extend(tokens::end(visit, plan));
         // Those that come next need their hints until then; the first one's carry the way back.
         if !Arc::ptr_eq(plan, first) && !next.iter().any(|next| Arc::ptr_eq(plan, next)) {
@@ -68,6 +72,17 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
     let answer = end_there(visit, first, &back, written, Way::Shortest).await?;
     let answer = if written == Written::NotYet { not_done(answer) } else { answer };
     Ok(answer.with_cookies(set))
+}
+
+/// Whether this was the latest login of a place that leaves a choice, and an older one goes on in the browser: then its
+/// cookie stays, ended, so that whoever is there now is not taken for who was there before.
+fn hides_an_older_one(visit: &Visit<'_>, plan: &SessionPlan, leaving: &[&Arc<SessionPlan>]) -> bool {
+    let is_among = |route: &&Arc<Route>| route.plans().any(|known| known.realm() == plan.realm());
+    let stays = |other: &&Arc<SessionPlan>| !leaving.iter().any(|left| left.realm() == other.realm());
+    let mut others = visit.host.routes.iter().filter(is_among).flat_map(|route| route.plans()).filter(stays);
+    visit.last_session(plan).is_some_and(|mine| {
+        others.any(|other| visit.session(other).is_some_and(|older| older.began() <= mine.began()))
+    })
 }
 
 /// What ends here is in force at once. If it is not written yet, the browser still goes on to the provider, and the

@@ -113,6 +113,36 @@ fn a_person_chooses_between_two_ways_and_the_latest_login_counts() {
     world.finish();
 }
 
+/// A logout of the latest login alone, as the gateway's own pages offer it.
+#[test]
+fn who_logs_out_of_the_latest_login_is_not_taken_for_who_was_there_before() {
+    let world = world();
+    let mut browser = world.browser();
+    let log_in = |browser: &mut Browser<'_>, provider: &str, person: &str| {
+        let page = browser.open(&format!("/oauth2/login?redirect=/both/x&provider={provider}"));
+        let page = if page.target() == "/both/x" { page } else { browser.choose(&page, person) };
+        assert_eq!((page.status(), page.target()), (200, "/both/x"), "{}", page.text());
+    };
+    log_in(&mut browser, "idporten", "bankid-high");
+    log_in(&mut browser, "ansattporten", "employee");
+    assert_eq!(told(&world), as_told("ansattporten", OLA));
+    browser.log_out("/oauth2/logout?session=ansattporten").shows(200, "Du er logget ut");
+    let count = world.app.count();
+    browser.open("/both/x").shows(200, HEADING);
+    assert_eq!(browser.fetch("/both/x").status(), 401);
+    assert_eq!(world.app.count(), count);
+    // Elsewhere the other session is as it was.
+    assert_eq!(browser.open("/app/x").status(), 200);
+    assert_eq!(told(&world), as_told("idporten", NORA));
+    // The next login counts again, and a logout of all leaves nothing.
+    log_in(&mut browser, "idporten", "bankid-high");
+    assert_eq!(browser.open("/both/y").status(), 200);
+    assert_eq!(told(&world), as_told("idporten", NORA));
+    browser.open("/oauth2/logout");
+    assert_eq!((browser.session_cookie(), browser.cookie("__Host-portvakt-ansattporten")), (None, None));
+    world.finish();
+}
+
 #[test]
 fn a_kind_of_login_is_a_way_too() {
     let world = world();

@@ -311,6 +311,74 @@ fn the_way_from_one_provider_to_the_next_is_a_page_also_without_a_hint() {
     world.finish();
 }
 
+/// A world in which two entries of the file are one client of one issuer, which asks for other things.
+fn twice_the_same() -> World {
+    let mut world = World::start();
+    world.settings.providers = format!(
+        "  again:\n    profile: idporten\n    issuer: '{}/idporten'\n    client_id: {}\n    scopes: [openid]\n",
+        world.simulator(),
+        world.settings.client_id,
+    );
+    let route = "{path: '/again/**', access: login, session: again, upstream: app}";
+    world.settings.routes.push(route.to_owned());
+    world.write_configuration();
+    run_keys(world.folder(), &["new", "client-again"]);
+    let mut jwks: Value = serde_json::from_str(client_jwks()).unwrap();
+    let further = run_keys(world.folder(), &["list", "client-again", "--jwks"]);
+    let further: Value = serde_json::from_str(&further).unwrap();
+    let keys = jwks["keys"].as_array_mut().unwrap();
+    keys.extend(further["keys"].as_array().unwrap().clone());
+    world.control(&client(&world, &[world.origin()], "/oauth2/callback", &jwks.to_string()));
+    world.restart_gateway();
+    world.await_ready();
+    world
+}
+
+/// In by both entries, the second time silently.
+fn in_twice(world: &World) -> Browser<'_> {
+    let mut browser = world.browser();
+    assert_eq!(browser.log_in("/app/a", NORA.0).target(), "/app/a");
+    assert_eq!(browser.open("/again/b").target(), "/again/b");
+    assert!(told_of(world, "again", NORA.1));
+    browser
+}
+
+#[test]
+fn a_logout_token_ends_the_sessions_of_every_entry_that_is_its_client() {
+    let world = twice_the_same();
+    for channel in ["frontchannel_logout_uri", "backchannel_logout_uri"] {
+        let mut orders = client(&world, &[world.origin()], "/oauth2/callback", client_jwks());
+        orders["client"][channel] = Value::Null;
+        let jwks = run_keys(world.folder(), &["list", "client-again", "--jwks"]);
+        let further: Value = serde_json::from_str(&jwks).unwrap();
+        let keys = orders["client"]["jwks"]["keys"].as_array_mut().unwrap();
+        keys.extend(further["keys"].as_array().unwrap().clone());
+        world.control(&orders);
+        let mut browser = in_twice(&world);
+        let ended = world.control(&json!({"end_session": {"person": NORA.0}}));
+        assert_eq!(ended["end_session"]["called"].as_array().unwrap().len(), 1, "{ended}");
+        assert_eq!(
+            (browser.fetch("/app/").status(), browser.fetch("/again/").status()),
+            (401, 401),
+            "{channel} is not registered"
+        );
+    }
+    world.finish();
+}
+
+/// The second time there would be nothing to log out of, and the person would stand there (dossier 0, fact 17).
+#[test]
+fn an_issuer_is_left_once() {
+    let world = twice_the_same();
+    let mut browser = in_twice(&world);
+    let end = browser.log_out("/oauth2/logout?redirect=/public/bye");
+    assert_eq!((end.status(), end.target()), (200, "/public/bye"), "{}", end.text());
+    assert_eq!((browser.fetch("/app/").status(), browser.fetch("/again/").status()), (401, 401));
+    let left = browser.jar.of("localhost");
+    assert!(left.iter().all(|cookie| cookie.name.contains("-login-")), "{left:?}");
+    world.finish();
+}
+
 #[test]
 fn a_logout_at_a_provider_ends_the_session_of_that_provider_alone() {
     let (world, second) = two("idporten", "/oauth2/callback", &[]);

@@ -329,6 +329,32 @@ fn a_session_that_ended_before_its_callback_is_asked_for_anew_once() {
     }
 }
 
+/// LO-2: the same where nobody knows when the person authenticated, however late the answer comes.
+#[test]
+fn a_session_that_ended_before_its_callback_does_not_begin_without_auth_time() {
+    for channels in [["front"], ["back"]] {
+        let world = World::start();
+        register(&world, &channels);
+        world.control(&json!({ "id_token_claims": { "auth_time": null } }));
+        let mut browser = world.browser();
+        let callback = browser.callback("/app/letters?x=1", PERSON);
+        sid_of(&world, PERSON);
+        assert_eq!(end_at_provider(&world, PERSON), [(channels[0].to_owned(), 200)]);
+        let ended = Clock::start().now().seconds();
+        await_that("the second of the end is over", || {
+            (Clock::start().now().seconds() > ended + 1).then_some(())
+        });
+        let page = browser.open(callback.as_str());
+        assert!(browser.at_login_page(&page), "{}", page.text());
+        assert_eq!((world.app.count(), browser.session_cookie()), (0, None));
+        // Who logs in anew has another session there.
+        world.control(&json!({ "id_token_claims": {} }));
+        let page = browser.choose(&page, PERSON);
+        assert_eq!((page.status(), page.target()), (200, "/app/letters?x=1"));
+        world.finish();
+    }
+}
+
 /// A provider that answers `prompt=login` with the ended session again: a page, not a loop.
 #[test]
 fn a_session_that_stays_ended_comes_to_a_page() {

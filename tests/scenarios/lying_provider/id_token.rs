@@ -1,6 +1,7 @@
 //! Lies in the ID token (OP-3 to OP-6; OpenID Connect Core 1.0, 3.1.3.7): the code is spent, once, and the
 //! person stays nobody.
 
+use portvakt_core::clock::Clock;
 use serde_json::json;
 
 use super::{
@@ -178,5 +179,26 @@ fn an_authentication_older_than_the_route_allows_is_asked_for_anew_once() {
     let page = browser.choose(&page, PERSON);
     ended(&world, &browser, &page, "twice too old", TOO_OLD, "id_token_rejected");
     assert_eq!((watch.calls("token"), watch.app()), (2, 0));
+    world.finish();
+}
+
+/// Dossier 7, no. 6.
+///
+/// Single sign-on answers with an authentication that has just become too old: who is active when `max_age` is over
+/// authenticates anew, and does not go round in circles.
+#[test]
+fn an_authentication_that_has_just_become_too_old_is_asked_for_anew() {
+    let recent =
+        "{path: '/recent/**', access: login, require: {level: substantial, max_age: 5m}, upstream: app}";
+    let world = World::with(Settings::default().route(recent));
+    let mut browser = world.browser();
+    let seconds = Clock::start().now().seconds();
+    world.control(&json!({ "id_token_claims": { "auth_time": seconds - 302 } }));
+    let page = browser.log_in("/recent/x", PERSON);
+    assert!(browser.at_login_page(&page), "prompt=login: {} {}", page.url, page.text());
+    assert_eq!(world.app.count(), 0);
+    world.control(&json!({ "id_token_claims": {} }));
+    let page = browser.choose(&page, PERSON);
+    assert_eq!((page.status(), page.target()), (200, "/recent/x"));
     world.finish();
 }
