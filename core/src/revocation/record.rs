@@ -219,6 +219,13 @@ impl Item {
     }
 }
 
+/// When a record says that it may be forgotten, whoever made it: nobody has looked at its MAC.
+pub(super) fn unverified_expiry(bytes: &[u8]) -> Option<Timestamp> {
+    let bytes: &Bytes = bytes.try_into().ok()?;
+    let fields = bytes.get(1 + KeyId::LENGTH + 1 + 2 + 8 + 8 + 8..)?.first_chunk()?;
+    Some(Timestamp::from_millis(u64::from_be_bytes(*fields)))
+}
+
 fn mac(key: &MacKey, bytes: &[u8]) -> [u8; MAC] {
     key.tag("revocation-record", &[bytes])
 }

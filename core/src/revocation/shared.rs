@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::allowance::Allowance;
-use super::record::{Bytes, Item, Proof, Record, RecordError};
+use super::record::{Bytes, Item, Proof, Record, RecordError, unverified_expiry};
 use super::stream::{Beat, Due, Moved, Replica, Start};
 use super::{AHEAD, LACKING, Revocations, Tag, locked};
 use crate::clock::Timestamp;
@@ -226,7 +226,7 @@ impl Revocations {
             }
             for bytes in beats {
                 match Beat::decode(bytes, ring, now) {
-                    Ok(beat) => replica.take_beat(beat, now),
+                    Ok((beat, key)) => replica.take_beat(beat, key, now),
                     Err(error) => self.refuse(shared, replica, &error, now),
                 }
             }
@@ -299,6 +299,7 @@ impl Revocations {
         let mut writing = Writing::default();
         self.with_replica(now, |shared, replica| {
             Self::empty_outbox(shared, replica);
+            replica.mind_keys(|id| ring.by_id(id, now).is_some(), now);
             let due = {
                 let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
                 replica.due(self.known_since(), now, |tag| view.find(tag))
@@ -337,9 +338,11 @@ impl Revocations {
     /// none.
     #[must_use]
     pub fn is_over(&self, bytes: &[u8], ring: &Ring<MacKey>, now: Timestamp) -> bool {
+        let is_over = |expires: Timestamp| expires + 3 * AHEAD < now;
         match Item::decode(bytes, ring, now) {
-            Ok(Item::End(end)) => end.expires + 3 * AHEAD < now,
-            Err(RecordError::UnknownKey(_)) => false,
+            Ok(Item::End(end)) => is_over(end.expires),
+            // Somebody else may have that key. If nobody has, because it was replaced at once, it goes in its time all the same.
+            Err(RecordError::UnknownKey(_)) => unverified_expiry(bytes).is_none_or(is_over),
             Ok(Item::Heartbeat(_)) | Err(_) => true,
         }
     }

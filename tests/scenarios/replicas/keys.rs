@@ -159,18 +159,35 @@ fn who_comes_without_a_key_that_others_use_is_not_ready_and_disturbs_nobody() {
 fn who_is_given_other_keys_by_mistake_is_not_ready_and_the_others_are() {
     let redis = Redis::start();
     let fleet = Fleet::at(redis.port, 3);
-    let right = read(&fleet, 1, "cookie");
-    let (rotated, _) = rotated(&fleet, "cookie");
-    let mut wrong = rotated;
-    let keys = wrong["keys"].as_array_mut().unwrap();
-    keys.remove(0);
-    write(&fleet, 1, "cookie", &wrong);
-    await_that("it says so", || {
-        let readiness = fleet.readiness();
-        assert_eq!([readiness[0].0, readiness[2].0], [200; 2], "{readiness:?}");
-        readiness[1].1.contains("another replica uses the `cookie` key").then_some(())
-    });
-    write(&fleet, 1, "cookie", &right);
-    await_that("it is ready again", || fleet.is_ready().then_some(()));
+    let watch = fleet.watch();
+    let stays = fleet.log_in("bankid-high");
+    for purpose in ["cookie", "revocation"] {
+        let right = read(&fleet, 1, purpose);
+        let (rotated, id) = rotated(&fleet, purpose);
+        let mut wrong = rotated.clone();
+        let keys = wrong["keys"].as_array_mut().unwrap();
+        keys.remove(0);
+        write(&fleet, 1, purpose, &wrong);
+        await_that("it says so", || {
+            let readiness = fleet.readiness_for("/readyz?strict");
+            assert_eq!([readiness[0].0, readiness[2].0], [200; 2], "{readiness:?}");
+            readiness[1].1.contains(&format!("another replica uses the `{purpose}` key")).then_some(())
+        });
+        // However long it takes until somebody looks, nobody else is disturbed.
+        let silent = "portvakt_revocations_replicas_silent ";
+        await_that("the others go on without it", || {
+            let statuses = [0, 2].map(|at| fleet.ask(at, "/app/", &stays).status);
+            assert_eq!(statuses, [200; 2], "{purpose}");
+            (purpose == "cookie" || fleet.figures(silent)[0] == 1).then_some(())
+        });
+        assert!(!fleet.messages(0).contains(&id) && !fleet.messages(2).contains(&id), "{purpose}");
+        let mut both = rotated;
+        both["keys"][1]["active_from"] = json!(right["keys"][0]["active_from"].as_u64().unwrap() - 1);
+        // What it wrote into its own file meanwhile it can still read.
+        write(&fleet, 1, purpose, &both);
+        fleet.await_all();
+        fleet.await_statuses("it is one of them again", "/app/", &stays, 200);
+    }
+    watch.finish();
     fleet.finish();
 }

@@ -74,11 +74,12 @@ impl Beat {
         bytes
     }
 
+    /// With the key under which it was said.
     pub(in crate::revocation) fn decode(
         bytes: &[u8],
         ring: &Ring<MacKey>,
         now: Timestamp,
-    ) -> Result<Self, RecordError> {
+    ) -> Result<(Self, KeyId), RecordError> {
         let (signed, claimed) = bytes.split_last_chunk::<MAC>().ok_or(RecordError::Malformed)?;
         let (head, claims) = signed.split_at_checked(HEAD).ok_or(RecordError::Malformed)?;
         let mut head = Fields(head);
@@ -103,7 +104,7 @@ impl Beat {
             let writer = fields.take();
             Claim { writer, heard: fields.number(), first: fields.number(), last: fields.number() }
         };
-        Ok(Self {
+        let beat = Self {
             writer,
             number,
             asks: flags & ASKS != 0,
@@ -112,7 +113,8 @@ impl Beat {
             at: Timestamp::from_millis(at),
             known_since: Timestamp::from_millis(known_since),
             claims: claims.chunks_exact(CLAIM).map(claim).collect(),
-        })
+        };
+        Ok((beat, id))
     }
 
     pub(in crate::revocation) fn claim(&self, writer: Writer) -> Option<&Claim> {
@@ -166,7 +168,8 @@ mod tests {
         #[test]
         fn a_beat_is_read_back(claims in 0usize..9, asks: bool, leaves: bool) {
             let beat = beat(claims, asks, leaves);
-            prop_assert_eq!(Beat::decode(&encoded(&beat), &ring(9), NOW), Ok(beat));
+            let key = ring(9).keys()[0].id;
+            prop_assert_eq!(Beat::decode(&encoded(&beat), &ring(9), NOW), Ok((beat, key)));
         }
 
         #[test]

@@ -815,6 +815,69 @@ fn who_comes_with_another_key_waits_and_makes_nobody_else_wait() {
     assert!(odd.check(&world.ended[0].session).is_err());
 }
 
+/// Somebody may have seen a key, so all were given another one: what was written under it does not stay for ever.
+#[test]
+fn what_nobody_can_read_any_more_leaves_the_store_in_its_time() {
+    let mut world = two_of_whom_one_has_ended();
+    (0..40).for_each(|_| world.step(true));
+    let (_, end) = world.store.ends.last().unwrap();
+    let other = Ring::single(KeyId([2; 4]), Timestamp::from_seconds(0), MacKey::new(&[4; 32]));
+    let node = world.nodes[0].revocations.as_ref().unwrap();
+    let life = SETTINGS.longest + crate::revocation::MARGIN;
+    for (after, is_over) in [(life - Duration::from_secs(60), false), (life + Duration::from_secs(600), true)]
+    {
+        for ring in [&world.ring, &other] {
+            assert_eq!(node.is_over(end, ring, world.now + after), is_over, "{after:?}");
+        }
+    }
+    assert!(node.is_over(b"no record", &other, world.now));
+}
+
+/// An operator's mistake, and a reload.
+#[test]
+fn who_is_given_another_key_while_it_runs_makes_nobody_else_wait() {
+    let mut world = two_of_whom_one_has_ended();
+    (0..40).for_each(|_| world.step(true));
+    let other = Ring::single(KeyId([2; 4]), Timestamp::from_seconds(0), MacKey::new(&[4; 32]));
+    let key = |byte, seconds, secret| RingKey {
+        id: KeyId([byte; 4]),
+        active_from: Timestamp::from_seconds(seconds),
+        retire_after: None,
+        key: MacKey::new(&[secret; 32]),
+    };
+    let right = Ring::new(vec![key(1, 1, 3), key(2, 0, 4)]).unwrap();
+    for _ in 0..3 {
+        world.odd = Some((1, other.clone()));
+        world.end(0);
+        for round in 0..300 {
+            world.step(true);
+            let [first, odd] = [0, 1].map(|at| world.nodes[at].revocations.as_ref().unwrap());
+            assert!(!first.is_uncertain(world.clock(0)), "{round}: {:?}", first.stream_status(world.now));
+            assert!(round < 60 || odd.is_uncertain(world.clock(1)), "{round}");
+        }
+        assert_eq!(world.nodes[1].revocations.as_ref().unwrap().lacking_key(), Some(KeyId([1; 4])));
+        // It gets the right one back, and has the other one for what it wrote into its file.
+        world.odd = Some((1, right.clone()));
+        (0..80).for_each(|_| world.step(true));
+        for (at, node) in world.nodes.iter().enumerate() {
+            let node = node.revocations.as_ref().unwrap();
+            assert!(!node.is_uncertain(world.clock(at)), "{at}: {:?}", node.stream_status(world.now));
+            assert!(world.ended.iter().all(|end| node.check(&end.session).is_err()), "{at}");
+            assert_eq!(node.stream_status(world.now).unwrap().replicas, 1);
+        }
+    }
+    // All are given the new one: they go on with it, one after the other.
+    let both = Ring::new(vec![key(1, 0, 3), key(2, 1, 4)]).unwrap();
+    world.odd = Some((1, other));
+    (0..60).for_each(|_| world.step(true));
+    world.ring = both;
+    (0..120).for_each(|_| world.step(true));
+    for (at, node) in world.nodes.iter().enumerate() {
+        let node = node.revocations.as_ref().unwrap();
+        assert!(!node.is_uncertain(world.clock(at)), "{at}: {:?}", node.stream_status(world.now));
+    }
+}
+
 #[test]
 fn who_is_never_shown_an_end_believes_nobody_of_before_and_goes_on() {
     let mut world = two_of_whom_one_has_ended();

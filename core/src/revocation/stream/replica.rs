@@ -7,6 +7,7 @@ use super::Writer;
 use super::beat::{Beat, Claim};
 use super::ledger::{FORGOTTEN, Ledger};
 use crate::clock::{STEP, Timestamp};
+use crate::key::KeyId;
 use crate::revocation::record::{Kind, Proof, Record};
 use crate::revocation::view::Entry;
 use crate::revocation::{AHEAD, Tag};
@@ -114,6 +115,8 @@ pub(in crate::revocation) struct Replica {
     foreign: Option<Timestamp>,
     /// Others that were there before speak with a key that we do not have: nothing is said that they could not read.
     silent: bool,
+    /// It was given other keys than those with which others speak.
+    parted: bool,
     leaves: bool,
     latest: Timestamp,
     /// How many records were found missing.
@@ -140,6 +143,8 @@ struct Peer {
     heard: Timestamp,
     /// When it was made, by its clock.
     at: Timestamp,
+    /// Under which key it was said.
+    key: Option<KeyId>,
     left: bool,
     asks: bool,
     known_since: Timestamp,
@@ -212,6 +217,7 @@ impl Replica {
             unread: None,
             foreign: None,
             silent: false,
+            parted: false,
             leaves: false,
             latest: now,
             missing: 0,
@@ -409,7 +415,7 @@ impl Replica {
     }
 
     /// A beat was read. Those of before are told from those of now by what they have heard of us.
-    pub(in crate::revocation) fn take_beat(&mut self, beat: Beat, now: Timestamp) {
+    pub(in crate::revocation) fn take_beat(&mut self, beat: Beat, key: KeyId, now: Timestamp) {
         if beat.writer == self.id {
             return self.take_own(&beat, now);
         }
@@ -441,7 +447,7 @@ impl Replica {
         }
         peer.number = beat.number;
         peer.heard = if history { beat.at.min(now) } else { now };
-        peer.at = beat.at;
+        (peer.at, peer.key) = (beat.at, Some(key));
         (peer.left, peer.asks) = (beat.leaves, beat.asks);
         peer.known_since = beat.known_since;
         if let Some(claim) = beat.claim(self.id).filter(|_| beat.whole) {
@@ -595,12 +601,24 @@ impl Replica {
         due
     }
 
+    /// `knows`: whether we have a key. Who is given other keys, while it runs, than those with which the others speak, says
+    /// nothing more as long as they are heard: they could not read it either, and would be uncertain all together.
+    pub(in crate::revocation) fn mind_keys(&mut self, knows: impl Fn(KeyId) -> bool, now: Timestamp) {
+        let mut live = self.peers.values().filter(|peer| self.is_live(peer, now));
+        let lost = live.any(|peer| peer.key.is_some_and(|key| !knows(key)));
+        self.parted = lost || (self.parted && self.hears_strangers(now));
+    }
+
+    /// Whether somebody speaks whom we cannot read.
+    fn hears_strangers(&self, now: Timestamp) -> bool {
+        self.foreign.is_some_and(|last| now.since(last) < GRACE)
+    }
+
     /// Who comes listens first. As long as it hears what it cannot read, it says nothing that nobody there might read: it
     /// would make all of them uncertain.
     fn must_be_silent(&self, now: Timestamp) -> bool {
         let coming = self.join.as_ref().filter(|join| join.starts && join.asked.is_none());
-        let hears_others = self.foreign.is_some_and(|last| now.since(last) < GRACE);
-        coming.is_some_and(|join| !join.read || hears_others)
+        self.parted || coming.is_some_and(|join| !join.read || self.hears_strangers(now))
     }
 
     fn repeat(&mut self, due: &mut Due, find: &impl Fn(&Tag) -> Option<Entry>) {
