@@ -338,7 +338,7 @@ impl Keys {
         }
         let lasting = match KeyFile::read(&path_of(folder, MATCH), MATCH) {
             Ok(file) => {
-                let ring = map_ring(file.secrets()?, MacKey::new)?;
+                let ring = map_ring(file.secrets()?, MacKey::new);
                 files.push(file);
                 Some(ring)
             }
@@ -348,7 +348,7 @@ impl Keys {
         let mut apps = HashMap::new();
         for purpose in file::purposes(folder)?.into_iter().filter(|purpose| purpose.starts_with(APP)) {
             let file = KeyFile::read(&path_of(folder, &purpose), &purpose)?;
-            apps.insert(purpose[APP.len()..].to_owned(), map_ring(file.secrets()?, MacKey::new)?);
+            apps.insert(purpose[APP.len()..].to_owned(), map_ring(file.secrets()?, MacKey::new));
             files.push(file);
         }
         // What is wrong with these is said to who uses them; two providers may know us by the same key.
@@ -356,9 +356,9 @@ impl Keys {
         let clients = clients.filter_map(|purpose| KeyFile::read(&path_of(folder, &purpose), &purpose).ok());
         file::refuse_equal(&files, &clients.collect::<Vec<_>>())?;
         let ring = |purpose: Secret| files[purpose as usize].secrets();
-        let macs = |purpose| map_ring(ring(purpose)?, MacKey::new);
+        let macs = |purpose| ring(purpose).map(|secrets| map_ring(secrets, MacKey::new));
         Ok(Self {
-            cookie: map_ring(ring(Secret::Cookie)?, SealKey::new)?,
+            cookie: map_ring(ring(Secret::Cookie)?, SealKey::new),
             revocation: macs(Secret::Revocation)?,
             pseudonym: macs(Secret::Pseudonym)?,
             lasting,
@@ -377,7 +377,9 @@ impl Keys {
     pub fn demand_assertion(&self, folder: &Path, now: Timestamp) -> Result<(), KeyFileError> {
         match &self.assertion {
             None => Err(KeyFileError::missing(&path_of(folder, ASSERTION), ASSERTION)),
-            Some(ring) if ring.active(now).is_retired(now) => Err(KeyFileError::Empty),
+            Some(ring) if ring.active(now).is_retired(now) => {
+                Err(KeyFileError::empty(&path_of(folder, ASSERTION), ASSERTION))
+            }
             Some(_) => Ok(()),
         }
     }
@@ -390,7 +392,9 @@ impl Keys {
     pub fn demand_lasting(&self, folder: &Path, now: Timestamp) -> Result<(), KeyFileError> {
         match &self.lasting {
             None => Err(KeyFileError::missing(&path_of(folder, MATCH), MATCH)),
-            Some(ring) if ring.active(now).is_retired(now) => Err(KeyFileError::Empty),
+            Some(ring) if ring.active(now).is_retired(now) => {
+                Err(KeyFileError::empty(&path_of(folder, MATCH), MATCH))
+            }
             Some(_) => Ok(()),
         }
     }
@@ -420,18 +424,15 @@ impl Keys {
         };
         match retired {
             None => Err(KeyFileError::missing(&path_of(folder, &purpose), &purpose)),
-            Some(true) => Err(KeyFileError::Empty),
+            Some(true) => Err(KeyFileError::empty(&path_of(folder, &purpose), &purpose)),
             Some(false) => Ok(()),
         }
     }
 }
 
-fn map_ring<K>(
-    secrets: Vec<RingKey<Zeroizing<[u8; 32]>>>,
-    make: impl Fn(&[u8; 32]) -> K,
-) -> Result<Ring<K>, KeyFileError> {
+fn map_ring<K>(secrets: Vec<RingKey<Zeroizing<[u8; 32]>>>, make: impl Fn(&[u8; 32]) -> K) -> Ring<K> {
     let keys = secrets.into_iter().map(|secret| secret.with(make(&secret.key))).collect();
-    Ring::new(keys).ok_or(KeyFileError::Empty)
+    Ring::new(keys).expect("a key file without a key is malformed")
 }
 
 #[cfg(test)]

@@ -63,6 +63,44 @@ fn sound_surroundings_are_in_order_and_what_is_broken_is_named_with_what_to_do()
     world.finish();
 }
 
+/// What the terms demand is not lost unseen, and who vouches for machines is looked at too.
+#[test]
+fn a_log_that_is_not_written_and_a_provider_of_machines_that_is_away_are_found() {
+    let world = World::start();
+    let log = world.folder().join("audit.log");
+    let rotated = world.folder().join("audit.log.1");
+    // Somebody has rotated it and has told nobody.
+    fs::rename(&log, &rotated).unwrap();
+    let (code, findings) = doctor(&world);
+    let failed = verdicts(&findings, "fail");
+    assert_eq!((code, failed.len()), (1, 1), "{failed:?}");
+    assert!(failed[0].starts_with("audit") && failed[0].contains("taken away"), "{failed:?}");
+    fs::rename(&rotated, &log).unwrap();
+    let text = fs::read_to_string(world.configuration()).unwrap();
+    let machines = format!(
+        "providers:\n  machines: {{profile: maskinporten, issuer: 'http://127.0.0.1:{}/maskinporten/'}}\n",
+        free_port()
+    );
+    let (before_routes, _) = text.split_once("    routes:\n").unwrap();
+    let employees = before_routes
+        .replace("profile: idporten", "profile: ansattporten")
+        .replace("audit: {file: audit.log}", "audit: off");
+    let route = "{path: '/**', access: login, upstream: app, require: {level: substantial}}";
+    for (text, wanted) in [
+        (text.replacen("providers:\n", &machines, 1), "provider `machines`: "),
+        (format!("{employees}    routes: [{route}]\n"), "audit : the audit log is off"),
+    ] {
+        let aside = world.folder().join("aside.yaml");
+        fs::write(&aside, text).unwrap();
+        let mut command = Command::new(program("portvakt"));
+        let output = command.args(["doctor", "--json", "--config"]).arg(&aside).output().unwrap();
+        let findings: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let failed = verdicts(&findings, "fail");
+        assert!(failed.iter().any(|found| found.starts_with(wanted)), "{wanted}: {failed:?}");
+    }
+    world.finish();
+}
+
 #[test]
 fn a_file_that_does_not_load_and_one_that_is_not_in_force_are_told_apart() {
     let mut world = World::with(Settings::default().top("reload_on_change: false"));

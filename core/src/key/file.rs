@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{ClientKey, KeyId, KeyTimes, RingKey};
+use super::{ClientKey, KeyId, KeyTimes, RingKey, is_lasting};
 use crate::clock::Timestamp;
 use crate::seal;
 use crate::token::{Algorithm, KeyError, SigningKey};
@@ -106,13 +106,35 @@ pub enum KeyFileError {
         kinds: String,
     },
     /// It has no key that is still accepted.
-    #[error("a key file holds no key that is still accepted; run `portvakt keys rotate`")]
-    Empty,
+    #[error("{path} holds no key that is still accepted; run `portvakt keys rotate {purpose}`")]
+    Empty {
+        /// The file.
+        path: String,
+        /// Its purpose.
+        purpose: String,
+    },
+    /// Whoever is to use it could not read it.
+    #[error(
+        "{path} would not belong to user {owner}, as what it takes the place of does; run this as that user"
+    )]
+    Owner {
+        /// The file.
+        path: String,
+        /// The user's number.
+        owner: u32,
+        /// Why it cannot be given away.
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 impl KeyFileError {
     pub(super) fn missing(path: &Path, purpose: &str) -> Self {
         Self::Missing { path: path.display().to_string(), purpose: purpose.to_owned() }
+    }
+
+    pub(super) fn empty(path: &Path, purpose: &str) -> Self {
+        Self::Empty { path: path.display().to_string(), purpose: purpose.to_owned() }
     }
 }
 
@@ -235,7 +257,8 @@ impl KeyFile {
     }
 
     /// Adds a key that is used after [`PROPAGATION`], retires its predecessors [`OVERLAP`] later, and drops
-    /// those that are retired already.
+    /// those that are retired already. Predecessors of what lasts get no end: nothing that they made is ever presented,
+    /// and who takes the new key away has the former one as it was.
     ///
     /// # Errors
     ///
@@ -244,7 +267,8 @@ impl KeyFile {
         let from = now + PROPAGATION;
         let end = (from + OVERLAP).seconds();
         self.content.keys.retain(|entry| !entry.is_retired(now));
-        for entry in &mut self.content.keys {
+        let ends = !is_lasting(&self.content.purpose);
+        for entry in self.content.keys.iter_mut().filter(|_| ends) {
             entry.retire_after = Some(entry.retire_after.map_or(end, |known| known.min(end)));
         }
         // A file whose keys have all retired needs one now.
@@ -259,7 +283,7 @@ impl KeyFile {
     ///
     /// [`KeyFileError::Signing`] if a pair in it is unusable.
     pub fn kind(&self) -> Result<NewKey, KeyFileError> {
-        let newest = self.content.keys.last().ok_or(KeyFileError::Empty)?;
+        let newest = self.content.keys.last().ok_or_else(|| self.empty())?;
         match &newest.private_key {
             None => Ok(NewKey::Secret),
             Some(_) => Ok(NewKey::Pair(self.pair(newest)?.algorithm())),
@@ -318,7 +342,7 @@ impl KeyFile {
             keys.push((Timestamp::from_seconds(entry.active_from), key));
         }
         keys.sort_by_key(|(active_from, _)| *active_from);
-        if keys.is_empty() { Err(KeyFileError::Empty) } else { Ok(keys) }
+        if keys.is_empty() { Err(self.empty()) } else { Ok(keys) }
     }
 
     /// The key pairs, which must be of one of these kinds.
@@ -365,6 +389,10 @@ impl KeyFile {
         })
     }
 
+    fn empty(&self) -> KeyFileError {
+        KeyFileError::empty(&self.path, &self.content.purpose)
+    }
+
     fn malformed(&self) -> KeyFileError {
         KeyFileError::Malformed { path: self.name(), purpose: self.content.purpose.clone() }
     }
@@ -382,12 +410,14 @@ impl KeyFile {
         self.path.display().to_string()
     }
 
-    /// Writes a new file beside and puts it in place at once: no reader sees a half-written one.
+    /// Writes a new file beside and puts it in place at once: no reader sees a half-written one. It belongs to whom the
+    /// former one belonged, or the folder: whoever does this as root would lock the gateway out.
     fn write(&self) -> Result<(), KeyFileError> {
         let io = |source| KeyFileError::Io { path: self.name(), source };
-        if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder).map_err(io)?;
-        }
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        fs::create_dir_all(folder).map_err(io)?;
+        let heir = fs::metadata(&self.path).or_else(|_| fs::metadata(folder)).map_err(io)?;
         let text =
             Zeroizing::new(serde_json::to_vec_pretty(&self.content).expect("the content is plain data"));
         let beside = self.path.with_extension("json.new");
@@ -398,6 +428,12 @@ impl KeyFile {
             .mode(0o600)
             .open(&beside)
             .map_err(io)?;
+        if file.metadata().map_err(io)?.uid() != heir.uid() {
+            fchown(&file, Some(heir.uid()), Some(heir.gid())).map_err(|source| {
+                let _ = fs::remove_file(&beside);
+                KeyFileError::Owner { path: self.name(), owner: heir.uid(), source }
+            })?;
+        }
         file.write_all(&text).and_then(|()| file.sync_all()).map_err(io)?;
         fs::rename(&beside, &self.path).map_err(io)
     }
@@ -464,9 +500,11 @@ impl KeyFile {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::chown;
+
     use super::*;
     use crate::key::Keys;
-    use crate::key::{ASSERTION, MATCH, Secret};
+    use crate::key::{ASSERTION, Concern, MATCH, Secret};
 
     struct Folder(PathBuf);
 
@@ -565,6 +603,42 @@ mod tests {
         let mut file = KeyFile::read(&path, "cookie").unwrap();
         file.rotate(NewKey::Secret, at(from + OVERLAP.as_secs())).unwrap();
         assert_eq!(file.summary().unwrap().len(), 2, "the retired key is gone");
+    }
+
+    /// The rotation of what lasts is undone by taking the new key away: nothing else has changed.
+    #[test]
+    fn a_key_of_what_lasts_has_no_end() {
+        let folder = Folder::with_all_keys();
+        let path = path_of(&folder.0, MATCH);
+        let mut file = KeyFile::create(&path, MATCH, NewKey::Secret, at(0)).unwrap();
+        file.rotate(NewKey::Secret, at(10_000)).unwrap();
+        let ends = |file: &KeyFile| file.times().iter().filter(|key| key.retire_after.is_some()).count();
+        assert_eq!(ends(&KeyFile::read(&path, MATCH).unwrap()), 0);
+        folder.edit(MATCH, |content| {
+            content["keys"].as_array_mut().unwrap().truncate(1);
+        });
+        let years_later = at(10_000 + 3 * 366 * 24 * 3600);
+        let times = KeyFile::read(&path, MATCH).unwrap().times();
+        assert_eq!(Concern::of_purpose(MATCH, &times, years_later), None);
+        assert!(Keys::load(&folder.0).unwrap().demand_lasting(&folder.0, years_later).is_ok());
+    }
+
+    /// Whoever rotates keys as root leaves them to the gateway. Shown where the test may give files away.
+    #[test]
+    fn a_rotated_file_belongs_to_whom_it_belonged() {
+        let folder = Folder::with_all_keys();
+        let path = path_of(&folder.0, "cookie");
+        if chown(&path, Some(4242), Some(4243)).is_err() {
+            return;
+        }
+        KeyFile::read(&path, "cookie").unwrap().rotate(NewKey::Secret, at(10_000)).unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid(), metadata.mode() & 0o777), (4242, 4243, 0o600));
+        // A new one belongs to whom its folder belongs.
+        chown(&folder.0, Some(4242), Some(4243)).unwrap();
+        let made = path_of(&folder.0, MATCH);
+        KeyFile::create(&made, MATCH, NewKey::Secret, at(0)).unwrap();
+        assert_eq!(fs::metadata(&made).unwrap().uid(), 4242);
     }
 
     #[test]

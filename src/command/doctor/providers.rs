@@ -8,15 +8,14 @@ use super::finding::Finding;
 use crate::cause;
 use crate::provider::{Metadata, Provider, ProviderError, Unreachable};
 
-const NOBODY: &str = "nobody can log in, once what was fetched before is older than three days";
+const NOBODY: &str = "nobody can log in, once what was fetched before is older than three days; a gateway that starts is not ready";
+
+const NO_MACHINE: &str = "machines get 503, once what was fetched before is older than three days; a gateway that starts is not ready";
 
 pub(super) async fn examine(around: &Surroundings) -> Vec<Finding> {
     let mut findings = Vec::new();
     for settings in &around.configuration.providers {
-        // Where machines get their tokens nobody logs in: its metadata are of another kind.
-        if settings.profile.capabilities.people {
-            findings.extend(look_at(settings, around).await);
-        }
+        findings.extend(look_at(settings, around).await);
     }
     findings
 }
@@ -38,7 +37,10 @@ async fn look_at(settings: &ProviderSettings, around: &Surroundings) -> Vec<Find
             findings.extend(what_it_lacks(settings, &metadata, &subject));
             findings
         }
-        Err(error) => vec![Finding::fail(&subject, cause::chain(&error), NOBODY, remedy(&error, settings))],
+        Err(error) => {
+            let means = if settings.profile.capabilities.people { NOBODY } else { NO_MACHINE };
+            vec![Finding::fail(&subject, cause::chain(&error), means, remedy(&error, settings))]
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::cause;
 use crate::replication::{Held, Probe, Refused, StoreError};
 
 const STRICT: &str = "what other replicas ended is not known: routes with `revocation: strict` answer 503, logouts are \
-                      not answered as done, and this gateway is not ready";
+                      not answered as done, and a gateway that starts is not ready";
 
 const FORGETS: &str = "ends of sessions are deleted; replicas notice and write them again, and who was logged in may \
                        have to log in again";
