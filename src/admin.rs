@@ -45,6 +45,8 @@ pub struct Readiness {
     /// Why those that wait for certainty should rather go elsewhere, if anybody knows more: `strict` routes have answered with
     /// 503 for longer than `max_lag` (`design.md` D1). All others are served as ever.
     pub strict_waits_because: Option<String>,
+    /// Why nobody can log in at providers that came by a reload. Whoever else takes the same file knows no more.
+    pub logins_wait_because: Vec<String>,
 }
 
 impl Readiness {
@@ -55,7 +57,7 @@ impl Readiness {
     }
 
     fn answer(&self, strict: bool) -> Answer {
-        let waits = self.strict_waits_because.iter();
+        let waits = self.strict_waits_because.iter().chain(&self.logins_wait_because);
         let lines = |first: &str, reasons: &mut dyn Iterator<Item = &String>| {
             reasons.fold(format!("{first}\n"), |text, reason| text + reason + "\n")
         };

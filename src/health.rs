@@ -26,7 +26,8 @@ impl LiveHealth {
 
 impl Health for LiveHealth {
     /// Ready once metadata and keys of every provider are there; a provider that fails later changes
-    /// nothing (`threats.md` OM-7).
+    /// nothing (`threats.md` OM-7), nor does one that a reload brings: everybody else is served as before, and all
+    /// replicas read the same file.
     fn ready(&self) -> Readiness {
         let (mut reasons, mut strict_waits_because) = (Vec::new(), None);
         if self.live.stopping.load(Ordering::Relaxed) {
@@ -59,14 +60,16 @@ impl Health for LiveHealth {
             }
             Some(_) | None => {}
         }
-        for provider in self.live.snapshot().providers() {
-            let fetched = provider.fetched();
-            if fetched.metadata.is_none() || fetched.keys.is_none() {
-                let name = &provider.settings().name;
-                reasons.push(format!("metadata or keys of the provider `{name}` have not been fetched yet"));
+        let mut logins_wait_because = Vec::new();
+        for provider in self.live.snapshot().providers().filter(|provider| !provider.is_known()) {
+            let name = &provider.settings().name;
+            let reason = format!("metadata or keys of the provider `{name}` have not been fetched yet");
+            match self.live.introduced.load(Ordering::Relaxed) {
+                true => logins_wait_because.push(reason),
+                false => reasons.push(reason),
             }
         }
-        Readiness { not_ready_because: reasons, strict_waits_because }
+        Readiness { not_ready_because: reasons, strict_waits_because, logins_wait_because }
     }
 
     fn status(&self) -> Status {

@@ -180,6 +180,11 @@ impl Provider {
         Fetched { metadata: self.metadata.fetched(), keys: self.keys.fetched() }
     }
 
+    /// Whether its metadata and keys were ever fetched.
+    pub(crate) fn is_known(&self) -> bool {
+        matches!(self.fetched(), Fetched { metadata: Some(_), keys: Some(_) })
+    }
+
     /// Signs with another key from now on: keys are rotated without a restart (dossier 2.5).
     pub fn set_client_key(&self, client_key: ClientKey) {
         self.client_key.store(Some(Arc::new(client_key)));

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,8 +30,8 @@ use crate::provider::{Provider, ProviderError};
 use crate::replication::Replication;
 use crate::share::Lines;
 use crate::system::Manager;
-use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::RouteMetrics;
+use crate::telemetry::{LogError, Telemetry};
 use crate::tokens::Exchanges;
 use crate::underway::Underway;
 use crate::upstream::{Errands, UpstreamError, Upstreams};
@@ -84,8 +84,8 @@ pub enum LoadError {
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
     /// A log.
-    #[error("a log cannot be opened")]
-    Log(#[source] std::io::Error),
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// The file does what its own `tests` say that it must not.
     #[error("the configuration breaks its own `tests`:\n{0}")]
     Expectations(String),
@@ -286,6 +286,8 @@ pub struct Live {
     pub stopping: AtomicBool,
     /// Whether clients should come back to another process, or by another connection.
     pub leaving: AtomicBool,
+    /// Whether the providers of some configuration that was in force were all known.
+    pub introduced: AtomicBool,
     /// The certificates of the listeners that have one, for as long as the process listens there.
     certificates: Mutex<HashMap<SocketAddr, Arc<Certificates>>>,
     /// The last attempt to read the configuration again.
@@ -342,6 +344,7 @@ impl Live {
             exchanges: Exchanges::default(),
             stopping: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
+            introduced: AtomicBool::new(false),
             fixed: Fixed::of(&snapshot.configuration),
             certificates: Mutex::default(),
             reloaded: Mutex::default(),
@@ -383,16 +386,18 @@ impl Live {
         let (before, now) = (self.snapshot(), self.clock.now());
         let (mut snapshot, warnings) = Snapshot::load(&self.path, Some(&before), &self.telemetry, now)?;
         snapshot.needs_restart = self.fixed.impose(&mut snapshot.configuration);
-        // The expectations of the file (`tests:`) belong here, once there are any: one that fails is a `LoadError`.
         let certificates = self.read_certificates(&snapshot.configuration)?;
         snapshot.renew_client_keys(now)?;
-        self.telemetry.configure(&snapshot.configuration.logs).map_err(LoadError::Log)?;
+        self.telemetry.configure(&snapshot.configuration.logs)?;
         snapshot.upstreams.resolve(true).await;
         if self.revocations.is_shared() {
             // A key that not everybody accepts is never used, not for a moment.
             self.replication.agree_on(&snapshot.keys, now);
         }
         // From here on nothing fails.
+        if before.providers().all(|provider| provider.is_known()) {
+            self.introduced.store(true, Ordering::Relaxed);
+        }
         let assertion_cache = snapshot.configuration.assertion_cache;
         let revocation = &snapshot.configuration.revocation;
         self.revocations.adjust(revocation.max_gap, revocation.max_lag);

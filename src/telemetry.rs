@@ -21,6 +21,7 @@ mod writer;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,34 @@ const OPERATIONAL: &str = "operational";
 const ACCESS_LIMIT: usize = 4 << 20;
 const AUDIT_LIMIT: usize = 8 << 20;
 
+/// A log that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("the {log} log {} cannot be opened: make its folder, and let the gateway's user write there (`logs: {{{log}: …}}`)", target_in_words(.target))]
+pub struct LogError {
+    log: &'static str,
+    target: LogTarget,
+    source: io::Error,
+}
+
+impl LogError {
+    /// The file, if it is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.target {
+            LogTarget::File(path) => Some(path),
+            LogTarget::Off | LogTarget::Stdout => None,
+        }
+    }
+}
+
+fn target_in_words(target: &LogTarget) -> String {
+    match target {
+        LogTarget::File(path) => path.display().to_string(),
+        LogTarget::Stdout => "on standard output".to_owned(),
+        LogTarget::Off => "that is off".to_owned(),
+    }
+}
+
 /// The logs and metrics of one process.
 pub struct Telemetry {
     /// Every metric.
@@ -72,7 +101,7 @@ impl Telemetry {
     /// # Errors
     ///
     /// The first log that cannot be opened.
-    pub fn start(logs: &Logs) -> io::Result<Self> {
+    pub fn start(logs: &Logs) -> Result<Self, LogError> {
         Ok(Self {
             metrics: Metrics::new(),
             references: References::random(),
@@ -81,14 +110,22 @@ impl Telemetry {
     }
 
     /// Follows a new configuration. A log whose destination stays goes on; what the others were handed is still
-    /// written.
+    /// written: there, or if that fails at the new place.
     ///
     /// # Errors
     ///
     /// The first log that cannot be opened; then everything stays as it was.
-    pub fn configure(&self, logs: &Logs) -> io::Result<()> {
-        let open = OpenLogs::open(logs, Some(&self.logs.load()))?;
-        self.logs.store(Arc::new(open));
+    pub fn configure(&self, logs: &Logs) -> Result<(), LogError> {
+        let before = self.logs.load_full();
+        let open = Arc::new(OpenLogs::open(logs, Some(&before))?);
+        self.logs.store(Arc::clone(&open));
+        for (old, new) in [(&before.audit, &open.audit), (&before.access, &open.access)] {
+            if let (Some(old), Some(new)) = (old, new)
+                && !open.has(old)
+            {
+                old.move_to(new);
+            }
+        }
         Ok(())
     }
 
@@ -161,14 +198,17 @@ impl Telemetry {
 }
 
 impl OpenLogs {
-    fn open(logs: &Logs, before: Option<&Self>) -> io::Result<Self> {
+    fn open(logs: &Logs, before: Option<&Self>) -> Result<Self, LogError> {
         let kept = |target: &LogTarget, old: fn(&Self) -> (&LogTarget, &Option<Arc<LogWriter>>)| {
             before.map(old).filter(|(was, _)| *was == target).and_then(|(_, log)| log.clone())
         };
         let open = |name, target: &LogTarget, kept, limit| match (kept, destination(target)) {
             (Some(kept), _) => Ok(Some(kept)),
             (None, None) => Ok(None),
-            (None, Some(destination)) => LogWriter::open(name, &destination, limit).map(Arc::new).map(Some),
+            (None, Some(destination)) => match LogWriter::open(name, &destination, limit) {
+                Ok(log) => Ok(Some(Arc::new(log))),
+                Err(source) => Err(LogError { log: name, target: target.clone(), source }),
+            },
         };
         let kept_audit = kept(&logs.audit, |old| (&old.settings.audit, &old.audit));
         let audit = open(AUDIT, &logs.audit, kept_audit, AUDIT_LIMIT)?;
@@ -182,6 +222,10 @@ impl OpenLogs {
             open(ACCESS, &logs.access, kept_access, ACCESS_LIMIT)?
         };
         Ok(Self { settings: logs.clone(), access, audit })
+    }
+
+    fn has(&self, log: &Arc<LogWriter>) -> bool {
+        [&self.audit, &self.access].into_iter().flatten().any(|ours| Arc::ptr_eq(ours, log))
     }
 
     /// Each log once, also if both kinds share it.
@@ -364,13 +408,36 @@ mod tests {
         assert_eq!((lines(&access).len(), lines(&moved).len(), lines(&audit).len()), (0, 1, 2));
     }
 
+    /// The disk is full, and the operator names another one: what was done meanwhile is in the audit log.
     #[test]
-    fn a_log_that_cannot_be_opened_changes_nothing() {
+    fn a_log_that_is_moved_loses_nothing_that_it_could_not_write() {
+        let (access, audit) = two_files();
+        let telemetry = Telemetry::start(&logs(&access, Path::new("/dev/full"))).unwrap();
+        for sid in ["one", "two"] {
+            telemetry.audit(&logout(sid), &keys());
+        }
+        let failing = telemetry.logs.load().audit.clone().unwrap();
+        while !failing.is_failing() {
+            std::thread::yield_now();
+        }
+        telemetry.configure(&logs(&access, &audit)).unwrap();
+        telemetry.audit(&logout("three"), &keys());
+        assert!(failing.close(PATIENCE) || failing.is_failing());
+        assert!(telemetry.close(PATIENCE));
+        let mut sids: Vec<_> = lines(&audit).iter().map(|line| line["sid"].to_string()).collect();
+        sids.sort();
+        assert_eq!(sids, ["\"one\"", "\"three\"", "\"two\""]);
+        assert_eq!(failing.dropped(), 0);
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_opened_changes_nothing_and_is_named() {
         let (access, audit) = two_files();
         let telemetry = Telemetry::start(&logs(&access, &audit)).unwrap();
         let folder = scratch("missing");
         let missing = folder.join("access.log");
-        assert!(telemetry.configure(&logs(&missing, &audit)).is_err());
+        let error = telemetry.configure(&logs(&missing, &audit)).unwrap_err();
+        assert!(error.to_string().contains(&format!("the access log {}", missing.display())), "{error}");
         telemetry.access(&record(), &keys());
         assert!(telemetry.close(PATIENCE));
         assert_eq!(lines(&access).len(), 1);

@@ -310,6 +310,7 @@ impl Status {
 <h1>Portvakt {{ status.version }}</h1>
 {% if readiness.is_ready() %}<p>Ready.</p>{% else %}<p>Not ready:</p><ul>{% for reason in readiness.not_ready_because %}<li>{{ reason }}</li>{% endfor %}</ul>{% endif %}
 {% if let Some(reason) = readiness.strict_waits_because %}<p>Routes with <code>revocation: strict</code> wait: {{ reason }}.</p>{% endif %}
+{% for reason in readiness.logins_wait_because %}<p>Logins wait: {{ reason }}.</p>{% endfor %}
 <table><caption>Process</caption>
 <tr><th scope="row">Time</th><td>{{ self.time(status.now) }}</td></tr>
 <tr><th scope="row">Running for</th><td>{{ status.uptime.as_secs() }} s</td></tr>
@@ -437,6 +438,7 @@ pub(super) mod tests {
         let reason = Readiness {
             not_ready_because: vec!["<img src=x onerror=y>".to_owned()],
             strict_waits_because: Some("<img src=x onerror=z>".to_owned()),
+            logins_wait_because: vec!["<img src=x onerror=w>".to_owned()],
         };
         let page = status(now()).page(&reason).unwrap();
         for markup in ["<script", "<img", "\"&'"] {
@@ -447,6 +449,7 @@ pub(super) mod tests {
                 && page.contains("alert(1)")
                 && page.contains("onerror=y")
                 && page.contains("onerror=z")
+                && page.contains("onerror=w")
                 && page.contains("not ready"),
             "{page}"
         );

@@ -47,8 +47,6 @@ const LOG_PATIENCE: Duration = Duration::from_secs(2);
 enum StartError {
     #[error(transparent)]
     Load(#[from] LoadError),
-    #[error("a log cannot be opened")]
-    Log(#[source] std::io::Error),
     #[error("messages cannot be set up")]
     Messages(#[from] OperationalError),
     #[error("{address} cannot be listened on")]
@@ -110,7 +108,7 @@ fn serve(path: &Path, upgrade: bool) -> Result<(), StartError> {
     let clock = Clock::start();
     let logs =
         config::load(path, &|name| std::env::var(name).ok()).map_err(LoadError::File)?.configuration.logs;
-    let telemetry = Arc::new(Telemetry::start(&logs).map_err(StartError::Log)?);
+    let telemetry = Arc::new(Telemetry::start(&logs).map_err(LoadError::Log)?);
     let (snapshot, warnings) = Snapshot::load(path, None, &telemetry, clock.now())?;
     for warning in &warnings {
         tracing::warn!(%warning, "the configuration may not mean what is wanted");

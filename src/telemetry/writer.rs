@@ -5,6 +5,8 @@
 //! would otherwise hold up people's requests. What was taken from the buffer is written again until it succeeds,
 //! so that a full disk costs no line until the buffer is full as well.
 //!
+//! A log that is moved to another place takes along what could not be written at the former one.
+//!
 //! **Invariant:** nothing that happens to a log reaches a request: no error, no wait, no growth beyond twice the
 //! buffer.
 
@@ -16,7 +18,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 /// How long the first line of a batch waits for company.
 const LINGER: Duration = Duration::from_millis(5);
@@ -24,6 +28,9 @@ const LINGER: Duration = Duration::from_millis(5);
 const BATCH: usize = 64 * 1024;
 /// How long after a failure the same lines are tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long what is left of one log waits for room in its successor, and how often it looks.
+const MOVE: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +69,8 @@ struct Queue {
     reopen: bool,
     closing: bool,
     ended: bool,
+    /// Who gets what cannot be written any more.
+    successor: Option<Arc<Shared>>,
 }
 
 impl LogWriter {
@@ -91,7 +100,11 @@ impl LogWriter {
         let writing = shared.clone();
         thread::Builder::new().name(format!("log-{name}")).spawn(move || {
             Writing { shared: &writing, target, batch: Vec::new(), written: 0 }.run();
-            writing.queue().ended = true;
+            let mut queue = writing.queue();
+            queue.ended = true;
+            // Else two that once moved to each other would keep each other.
+            queue.successor = None;
+            drop(queue);
             writing.ended.notify_all();
         })?;
         Ok(Self(shared))
@@ -99,21 +112,11 @@ impl LogWriter {
 
     /// Hands over a line, which ends with a newline. `false`: it was dropped.
     pub fn write(&self, line: &[u8]) -> bool {
-        let shared = &*self.0;
-        let mut queue = shared.queue();
-        let before = queue.bytes.len();
-        if queue.closing || before + line.len() > shared.limit {
-            drop(queue);
-            shared.overflow();
-            return false;
+        let taken = self.0.take(line);
+        if !taken {
+            self.0.overflow();
         }
-        queue.bytes.extend_from_slice(line);
-        let after = queue.bytes.len();
-        drop(queue);
-        if before == 0 || (before < BATCH && after >= BATCH) {
-            shared.wake.notify_one();
-        }
-        true
+        taken
     }
 
     /// Opens the file anew before the next line, so that a rotated one is let go.
@@ -128,6 +131,12 @@ impl LogWriter {
         let waited = self.0.ended.wait_timeout_while(self.0.queue(), patience, |queue| !queue.ended);
         let (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
         queue.ended && !self.0.failing.load(Ordering::Relaxed)
+    }
+
+    /// Takes no more lines; those that cannot be written go to `successor`.
+    pub(super) fn move_to(&self, successor: &Self) {
+        self.0.queue().successor = Some(Arc::clone(&successor.0));
+        self.begin_close();
     }
 
     fn begin_close(&self) {
@@ -171,6 +180,22 @@ impl Shared {
     /// A thread that panicked left whole lines behind: there is nothing to protect from.
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a line into the buffer, if there is room.
+    fn take(&self, line: &[u8]) -> bool {
+        let mut queue = self.queue();
+        let before = queue.bytes.len();
+        if queue.closing || before + line.len() > self.limit {
+            return false;
+        }
+        queue.bytes.extend_from_slice(line);
+        let after = queue.bytes.len();
+        drop(queue);
+        if before == 0 || (before < BATCH && after >= BATCH) {
+            self.wake.notify_one();
+        }
+        true
     }
 
     fn overflow(&self) {
@@ -222,7 +247,7 @@ impl Writing<'_> {
         while self.gather() {
             while !self.write_out() {
                 if !self.rest() {
-                    self.shared.dropped.fetch_add(self.lines_left(), Ordering::Relaxed);
+                    self.give_up();
                     return;
                 }
             }
@@ -282,8 +307,7 @@ impl Writing<'_> {
         if reopen {
             self.reopen();
             // The line that was cut in the old file is whole in the new one.
-            let done = &self.batch[..self.written];
-            self.written = done.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            self.written = self.whole_lines();
         }
         !closing || reopen
     }
@@ -298,9 +322,36 @@ impl Writing<'_> {
         }
     }
 
-    fn lines_left(&self) -> u64 {
-        let lines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-        lines(&self.batch[self.written..]) + lines(&self.shared.queue().bytes)
+    /// What is left goes to the successor, if there is one; what that has no room for, or nobody takes, is counted.
+    fn give_up(&mut self) {
+        let (rest, successor) = {
+            let mut queue = self.shared.queue();
+            (std::mem::take(&mut queue.bytes), queue.successor.take())
+        };
+        let whole = self.whole_lines();
+        let left = self.batch[whole..].split_inclusive(|byte| *byte == b'\n');
+        let mut left = left.chain(rest.split_inclusive(|byte| *byte == b'\n'));
+        let Some(successor) = successor else {
+            self.shared.dropped.fetch_add(left.count() as u64, Ordering::Relaxed);
+            return;
+        };
+        let end = Instant::now() + MOVE;
+        while let Some(line) = left.next() {
+            while !successor.take(line) {
+                if Instant::now() > end || successor.queue().closing {
+                    let lost = left.count() as u64 + 1;
+                    successor.dropped.fetch_add(lost, Ordering::Relaxed);
+                    return;
+                }
+                thread::sleep(LOOK);
+            }
+        }
+    }
+
+    /// Where the line begins that was cut, if one was.
+    fn whole_lines(&self) -> usize {
+        let done = &self.batch[..self.written];
+        done.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
     }
 }
 
@@ -331,7 +382,11 @@ impl Target {
 }
 
 fn append_to(path: &Path) -> io::Result<File> {
-    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    // Without waiting: a pipe that nobody reads would keep the process from its start, or from its upkeep.
+    let waiting = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let mut file =
+        OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(waiting).open(path)?;
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     if file.metadata()?.is_file() && ends_within_a_line(path)? {
         // A line that a crash cut off does not spoil the next one.
         file.write_all(b"\n")?;
@@ -469,6 +524,38 @@ pub(super) mod tests {
         assert!(!log.close(PATIENCE));
         assert!(log.is_failing() && log.failures() > 0);
         assert_eq!(log.dropped(), 2);
+    }
+
+    #[test]
+    fn a_log_that_moves_takes_along_what_could_not_be_written() {
+        let path = scratch("access.log");
+        let (full, steps, written) = scripted(1 << 20);
+        full.write(b"one\ntwo\n");
+        steps.send(Ok(6)).unwrap();
+        assert_eq!(written.recv().unwrap(), b"one\ntw");
+        steps.send(Err(io::ErrorKind::StorageFull.into())).unwrap();
+        let many: String = (0..5000).map(|number| format!("{number}\n")).collect();
+        full.write(many.as_bytes());
+        // The successor has less room than there is left.
+        let next = LogWriter::open("access", &Destination::File(path.to_path_buf()), 4000).unwrap();
+        full.move_to(&next);
+        // It is tried once more, with the same end.
+        let _ = steps.send(Err(io::ErrorKind::StorageFull.into()));
+        assert!(!full.write(b"late\n"));
+        drop(full.0.ended.wait_while(full.0.queue(), |queue| !queue.ended).unwrap());
+        assert!(next.close(PATIENCE));
+        let mut expected = vec!["two".to_owned()];
+        expected.extend((0..5000).map(|number| number.to_string()));
+        assert_eq!(lines(&path), expected);
+        assert_eq!((full.dropped(), next.dropped()), (1, 0), "the late one alone");
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_an_error_and_no_wait() {
+        let path = scratch("access.log");
+        let made = std::process::Command::new("mkfifo").arg(&*path).status().unwrap();
+        assert!(made.success());
+        assert!(LogWriter::open("access", &Destination::File(path.to_path_buf()), 1000).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::harness::process::{Process, await_that, program};
-use crate::harness::{Settings, World};
+use crate::harness::{Settings, World, free_port};
 
 #[test]
 fn a_reload_takes_a_changed_file_and_keeps_everybody_logged_in() {
@@ -77,11 +77,78 @@ fn a_broken_file_does_not_start() {
         format!("{sound}unknown: 1\n"),
     ] {
         std::fs::write(&file, broken).unwrap();
-        let mut command = std::process::Command::new(crate::harness::process::program("portvakt"));
+        let mut command = Command::new(program("portvakt"));
         let output = command.args(["run", "--config"]).arg(&file).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         assert!(String::from_utf8_lossy(&output.stderr).contains("broken.yaml:"), "{output:?}");
     }
+    world.finish();
+}
+
+/// All replicas read the same file: a slip in it must not leave a balancer with nobody.
+#[test]
+fn a_provider_that_a_reload_brings_and_that_is_away_takes_nobody_out() {
+    let mut world = World::start();
+    let cookie = {
+        let mut browser = world.browser();
+        browser.log_in("/app/", "bankid-high");
+        browser.session_cookie().unwrap()
+    };
+    let sound = std::fs::read_to_string(world.configuration()).unwrap();
+    let other = format!(
+        "providers:\n  other: {{profile: oidc, issuer: 'http://127.0.0.1:{}', client_id: c, callback: own, \
+         client_auth: {{client_secret_post: 'file:secret'}}}}\n",
+        free_port()
+    );
+    let secret = world.folder().join("secret");
+    std::fs::write(&secret, "some-secret-of-the-client").unwrap();
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    world.settings.routes.push(
+        "{path: '/other/**', access: login, session: other, upstream: app, require: {level: none}}"
+            .to_owned(),
+    );
+    world.write_configuration();
+    let text = std::fs::read_to_string(world.configuration()).unwrap();
+    std::fs::write(world.configuration(), text.replacen("providers:\n", &other, 1)).unwrap();
+    world.gateway().signal("HUP");
+    await_that("the new route is there", || (world.curl("/other/", "").status == 401).then_some(()));
+    let ready = world.admin("/readyz");
+    assert_eq!(ready.status, 200);
+    assert!(ready.text().contains("`other` have not been fetched yet"), "{}", ready.text());
+    assert_eq!(world.admin("/readyz?strict").status, 200);
+    assert!(world.admin("/status").text().contains("Logins wait: "));
+    let line = format!("Cookie: __Host-portvakt={cookie}\r\n");
+    assert_eq!((world.curl("/app/", &line).status, world.curl("/public/", "").status), (200, 200));
+    world.settings.routes.pop();
+    std::fs::write(world.configuration(), sound).unwrap();
+    world.gateway().signal("HUP");
+    await_that("it is gone", || (world.admin("/readyz").text() == "ok\n").then_some(()));
+    world.finish();
+}
+
+/// The disk of the audit log is full; whoever names another place for it is told what is wrong with that one, too.
+#[test]
+fn a_log_that_cannot_be_opened_is_named_at_the_start_and_at_a_reload() {
+    let mut world = World::start();
+    let sound = std::fs::read_to_string(world.configuration()).unwrap();
+    let broken = sound.replace("audit: {file: audit.log}", "audit: {file: nowhere/audit.log}");
+    let aside = world.folder().join("broken.yaml");
+    std::fs::write(&aside, &broken).unwrap();
+    let mut command = Command::new(program("portvakt"));
+    let output = command.args(["run", "--config"]).arg(&aside).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    std::fs::write(world.configuration(), &broken).unwrap();
+    world.gateway().signal("HUP");
+    let errors = await_that("the reload is refused", || {
+        Some(world.errors()).filter(|errors| errors.contains("was not taken"))
+    });
+    for said in [said, errors] {
+        assert!(said.contains("nowhere/audit.log") && said.contains("audit log"), "{said}");
+        assert!(said.contains("make its folder"), "{said}");
+    }
+    std::fs::write(world.configuration(), sound).unwrap();
+    assert_eq!(world.browser().log_in("/app/", "bankid-high").status(), 200);
     world.finish();
 }
 
@@ -233,7 +300,7 @@ fn a_reload_takes_up_what_it_can_and_says_what_needs_a_restart() {
 fn it_is_said_when_it_is_time_to_rotate_keys() {
     let mut world = World::start();
     let check = |world: &World| {
-        let mut command = std::process::Command::new(crate::harness::process::program("portvakt"));
+        let mut command = Command::new(program("portvakt"));
         let output = command.args(["check", "--config"]).arg(world.configuration()).output().unwrap();
         (output.status.success(), String::from_utf8(output.stderr).unwrap())
     };

@@ -23,16 +23,10 @@ pub(super) async fn examine(around: &Surroundings) -> Vec<Finding> {
         )];
     };
     if status == StatusCode::OK {
-        let mut findings = vec![match body.trim().strip_prefix("ok\n") {
-            None => Finding::ok(format!("{admin}"), "a gateway runs, and says that it is ready"),
-            Some(reason) => Finding::fail(
-                format!("{admin}"),
-                format!("the gateway says that `strict` routes wait: {reason}"),
-                "people get 503 there until it knows more",
-                "what follows looks at the store",
-            ),
-        }];
-        if let Some(said) = self::status(around).await {
+        let said = self::status(around).await;
+        let mut findings = vec![Finding::ok(format!("{admin}"), "a gateway runs, and says that it is ready")];
+        findings.extend(said.iter().flat_map(|said| what_waits(said, around)));
+        if let Some(said) = said {
             findings.extend(compare(&said, around));
             findings.extend(waits_with_keys(&said, around));
         }
@@ -45,6 +39,29 @@ pub(super) async fn examine(around: &Surroundings) -> Vec<Finding> {
         "load balancers send nobody here",
         "what follows says more of each of these reasons",
     )]
+}
+
+/// What is served less than it should be, although the gateway is ready.
+fn what_waits(status: &Value, around: &Surroundings) -> Vec<Finding> {
+    let subject = || around.configuration.admin.to_string();
+    let strict = status["strict_waits_because"].as_str().map(|reason| {
+        Finding::fail(
+            subject(),
+            format!("the gateway says that `strict` routes wait: {reason}"),
+            "people get 503 there until it knows more",
+            "what follows looks at the store",
+        )
+    });
+    let logins = status["logins_wait_because"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let logins = logins.map(|reason| {
+        Finding::fail(
+            subject(),
+            format!("the gateway says that logins wait: {reason}"),
+            "nobody can log in there; who is logged in at another provider is served",
+            "what follows looks at each provider",
+        )
+    });
+    strict.into_iter().chain(logins).collect()
 }
 
 /// Whether what is in force is this file.
