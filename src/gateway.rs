@@ -187,7 +187,10 @@ impl Gateway {
             passage.app_session = app_session::hold(&permit, None, &visit);
             return Ok(Verdict::Forward(permit));
         }
-        let route = host.routes.find(&request).map_err(|why| Refusal::unrouted(why, host, &request))?; // 5 no rule, no entry
+        let route = host
+            .routes
+            .find(&request)
+            .map_err(|why| Refusal::unrouted(why, host, &request, arrival.asking().is_some()))?; // 5 no rule, no entry
         forward_auth::check_carrier(arrival, route)?;
         passage.rule = rule_of(route);
         // No person waits for a page there, whatever the machine accepts.

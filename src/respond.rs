@@ -232,10 +232,15 @@ impl From<BadHandshake> for Refusal {
 }
 
 impl Refusal {
-    pub(crate) fn unrouted(why: Unrouted, host: &Host, request: &NormalRequest) -> Self {
+    /// `asked_about`: whether a proxy asks that would carry the request itself.
+    pub(crate) fn unrouted(why: Unrouted, host: &Host, request: &NormalRequest, asked_about: bool) -> Self {
         match why {
             Unrouted::NoRoute => Self::NoRoute,
-            Unrouted::Method => Self::Method(host.routes.methods_at(request.path())),
+            // A route that is not there for who asks takes no method of theirs either.
+            Unrouted::Method => match host.routes.methods_at(request.path(), asked_about) {
+                methods if methods.is_empty() => Self::NoRoute,
+                methods => Self::Method(methods),
+            },
             Unrouted::Ambiguous => Self::AmbiguousPath,
             Unrouted::EncodedSlash => Self::Malformed(Malformed::EscapedSeparator),
         }
@@ -331,6 +336,7 @@ impl Refusal {
                 | Malformed::Character
                 | Malformed::Escape
                 | Malformed::EscapedSeparator
+                | Malformed::Layers
                 | Malformed::Utf8
                 | Malformed::DotSegment
                 | Malformed::EmptySegment,

@@ -4,7 +4,7 @@
 
 use http::Method;
 
-use crate::request::{NormalRequest, without_parameters};
+use crate::request::{NormalRequest, fully_decoded, without_parameters};
 
 /// The prefix of what other parties read of us without logging in.
 const WELL_KNOWN: &str = "/.well-known/portvakt";
@@ -102,9 +102,9 @@ pub(crate) fn is_below(path: &str, prefix: &str) -> bool {
         .all(|expected| segments.next().is_some_and(|segment| segment.eq_ignore_ascii_case(expected)))
 }
 
-/// As [`is_below`], also with an escaped slash decoded: no app reads a path of ours in it.
+/// As [`is_below`], also with every escape decoded, how often ever: no app reads a path of ours in it.
 pub(crate) fn is_below_decoded(path: &str, prefix: &str) -> bool {
-    is_below(path, prefix) || path.contains("%2F") && is_below(&path.replace("%2F", "/"), prefix)
+    is_below(path, prefix) || path.contains('%') && is_below(&fully_decoded(path), prefix)
 }
 
 #[cfg(test)]
@@ -137,6 +137,8 @@ mod tests {
             "/OAuth2/login",
             "/oauth2;a/login",
             "/oauth2%3Ba/login",
+            "/%256fauth2/login",
+            "/%25256Fauth2%2Flogin",
             "/oauth2/login/",
             "/oauth2/callback/staff/",
             "/oauth2/callback/staff/x",

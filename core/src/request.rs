@@ -12,6 +12,10 @@ use http::{HeaderMap, Method};
 /// The most bytes a request target may have.
 pub const MAX_TARGET: usize = 8 * 1024;
 
+/// How many times over an escape may be escaped itself. Each time costs a look at the whole path, of which a long one could demand
+/// thousands (`threats.md` LI-3).
+const MAX_LAYERS: usize = 4;
+
 /// What came in, as the listener read it.
 #[derive(Debug, Clone, Copy)]
 pub struct RawHead<'a> {
@@ -64,6 +68,9 @@ pub enum Malformed {
     /// An escaped slash, backslash or control character, in any depth of encoding.
     #[error("the path has an escaped slash, backslash or control character")]
     EscapedSeparator,
+    /// Escapes of escapes, deeper than any link has them.
+    #[error("the path is escaped too many times over")]
+    Layers,
     /// The escapes do not decode to UTF-8.
     #[error("the path is not UTF-8")]
     Utf8,
@@ -337,10 +344,13 @@ fn decode(bytes: &[u8], into: &mut Vec<u8>) {
 /// An app that decodes more often than once must not find a separator that nobody judged.
 fn refuse_deeper_escapes(mut decoded: Vec<u8>) -> Result<(), Malformed> {
     let mut deeper = Vec::new();
-    while decoded.contains(&b'%') {
+    for _ in 0..MAX_LAYERS {
+        if !decoded.contains(&b'%') {
+            return Ok(());
+        }
         decode(&decoded, &mut deeper);
         if deeper == decoded {
-            break;
+            return Ok(());
         }
         let separators = |bytes: &[u8]| bytes.iter().filter(|&&byte| byte == b'/').count();
         let unsafe_byte = |byte: &u8| *byte == b'\\' || byte.is_ascii_control();
@@ -352,7 +362,20 @@ fn refuse_deeper_escapes(mut decoded: Vec<u8>) -> Result<(), Malformed> {
         }
         std::mem::swap(&mut decoded, &mut deeper);
     }
-    Ok(())
+    Err(Malformed::Layers)
+}
+
+/// A path in normal form as an app reads it that decodes as often as there is something to decode.
+pub(crate) fn fully_decoded(path: &str) -> String {
+    let (mut decoded, mut deeper) = (path.as_bytes().to_vec(), Vec::new());
+    for _ in 0..=MAX_LAYERS {
+        decode(&decoded, &mut deeper);
+        if deeper == decoded {
+            break;
+        }
+        std::mem::swap(&mut decoded, &mut deeper);
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 fn refuse_odd_segments(path: &str) -> Result<(), Malformed> {
@@ -466,6 +489,7 @@ mod tests {
             ("/a%", Escape),
             ("/a%4", Escape),
             ("/a%+1", Escape),
+            ("/%252525252541", Layers),
             ("/%c0%ae%c0%ae/a", Utf8),
             ("/%ff", Utf8),
             ("//a", EmptySegment),
@@ -486,6 +510,17 @@ mod tests {
             ("/a?\u{7f}", Character),
         ] {
             assert_eq!(parse(raw), Err(why), "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_escaped_over_and_over_costs_no_more_than_another() {
+        let nested = |layers: usize| format!("/%{}41", "25".repeat(layers));
+        for layers in 0..MAX_LAYERS {
+            assert_eq!(parse(&nested(layers)).map(|request| fully_decoded(request.path())), Ok("/A".into()));
+        }
+        for layers in [MAX_LAYERS, 100, 4000] {
+            assert_eq!(parse(&nested(layers)), Err(Malformed::Layers), "{layers}");
         }
     }
 

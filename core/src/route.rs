@@ -6,8 +6,12 @@
 //! end, unless the file names that twin.
 //!
 //! **Invariant:** a path that an app could read as another route's path is refused, not matched: with
-//! path parameters cut off (`/admin;x/secret`), or with its letters folded (`/ADMIN/secret`).
+//! path parameters cut off (`/admin;x/secret`), or with its letters folded (`/ADMIN/secret`); see `reading`.
 
+mod matcher;
+mod reading;
+
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -26,12 +30,14 @@ use crate::forward::assertion::AssertionPlan;
 use crate::forward::signature::SignaturePlan;
 use crate::identity::{Representation, RepresentationId};
 use crate::redirect::Target;
-use crate::request::{HostName, NormalRequest, normal_path, request_path, without_parameters};
+use crate::request::{HostName, NormalRequest, normal_path, request_path};
 use crate::rewrite::Rewrite;
 use crate::session::Session;
 use crate::session::plan::{Realm, SessionPlan};
 use crate::upstream::Upstream;
 use crate::way::Way;
+
+use self::matcher::Matcher;
 
 /// The methods of a route that names none (RFC 9110, 9; `threats.md` HTTP-9).
 pub const USUAL_METHODS: [Method; 7] =
@@ -113,11 +119,13 @@ impl Pattern {
         format!("/{}{below}", segments.join("/"))
     }
 
+    /// The same as [`reading`] has paths.
     fn folded(&self) -> Self {
-        Self {
-            segments: self.segments.iter().map(|segment| segment.to_ascii_lowercase()).collect(),
-            below: self.below,
-        }
+        let fold = |segment: &String| match segment.as_str() {
+            "*" => "*".to_owned(),
+            literal => reading::folded(literal),
+        };
+        Self { segments: self.segments.iter().map(fold).collect(), below: self.below }
     }
 
     /// Whether every path of `other` is one of this pattern's paths too.
@@ -131,6 +139,24 @@ impl Pattern {
             } else {
                 !other.below && other.segments.len() == self.segments.len()
             }
+    }
+
+    /// Whether some path is one of both patterns.
+    fn meets(&self, other: &Self) -> bool {
+        let may_be_same = |(ours, theirs): (&String, &String)| ours == "*" || theirs == "*" || ours == theirs;
+        self.segments.iter().zip(&other.segments).all(may_be_same)
+            && match self.segments.len().cmp(&other.segments.len()) {
+                Ordering::Less => self.below,
+                Ordering::Equal => true,
+                Ordering::Greater => other.below,
+            }
+    }
+
+    /// Of two patterns that meet, the less governs the paths of both: read from the left, a literal segment goes before a star, and a
+    /// star before a tail.
+    fn rank(&self) -> Vec<u8> {
+        let segments = self.segments.iter().map(|segment| u8::from(segment == "*"));
+        segments.chain(self.below.then_some(2)).collect()
     }
 
     /// The patterns of the matcher that this one stands for, the first being its own.
@@ -511,7 +537,7 @@ pub enum Unrouted {
 #[derive(Debug, Default)]
 pub struct Routes {
     matcher: Matcher,
-    /// The same patterns in lower case, as an app sees them that does not tell letters' cases apart.
+    /// The same patterns as the most careless app reads paths.
     folded: Matcher,
     /// One entry for each path pattern: the routes that share it, with disjoint methods.
     nodes: Vec<Node>,
@@ -603,21 +629,19 @@ impl Routes {
 
     /// Whether some app would read another route's path.
     fn other_readings_differ(&self, path: &str, node: Option<usize>) -> bool {
-        let folds = |path: &str| {
-            let folded = |node: Option<usize>| node.map(|node| self.nodes[node].folded.as_str());
-            path.bytes().any(|byte| byte.is_ascii_uppercase())
-                && folded(self.folded.at(&path.to_ascii_lowercase())) != folded(node)
-        };
-        let parameters = path.contains(';') || path.contains("%3B");
-        let bare = parameters.then(|| path.split('/').map(without_parameters).collect::<Vec<_>>().join("/"));
-        folds(path) || bare.is_some_and(|bare| self.matcher.at(&bare) != node || folds(&bare))
+        if reading::is_plain(path) {
+            return false;
+        }
+        let folded = |node: Option<usize>| node.map(|node| self.nodes[node].folded.as_str());
+        reading::others(path).iter().any(|read| folded(self.folded.at(read)) != folded(node))
     }
 
-    /// The methods that are taken at a path, for `Allow`.
+    /// The methods that are taken at a path, for `Allow`: from who comes by itself, or, if it is `asked_about`, from who asks.
     #[must_use]
-    pub fn methods_at(&self, path: &str) -> Vec<Method> {
+    pub fn methods_at(&self, path: &str, asked_about: bool) -> Vec<Method> {
         let routes = self.matcher.at(path).map(|node| self.nodes[node].routes.as_slice()).unwrap_or_default();
-        routes.iter().flat_map(|route| route.methods().iter().cloned()).collect()
+        let theirs = routes.iter().filter(|route| route.is_forward_auth() == asked_about);
+        theirs.flat_map(|route| route.methods().iter().cloned()).collect()
     }
 
     /// The route of a place on this host, if a request with this method has one there: its session and its
@@ -651,16 +675,16 @@ impl Routes {
         self.nodes.iter().flat_map(|node| &node.routes)
     }
 
-    /// Pairs of a route and a more general one that demands more: the operator is warned of them.
+    /// Pairs of a route and another that demands more and would govern some of its paths, if it were not more specific: the
+    /// operator is warned of them.
     #[must_use]
     pub fn weaker_than_parent(&self) -> Vec<(&Arc<Route>, &Arc<Route>)> {
         let mut pairs = Vec::new();
         for child in self.iter() {
             for parent in self.iter() {
-                let share = child.methods().iter().any(|method| parent.methods().contains(method));
-                if child.pattern != parent.pattern
-                    && parent.pattern.covers(&child.pattern)
-                    && share
+                if child.pattern.meets(&parent.pattern)
+                    && child.pattern.rank() < parent.pattern.rank()
+                    && child.methods().iter().any(|method| parent.methods().contains(method))
                     && child.access.is_weaker_than(&parent.access)
                 {
                     pairs.push((child, parent));
@@ -668,34 +692,6 @@ impl Routes {
             }
         }
         pairs
-    }
-}
-
-/// From a path to the place of its node.
-#[derive(Debug, Default)]
-struct Matcher(matchit::Router<usize>);
-
-impl Matcher {
-    /// The patterns in the order of their nodes. Of two that are equal the first counts.
-    fn build(patterns: impl Iterator<Item = Pattern>) -> Self {
-        let patterns: Vec<(usize, Pattern)> = patterns.enumerate().collect();
-        let twins = |below: bool| {
-            patterns.iter().filter(move |(_, pattern)| pattern.below == below).flat_map(|(node, pattern)| {
-                pattern.matcher_patterns().into_iter().skip(1).map(move |twin| (*node, twin))
-            })
-        };
-        let own = patterns.iter().map(|(node, pattern)| (*node, pattern.matcher_patterns().swap_remove(0)));
-        let mut router = matchit::Router::new();
-        // The patterns themselves, then the twins of exact ones (`/a/` for `/a`), then what a tail covers
-        // besides (`/a` and `/a/` for `/a/**`). A refused insertion says that a more exact one is there.
-        for (node, pattern) in own.chain(twins(false)).chain(twins(true)) {
-            let _ = router.insert(pattern, node);
-        }
-        Self(router)
-    }
-
-    fn at(&self, path: &str) -> Option<usize> {
-        self.0.at(path).ok().map(|found| *found.value)
     }
 }
 
@@ -841,6 +837,32 @@ mod tests {
     }
 
     #[test]
+    fn a_star_beside_a_tail_keeps_its_rule_in_any_order() {
+        let mut patterns = ["/**", "/*/admin/**", "/api/**", "/api/*/keys", "/api/*", "/*/*/deep/**"];
+        for _ in 0..patterns.len() {
+            patterns.rotate_left(1);
+            let routes = routes(&patterns);
+            for (path, expected) in [
+                ("/nb/admin/x", "/*/admin/**"),
+                ("/nb/admin", "/*/admin/**"),
+                ("/nb/other", "/**"),
+                ("/nb", "/**"),
+                ("/api/7/keys", "/api/*/keys"),
+                ("/api/7/keys/", "/api/*/keys"),
+                ("/api/7", "/api/*"),
+                ("/api/7/other", "/api/**"),
+                ("/api", "/api/**"),
+                // Read from the left.
+                ("/api/admin/x", "/api/**"),
+                ("/a/b/deep/c", "/*/*/deep/**"),
+            ] {
+                assert_eq!(found(&routes, path), Ok(expected), "{path} of {patterns:?}");
+            }
+            assert_eq!(found(&routes, "/nb/ADMIN/x"), Err(Unrouted::Ambiguous));
+        }
+    }
+
+    #[test]
     fn without_a_rule_there_is_no_entry() {
         let routes = routes(&["/", "/app/**"]);
         assert_eq!(found(&routes, "/other"), Err(Unrouted::NoRoute));
@@ -849,13 +871,39 @@ mod tests {
 
     #[test]
     fn a_path_that_an_app_could_read_as_another_route_is_refused() {
-        let strict = routes(&["/**", "/admin/**", "/Upper/**"]);
-        for path in
-            ["/admin;x/secret", "/admin%3Bx/secret", "/ADMIN/secret", "/Admin", "/aDmin;v=1/", "/upper/X"]
-        {
+        let strict = routes(&["/**", "/admin/**", "/Upper/**", "/s%C3%B8knad/**"]);
+        for path in [
+            "/admin;x/secret",
+            "/admin%3Bx/secret",
+            "/ADMIN/secret",
+            "/Admin",
+            "/aDmin;v=1/",
+            "/upper/X",
+            "/%2561dmin/secret",
+            "/%25%36%31dmin",
+            "/admin./secret",
+            "/admin%20/secret",
+            "/admin..",
+            "/Admin.;x/secret",
+            "/admin%3Fx/secret",
+            "/S%C3%98KNAD/1",
+            "/s%C3%98knad",
+            "/s%25C3%25B8knad/1",
+        ] {
             assert_eq!(found(&strict, path), Err(Unrouted::Ambiguous), "{path}");
         }
-        for path in ["/admin/a;jsessionid=1", "/Page", "/a;v=1/b", "/admin/Secret", "/Upper/x", "/Upper/X"] {
+        for path in [
+            "/admin/a;jsessionid=1",
+            "/Page",
+            "/a;v=1/b",
+            "/admin/Secret",
+            "/Upper/x",
+            "/Upper/X",
+            "/s%C3%B8knad/%C3%85",
+            "/%C3%85s/x.",
+            "/100%25",
+            "/admin/a%253Fb/c%20",
+        ] {
             assert!(found(&strict, path).is_ok(), "{path}");
         }
     }
@@ -892,6 +940,11 @@ mod tests {
             route("/open/**", Access::Public, None),
             route("/x/**", login(), None),
             route("/open/shut/**", login(), None),
+            // Neither covers the other.
+            route("/papers/*", Access::Public, None),
+            route("/*/keys", login(), None),
+            route("/*/keys/**", login(), None),
+            route("/closed/*", login(), None),
         ];
         let routes = Routes::build(list).unwrap();
         let weaker: Vec<_> = routes
@@ -899,7 +952,17 @@ mod tests {
             .into_iter()
             .map(|(child, parent)| (child.name.as_str(), parent.name.as_str()))
             .collect();
-        assert_eq!(weaker, [("/open/**", "/**")]);
+        assert_eq!(
+            weaker,
+            [
+                ("/open/**", "/**"),
+                ("/open/**", "/*/keys"),
+                ("/open/**", "/*/keys/**"),
+                ("/papers/*", "/**"),
+                ("/papers/*", "/*/keys"),
+                ("/papers/*", "/*/keys/**"),
+            ]
+        );
     }
 
     #[test]

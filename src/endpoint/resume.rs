@@ -80,7 +80,7 @@ fn resume(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answer, Refusal> {
         headers: visit.headers(),
     })?;
     let routes = &visit.host.routes;
-    let route = routes.find(&request).map_err(|why| Refusal::unrouted(why, visit.host, &request))?;
+    let route = routes.find(&request).map_err(|why| Refusal::unrouted(why, visit.host, &request, false))?;
     let session = visit.session_of(route);
     if session.as_ref().is_some_and(|session| form.is_of_another_than(session.tags())) {
         let mut answer = Answer::redirect(&Location::Target(Target::start()), "form_of_another");

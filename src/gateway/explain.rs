@@ -374,12 +374,16 @@ impl Walk<'_> {
     }
 
     fn unrouted(&self, why: Unrouted, host: &Host, request: &NormalRequest) -> End {
+        // Where only a proxy may ask, it is the one that is told.
+        let asked_about = host.routes.methods_at(request.path(), false).is_empty();
         let more = match why {
-            Unrouted::Method => format!(": it takes {}", list(&host.routes.methods_at(request.path()))),
+            Unrouted::Method => {
+                format!(": it takes {}", list(&host.routes.methods_at(request.path(), asked_about)))
+            }
             Unrouted::EncodedSlash => "; a route takes one with `encoded_slash: true`".to_owned(),
             Unrouted::NoRoute | Unrouted::Ambiguous => String::new(),
         };
-        End::refused(&Refusal::unrouted(why, host, request), format!("{why}{more}"))
+        End::refused(&Refusal::unrouted(why, host, request, asked_about), format!("{why}{more}"))
     }
 
     fn describe(&self, route: &Route, found: &mut Found) {

@@ -304,10 +304,12 @@ fn warn_of_weak_routes(routes: &Routes, placed: &[Placed], desk: &mut Desk<'_>) 
     for (child, parent) in routes.weaker_than_parent() {
         let (Some(at), Some(above)) = (place_of(child), place_of(parent)) else { continue };
         let line = desk.line(&above.path);
-        let message = format!(
-            "`{}` asks for less than `{}` on line {line}, which covers it",
-            child.pattern, parent.pattern
-        );
+        let why = match parent.pattern.covers(&child.pattern) {
+            true => "which covers it",
+            false => "and governs what both would",
+        };
+        let message =
+            format!("`{}` asks for less than `{}` on line {line}, {why}", child.pattern, parent.pattern);
         desk.warn(&at.access, message, "ask for as much, unless this is what you mean");
     }
 }
