@@ -5,7 +5,7 @@
 //! folded, and a name with anything but letters, digits and `-` is never forwarded: nobody can say under
 //! which name an app would read it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::preset;
 
@@ -15,8 +15,12 @@ use super::preset;
 const CLAIMS: &[&str] = &[
     "client-cert",
     "client-cert-chain",
+    "client-ip",
     "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "disguised-host",
     "fastly-client-ip",
+    "fly-client-ip",
     "forwarded",
     "forwarded-for",
     "front-end-https",
@@ -24,18 +28,21 @@ const CLAIMS: &[&str] = &[
     "proxy-authenticate",
     "proxy-authorization",
     "remote-addr",
+    "remote-host",
     "remote-user",
     "signature",
     "signature-input",
     "true-client-ip",
     "via-user",
     "x-arr-clientcert",
+    "x-arr-ssl",
     "x-authenticated-user",
     "x-client-cert",
     "x-client-dn",
     "x-client-ip",
     "x-client-verify",
     "x-cluster-client-ip",
+    "x-envoy-original-path",
     "x-host",
     "x-http-host-override",
     "x-http-method",
@@ -47,11 +54,17 @@ const CLAIMS: &[&str] = &[
     "x-original-uri",
     "x-original-url",
     "x-proxy-user",
+    "x-originating-ip",
     "x-real-ip",
+    "x-remote-addr",
+    "x-remote-ip",
     "x-remote-user",
     "x-rewrite-url",
+    "x-scheme",
+    "x-script-name",
     "x-url-scheme",
     "x-wap-profile-user",
+    "x-waws-unencoded-url",
 ];
 
 /// Beginnings of such names, folded: ours, those of servers that end TLS, and those of the products whose names
@@ -67,7 +80,14 @@ fn begins_a_claim(name: &str) -> bool {
             "x-portvakt",
             "x-auth-request",
             "x-wonderwall",
+            // Who is there, in the words of clouds in front of which the app may have stood.
+            "x-amzn-oidc-",
+            "x-goog-authenticated-user",
+            "x-goog-iap-",
+            "x-ms-client-principal",
+            "x-ms-token-",
         ],
+        Some(b'c') => &["cf-access-"],
         Some(b's') => &["ssl-client", "sm-", "shib-"],
         Some(b'o') => &["oidc-"],
         _ => &[],
@@ -82,6 +102,8 @@ pub struct Reserved {
     folded: HashSet<String>,
     /// Of that, the names under which apps are told who is there.
     identity: HashSet<String>,
+    /// The same as they are written, in lower case.
+    written: BTreeSet<String>,
 }
 
 impl Reserved {
@@ -89,9 +111,16 @@ impl Reserved {
     #[must_use]
     pub fn new<'a>(route_headers: impl IntoIterator<Item = &'a str>) -> Self {
         let claims = CLAIMS.iter().map(|name| (*name).to_owned());
-        let presets = preset::every_name().map(fold);
-        let identity: HashSet<String> = presets.chain(route_headers.into_iter().map(fold)).collect();
-        Self { folded: claims.chain(identity.iter().cloned()).collect(), identity }
+        let presets = preset::every_name().map(str::to_ascii_lowercase);
+        let routes = route_headers.into_iter().map(str::to_ascii_lowercase);
+        let written: BTreeSet<String> = presets.chain(routes).collect();
+        let identity: HashSet<String> = written.iter().map(|name| fold(name)).collect();
+        Self { folded: claims.chain(identity.iter().cloned()).collect(), identity, written }
+    }
+
+    /// The names under which some app is told who is there, on whatever route and by whatever preset, in lower case.
+    pub fn identity_names(&self) -> impl Iterator<Item = &str> {
+        self.written.iter().map(String::as_str)
     }
 
     /// Whether a field of this name, from a client or an app, is taken away.
@@ -159,6 +188,11 @@ mod tests {
             "Proxy",
             "Signature",
             "signature-input",
+            "Client-IP",
+            "X-Remote-Addr",
+            "X-Envoy-Original-Path",
+            "X-Ms-Client-Principal-Id",
+            "CF-Access-Authenticated-User-Email",
             "X-SSL-Client-DN",
             "Transfer_Encoding",
             "a_b",
