@@ -6,7 +6,7 @@
 //!
 //! **Invariant:** nothing is decided here. What was asked about is judged as if it had come by itself.
 
-use http::header::{HOST, UPGRADE};
+use http::header::{HOST, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::{HeaderMap, HeaderName, Method};
 
 use crate::request::RawHead;
@@ -100,7 +100,8 @@ pub fn read(dialect: Dialect, call: RawHead<'_>, prefix: &str) -> Result<Asked, 
         Dialect::Nginx => of_original(call.headers)?,
         Dialect::Traefik | Dialect::Caddy => of_forwarded(call.headers)?,
     };
-    if call.headers.contains_key(UPGRADE) {
+    // Most proxies keep `Upgrade` to themselves when they ask, and carry it all the same; the key they show (RFC 6455, 4.1).
+    if call.headers.contains_key(UPGRADE) || call.headers.contains_key(SEC_WEBSOCKET_KEY) {
         return Err(NotAsked::Upgrade);
     }
     Ok(asked)
@@ -268,9 +269,11 @@ mod tests {
             let line = (method, "/oauth2/forwardauth");
             assert_eq!(call(Dialect::Traefik, line, TRAEFIK), Err(NotAsked::Method), "{method}");
         }
-        let mut fields = NGINX.to_vec();
-        fields.push(("upgrade", "websocket"));
-        assert_eq!(get(Dialect::Nginx, &fields), Err(NotAsked::Upgrade));
+        for handshake in [("upgrade", "websocket"), ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")] {
+            let mut fields = NGINX.to_vec();
+            fields.push(handshake);
+            assert_eq!(get(Dialect::Nginx, &fields), Err(NotAsked::Upgrade));
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use pingora::prelude::{ErrorType, OrErr as _, Result};
 use pingora::proxy::Session;
 use portvakt_core::access::Permit;
 use portvakt_core::cookie::{self, ForUpstream};
+use portvakt_core::forward::strip::Reserved;
 use portvakt_core::forward::{Fact, assertion, plain};
 use portvakt_core::forward_auth::{self, Dialect, NotAsked};
 use portvakt_core::request::{NormalRequest, is_navigation};
@@ -162,21 +163,22 @@ fn allow(
     };
     answer.headers.extend(own.map(|line| (COOKIE, line)));
     if dialect == Dialect::Envoy {
-        let names = to_remove(&answer, permit.route());
+        let names = to_remove(&answer, permit.route(), &snapshot.reserved);
         answer.headers.push((TO_REMOVE, HeaderValue::try_from(names).map_err(|_| Refusal::Internal)?));
     }
     let renewed = reply::renewed(permit, passage.navigation, live, snapshot);
     Ok(answer.with_cookies(renewed))
 }
 
-/// What the client may have sent and the app is not told: by the contract, and as the route names it.
-fn to_remove(answer: &Answer, route: &Route) -> String {
+/// What the client may have sent and the app is not told: by the contract, by a preset, and as this route or another names it.
+fn to_remove(answer: &Answer, route: &Route, reserved: &Reserved) -> String {
     let is_told =
         |name: &str| answer.headers.iter().any(|(told, _)| told.as_str().eq_ignore_ascii_case(name));
     let mut names: Vec<String> = Fact::ALL
         .into_iter()
         .map(|fact| -> &str { fact.header() })
         .chain(plain::names(&route.headers))
+        .chain(reserved.identity_names())
         .chain([assertion::HEADER, "cookie"])
         .filter(|name| !is_told(name))
         .map(str::to_ascii_lowercase)

@@ -167,7 +167,9 @@ fn nobody_is_told_of_on_routes_for_everybody() {
         if dialect == "envoy" {
             // Envoy takes away what it is told to, and sets what is there.
             let removed = answer.header("x-envoy-auth-headers-to-remove").unwrap();
-            for name in ["x-identity-fnr", "x-identity-kind", "x-identity-assertion"] {
+            for name in
+                ["x-identity-fnr", "x-identity-kind", "x-identity-assertion", "sm_user", "oidc_claim_pid"]
+            {
                 assert!(removed.split(',').any(|one| one == name), "{removed}");
             }
             assert!(!removed.split(',').any(|one| one == "cookie"), "{removed}");
@@ -346,6 +348,10 @@ fn a_route_has_one_door() {
             for fields in ["", cookie.as_str()] {
                 assert_eq!(asking.world.curl(target, fields).status, 404, "{target}");
             }
+            // Not even that there is something that takes other methods.
+            let odd = format!("PROPFIND {target} HTTP/1.1\r\nHost: {{host}}\r\nConnection: close\r\n\r\n");
+            let answer = asking.world.send(odd);
+            assert_eq!((answer.status, answer.header("allow")), (404, None), "{target}");
         }
         for target in [
             "/",
@@ -472,7 +478,11 @@ fn what_a_proxy_does_not_say_in_full_and_once_is_not_believed() {
             }
         }
         let upgrade = whole.replace("Connection: close", "Connection: close, upgrade\r\nUpgrade: websocket");
-        assert_ne!(asking.send(&upgrade).status, 200, "another protocol");
+        asking.refuses(&asking.send(&upgrade), 400, "another protocol");
+        // As nginx and Traefik show it.
+        let key =
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nX-Forwarded-For";
+        asking.refuses(&asking.send(&whole.replacen("X-Forwarded-For", key, 1)), 400, "a WebSocket");
         asking.world.finish();
     }
 }

@@ -24,6 +24,7 @@ fn configure(world: &World, at: SocketAddr, asked: SocketAddr) -> Command {
         ("server 127.0.0.1:8083;", format!("server {app};")),
         ("listen 443 ssl http2;", format!("listen {at};")),
         ("server_name app.example.no;", "server_name app.localhost;".to_owned()),
+        ("set $portvakt_host app.example.no;", format!("set $portvakt_host app.localhost:{};", at.port())),
         ("ssl_certificate     /etc/nginx/portvakt.pem;", String::new()),
         ("ssl_certificate_key /etc/nginx/portvakt.key;", String::new()),
     ] {

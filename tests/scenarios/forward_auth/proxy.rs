@@ -30,8 +30,10 @@ impl Proxied {
         let origin = format!("http://app.localhost:{}", address.port());
         let routes: String = ROUTES.iter().map(|route| format!("      - {route}\n")).collect();
         world.settings.hosts = format!(
-            "  - origin: '{origin}'\n    provider: idporten\n    auth_host: '{}'\n    routes:\n{routes}",
-            world.origin()
+            "  - origin: '{origin}'\n    provider: idporten\n    auth_host: '{}'\n    routes:\n{routes}  \
+             - origin: 'http://{}'\n    routes:\n      - {{path: '/**', access: public, forward_auth: true}}\n",
+            world.origin(),
+            other(address),
         );
         world.write_configuration();
         world.restart_gateway();
@@ -67,6 +69,11 @@ impl Proxied {
     pub(super) fn raw(&self, bytes: &str) -> Response {
         exchange(self.address, bytes.as_bytes())
     }
+}
+
+/// Another host of the gateway's, where everything is public, and which the proxy does not serve.
+fn other(address: SocketAddr) -> String {
+    format!("other.localhost:{}", address.port())
 }
 
 /// What holds whichever proxy it is.
@@ -196,6 +203,14 @@ pub(super) fn keeps_the_promise(proxied: &Proxied) {
         format!("GET /letters/ HTTP/1.1\r\nHost: elsewhere.example\r\n{cookie}"),
         format!("GET /letters/ HTTP/1.1\r\nHost: {}\r\n{cookie}", host.to_uppercase()),
         format!("GET /letters/ HTTP/1.0\r\n{cookie}"),
+        // The rules of one host are not asked for a request to another.
+        format!("GET http://{host}/letters/ HTTP/1.1\r\nHost: {}\r\n", other(proxied.address)),
+        format!("GET http://{}/letters/ HTTP/1.1\r\nHost: {host}\r\n", other(proxied.address)),
+        // A WebSocket would outlive its session.
+        format!(
+            "GET /letters/ HTTP/1.1\r\nHost: {host}\r\n{cookie}Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        ),
     ] {
         proxied.raw(&format!("{head}Connection: close\r\n\r\n"));
         assert_eq!(world.app.count(), after, "{head}");
