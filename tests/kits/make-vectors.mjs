@@ -67,6 +67,18 @@ for (const [name, signature] of Object.entries({
   CONFIGS[`${name}-renamed`] = { audience: 'app', signature: { ...signature, headers: ['X-Pid'] } };
   CONFIGS[`${name}-digest`] = { audience: 'app', signature: { ...signature, content_digest: true } };
 }
+// Misspelt, or of another type: what they were to demand would be demanded by nobody.
+const agreed = CONFIGS.ecdsa.signature;
+const MISTAKES = {
+  'nonce for nonces': { audience: 'app', signature: { ...agreed, nonce: true } },
+  'content-digest for content_digest': { audience: 'app', signature: { ...agreed, 'content-digest': true } },
+  'header for headers': { audience: 'app', signature: { ...agreed, header: ['X-Pid'] } },
+  'headers as a text': { audience: 'app', signature: { ...agreed, headers: 'X-Pid' } },
+  'content_digest as a text': { audience: 'app', signature: { ...agreed, content_digest: 'true' } },
+  'a key at the top that nobody knows': { audience: 'app', signature: agreed, nonces: true },
+  'no audience': { audience: '', signature: agreed },
+};
+for (const [name, config] of Object.entries(MISTAKES)) CONFIGS[name] = config;
 
 // --- the gateway's part ---------------------------------------------------------------------------------
 
@@ -218,6 +230,15 @@ function messages({ name, nonces, digest, renamed, algorithm, key, next, foreign
   good('a clock that is ten seconds behind', name, sent, FNR, { now: CREATED - 10 });
   good('no alg parameter', name, made(request(), { alg: null }));
   good('other headers beside', name, add(sent, ['Accept', '*/*'], ['X-Requested-With', 'fetch'], ['Cookie', 'a=b; c=d']));
+  // Servers hand it on in other ways than other requests.
+  const handshake = [['Connection', 'Upgrade'], ['Upgrade', 'websocket'], ['Sec-WebSocket-Version', '13'],
+    ['Sec-WebSocket-Key', 'dGhlIHNhbXBsZSBub25jZQ==']];
+  good('a handshake of a WebSocket', name, add(sent, ...handshake));
+  good('a handshake of a WebSocket, nobody', name, add(made(nobody()), ...handshake), null);
+  bad('a handshake of a WebSocket, not signed', name, add(request(), ...handshake));
+  bad('a handshake of a WebSocket, a number added', name, add(made(nobody()), ...handshake, ['X-Identity-Fnr', FNR]));
+  const later = made(request(), { created: CREATED + 400, nonce: 'c2l4IG1pbnV0ZXMgbGF0ZXI' });
+  good('six minutes later', name, [{ sent, expect: FNR }, { sent: later, now: NOW + 400, expect: FNR }]);
   good('a body under its digest', digest, made(request({ method: 'POST', body: 'amount=1', digest: digestOf('amount=1') })));
   good('an empty body under its digest', digest, made(request({ digest: digestOf('') })));
   good('two requests, two nonces', nonces, [
@@ -488,6 +509,28 @@ bad('a signature, no assertion', 'both', signed(request()));
 bad('a signature over the assertion of another app', 'both', signed(person(jwt({ aud: 'other' }))));
 bad('the assertion of another person in a signed request', 'both', put(signed(person(jwt())), 'X-Identity-Assertion', () => jwt({ fnr: '24929935140' })));
 bad('signed, but header and assertion disagree', 'both', signed(put(person(jwt()), 'X-Identity-Fnr', () => '24929935140')));
+
+// What the assertion says, and a header says otherwise or alone.
+const told = (claims, ...headers) => add(person(jwt(claims)), ...headers);
+const organisations = { orgs: ['310123455', '213987658'], org_names: ['PRØVE AS', 'ANNEN, OG SØNN'] };
+const european = { eidas: { identifier: 'SE/NO/19800101-æ', country: 'SE', persistent: 'yes' } };
+good('organisations', 'assertion', told(organisations, ['X-Identity-Org', '310123455,213987658'], ['X-Identity-Org-Name', 'PR%C3%98VE AS,ANNEN%2C OG S%C3%98NN']));
+good('an identifier that is percent-encoded', 'assertion', told(european, ['X-Identity-Eidas-Identifier', 'SE/NO/19800101-%C3%A6'], ['X-Identity-Eidas-Country', 'SE']));
+good('keyed hashes', 'assertion', told({ pseudonym: 'cHNldWRvbnlt', match_key: 'bWF0Y2g' }, ['X-Identity-Pseudonym', 'cHNldWRvbnlt'], ['X-Identity-Match-Key', 'bWF0Y2g']));
+good('a power of attorney', 'assertion', told({ authorizer: { fnr: '24929935140', name: 'Kari' } }, ['X-Identity-Authorizer-Fnr', '24929935140']));
+bad('the header says another organisation', 'assertion', told(organisations, ['X-Identity-Org', '310123455']));
+bad('an organisation in the header alone', 'assertion', told({}, ['X-Identity-Org', '310123455']));
+bad('another eIDAS identifier', 'assertion', told(european, ['X-Identity-Eidas-Identifier', 'SE/NO/19800101-1']));
+bad('another pseudonym', 'assertion', told({ pseudonym: 'cHNldWRvbnlt' }, ['X-Identity-Pseudonym', 'b3RoZXI']));
+bad('a pseudonym in the header alone', 'assertion', told({}, ['X-Identity-Pseudonym', 'b3RoZXI']));
+bad('another match key', 'assertion', told({ match_key: 'bWF0Y2g' }, ['X-Identity-Match-Key', 'b3RoZXI']));
+bad('another helper number', 'assertion', told({ fhnummer: '80000000001' }, ['X-Identity-Fhnummer', '80000000002']));
+bad('a power of attorney in the header alone', 'assertion', told({}, ['X-Identity-Authorizer-Fnr', '24929935140']));
+bad('another customer', 'assertion', told({ on_behalf_of: '310123455' }, ['X-Identity-On-Behalf-Of', '213987658']));
+bad('another scope', 'assertion', told({ scope: 'a:read' }, ['X-Identity-Scope', 'a:read a:write']));
+
+// With whatever they ask for: a good request is refused too.
+for (const name of Object.keys(MISTAKES)) bad('a configuration that demands less than it says', name, signed(request(), ES));
 
 mkdirSync(folder, { recursive: true });
 for (const [file, vectors] of Object.entries(files)) {

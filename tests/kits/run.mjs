@@ -12,7 +12,8 @@
 //   faults  [{name, file, find, put}]: a copy of the kit with `find` replaced must fail a vector,
 //           but for the servers in `not`, which cannot meet it (WSGI folds the names before the kit sees them)
 //   cannot  word → reason: configurations that the kit says it cannot check, by a word of what they ask for; it must
-//           refuse every request of them, the good ones too
+//           refuse every request of them, the good ones too. `fetching`: the server in which it runs fetches the keys, by its
+//           own clock, so that the vectors of how they are fetched are left out
 // The server reads the file KIT_CONTROL for each request: {vector, now, config}.
 //
 // KIT_ERRORS=1 shows what the servers wrote on the way. The last line: N kits, N vectors each, N wrong.
@@ -32,14 +33,19 @@ const read = (path) => JSON.parse(readFileSync(path, 'utf8'));
 const vectors = readdirSync(join(kitsFolder, 'vectors')).sort().map((file) => read(join(kitsFolder, 'vectors', file)));
 
 // What must be accepted is checked with keys that a kit fetches, as in an app; the rest with keys that it is given.
-const published = createWebServer((request, answer) => {
+let serves; // what a step has it answer instead of the keys
+const publish = (request, answer) => {
   const [, config, proof, how] = request.url.split('/');
   if (how === 'redirected') return answer.writeHead(302, { Location: `/${config}/${proof}` }).end();
   if (how === 'failing') answer.statusCode = 500;
   answer.setHeader('Content-Type', 'application/json');
+  if (serves !== undefined) return answer.end(serves);
   return answer.end(JSON.stringify({ keys: given[config][proof].keys }));
-});
+};
+const [published, elsewhere] = [createWebServer(publish), createWebServer(publish)];
 await new Promise((then) => published.listen(0, '127.0.0.1', then));
+// Another machine, as far as a kit can tell.
+await new Promise((then) => elsewhere.listen(0, '127.0.0.2', then));
 const given = structuredClone(vectors[0].configs);
 for (const [name, config] of Object.entries(vectors[0].configs)) {
   for (const proof of ['signature', 'assertion']) {
@@ -55,6 +61,28 @@ for (const how of ['redirected', 'failing']) {
     const refused = steps.map(({ who, ...step }) => ({ ...step, expect: 'reject' }));
     vectors.push({ configs: { [config]: changed }, vectors: [{ name: `${name}, keys ${how}`, config, steps: refused }] });
   }
+}
+// What is no key set takes the place of none, and does no harm when a good one follows.
+for (const [number, odd] of ['{}', '{"keys":null}', '{"keys":[]}', '{"keys":[1]}', '[]', '<p>'].entries()) {
+  const { config, steps } = vectors[0].vectors.find((one) => one.name === 'ecdsa: six minutes later');
+  const of = (order) => {
+    const changed = structuredClone(vectors[0].configs[config]);
+    changed.signature.keys += `/${order}-${number}`;
+    return { [config]: changed };
+  };
+  const [early, late] = steps;
+  const { who, ...refused } = early;
+  vectors.push(
+    { configs: of('after'), vectors: [{ name: `${config}: ${odd} after the keys`, fetching: true, config, steps: [early, { ...late, serves: odd }] }] },
+    { configs: of('before'), vectors: [{ name: `${config}: ${odd} before the keys`, fetching: true, config, steps: [{ ...refused, serves: odd, expect: 'reject' }, late] }] },
+  );
+}
+{
+  const { config, steps } = vectors[0].vectors.find((one) => one.name === 'ecdsa: a person');
+  const changed = structuredClone(vectors[0].configs[config]);
+  changed.signature.keys = `http://127.0.0.2:${elsewhere.address().port}/${config}/signature`;
+  const refused = steps.map(({ who, ...step }) => ({ ...step, expect: 'reject' }));
+  vectors.push({ configs: { [config]: changed }, vectors: [{ name: `${config}: keys over plain http from elsewhere`, fetching: true, config, steps: refused }] });
 }
 if (!['-', 'install'].includes(live)) vectors.push(read(live));
 
@@ -89,7 +117,11 @@ function ask(port, step) {
     lines.push('Transfer-Encoding: chunked', `Trailer: ${step.trailer[0]}`);
     body = Buffer.from(`${body.length.toString(16)}\r\n${body.toString('latin1')}\r\n0\r\n${step.trailer.join(': ')}\r\n\r\n`, 'latin1');
   } else if (body !== null) lines.push(`Content-Type: ${step.type ?? 'application/x-www-form-urlencoded'}`, `Content-Length: ${body.length}`);
-  const head = Buffer.from(`${lines.join('\r\n')}\r\nConnection: close\r\n\r\n`, 'latin1');
+  // In one line: some servers take two for an attempt at something.
+  const own = lines.findIndex((line) => /^connection: upgrade$/i.test(line));
+  if (own < 0) lines.push('Connection: close');
+  else lines[own] += ', close';
+  const head = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
   return new Promise((then, fail) => {
     const parts = [];
     const socket = connect(port, '127.0.0.1', () => socket.write(Buffer.concat([head, body ?? Buffer.alloc(0)])));
@@ -150,11 +182,12 @@ async function judge(name, command, places, cannot, first) {
   try {
     await started(server, port);
     for (const [number, file] of vectors.entries()) {
-      for (const vector of file.vectors) {
+      for (const vector of file.vectors.filter(({ fetching }) => !(fetching && 'fetching' in cannot))) {
         for (const [index, step] of vector.steps.entries()) {
           const content = { vector: `${number}: ${vector.name}`, now: step.now, config: file.configs[vector.config] };
           writeFileSync(`${control}.new`, JSON.stringify(content));
           renameSync(`${control}.new`, control);
+          serves = step.serves;
           const got = await answer(port, step);
           const refuses = asked(content.config).some((word) => word in cannot);
           if (!same(got, refuses ? { expect: 'reject' } : step)) wrong.push(`${vector.name}, step ${index + 1}: ${JSON.stringify(got)}`);

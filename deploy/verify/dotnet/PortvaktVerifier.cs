@@ -16,6 +16,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using System.Threading;
 
 namespace Portvakt
 {
@@ -36,11 +37,36 @@ namespace Portvakt
         private const int MaxNonces = 1000000; // more within Life + Leeway are refused: fail closed
 
         private static readonly string[] Components = { "@method", "@authority", "@path", "@query", "x-portvakt-audience" };
-        // What the assertion says too must be the same there.
+        // What the assertion says too must be the same there: who it is, and for whom. Names of persons may be encoded otherwise.
         private static readonly Dictionary<string, string> Twice = new Dictionary<string, string>
         {
             { "kind", "kind" }, { "fnr", "fnr" }, { "loa", "loa" }, { "acr", "acr" }, { "subject", "sub" },
-            { "session", "session" }, { "provider", "provider" },
+            { "session", "session" }, { "provider", "provider" }, { "eidas_identifier", "eidas.identifier" },
+            { "eidas_country", "eidas.country" }, { "match_key", "match_key" }, { "pseudonym", "pseudonym" },
+            { "fhnummer", "fhnummer" }, { "org", "orgs" }, { "authorizer_fnr", "authorizer.fnr" },
+            { "on_behalf_of", "on_behalf_of" }, { "consumer", "consumer" }, { "supplier", "supplier" }, { "scope", "scope" },
+        };
+
+        // The keys of the configuration, and what each may be.
+        private static readonly Dictionary<string, JsonValueKind[]> Configuration = new Dictionary<string, JsonValueKind[]>
+        {
+            { "audience", new[] { JsonValueKind.String } }, { "signature", new[] { JsonValueKind.Object } },
+            { "assertion", new[] { JsonValueKind.Object } },
+        };
+        private static readonly JsonValueKind[] YesOrNo = { JsonValueKind.True, JsonValueKind.False };
+        private static readonly Dictionary<string, JsonValueKind[]> Proof = new Dictionary<string, JsonValueKind[]>
+        {
+            { "algorithm", new[] { JsonValueKind.String } }, { "keys", new[] { JsonValueKind.String, JsonValueKind.Array } },
+            { "insecure_http_keys", YesOrNo },
+        };
+        private static readonly Dictionary<string, JsonValueKind[]> OfSignature = new Dictionary<string, JsonValueKind[]>(Proof)
+        {
+            { "secrets", new[] { JsonValueKind.Object } }, { "nonces", YesOrNo }, { "content_digest", YesOrNo },
+            { "headers", new[] { JsonValueKind.Array } },
+        };
+        private static readonly Dictionary<string, JsonValueKind[]> OfAssertion = new Dictionary<string, JsonValueKind[]>(Proof)
+        {
+            { "issuer", new[] { JsonValueKind.String } },
         };
 
         private static readonly Regex Input = new Regex(
@@ -70,6 +96,7 @@ namespace Portvakt
         {
             this.clock = clock ?? (() => DateTimeOffset.UtcNow.ToUnixTimeSeconds());
             JsonElement read = JsonDocument.Parse(config).RootElement.Clone();
+            Judge(read, Configuration);
             audience = Text(read, "audience");
             JsonElement signature, assertion;
             bool signed = read.TryGetProperty("signature", out signature);
@@ -80,6 +107,7 @@ namespace Portvakt
             }
             if (signed)
             {
+                Judge(signature, OfSignature);
                 algorithm = Text(signature, "algorithm");
                 nonces = True(signature, "nonces");
                 NeedsBody = True(signature, "content_digest");
@@ -97,17 +125,30 @@ namespace Portvakt
                         secrets[secret.Name] = bytes;
                     }
                 }
-                else if (algorithm == "ecdsa-p256-sha256") keys = new KeySet(signature.GetProperty("keys"), this.clock);
+                else if (algorithm == "ecdsa-p256-sha256") keys = new KeySet(signature, this.clock);
                 else throw new ArgumentException("algorithms here: ecdsa-p256-sha256 and hmac-sha256");
             }
             if (asserted)
             {
+                Judge(assertion, OfAssertion);
                 issuer = Text(assertion, "issuer");
                 if (Text(assertion, "algorithm") != "ES256" || string.IsNullOrEmpty(issuer))
                 {
                     throw new ArgumentException("`assertion` names `algorithm` (ES256), `issuer` and `keys`");
                 }
-                assertionKeys = new KeySet(assertion.GetProperty("keys"), this.clock);
+                assertionKeys = new KeySet(assertion, this.clock);
+            }
+        }
+
+        // A misspelt key would switch off what it was to demand.
+        private static void Judge(JsonElement given, Dictionary<string, JsonValueKind[]> known)
+        {
+            if (given.ValueKind != JsonValueKind.Object) throw new ArgumentException("the configuration is an object of objects");
+            foreach (JsonProperty pair in given.EnumerateObject())
+            {
+                JsonValueKind[] kinds;
+                if (!known.TryGetValue(pair.Name, out kinds)) throw new ArgumentException("no such key: " + pair.Name);
+                if (!kinds.Contains(pair.Value.ValueKind)) throw new ArgumentException("`" + pair.Name + "` is of another type");
             }
         }
 
@@ -250,12 +291,32 @@ namespace Portvakt
             foreach (KeyValuePair<string, string> pair in Twice)
             {
                 string said;
-                if (told.TryGetValue(pair.Key, out said) && said != Text(claims, pair.Value)) throw new Refused("headers and assertion disagree");
+                if (told.TryGetValue(pair.Key, out said) && !Says(said, claims, pair.Value)) throw new Refused("headers and assertion disagree");
             }
             // Texts as they are, the rest as JSON.
             return claims.EnumerateObject().GroupBy(claim => claim.Name).ToDictionary(
                 claim => claim.Key,
                 claim => claim.Last().Value.ValueKind == JsonValueKind.String ? claim.Last().Value.GetString() : claim.Last().Value.GetRawText());
+        }
+
+        private static bool Says(string header, JsonElement claims, string name)
+        {
+            JsonElement claim = claims;
+            foreach (string part in name.Split('.'))
+            {
+                if (claim.ValueKind != JsonValueKind.Object || !claim.TryGetProperty(part, out claim)) return false;
+            }
+            if (claim.ValueKind == JsonValueKind.Array)
+            {
+                string[] texts = claim.EnumerateArray().Select(one => one.ToString()).ToArray();
+                return new[] { ",", ";", "^", "|" }.Any(separator => string.Join(separator, texts) == header);
+            }
+            if (claim.ValueKind != JsonValueKind.String) return false;
+            // Some are percent-encoded, as the contract has it.
+            string text = claim.GetString();
+            string coded = string.Concat(Encoding.UTF8.GetBytes(text).Select(letter => letter >= 32 && letter < 127 && letter != '%'
+                ? ((char)letter).ToString() : "%" + letter.ToString("X2", CultureInfo.InvariantCulture)));
+            return header == text || header == coded;
         }
 
         private JsonElement Claims(string token)
@@ -406,49 +467,67 @@ namespace Portvakt
                 MaxResponseContentBufferSize = 1000000,
             };
 
+            private static readonly Regex Safe = new Regex(
+                "\\A(https://|http://(localhost|127\\.0\\.0\\.1|\\[::1\\])[:/])", RegexOptions.CultureInvariant);
+
             private readonly string url;
             private readonly Func<long> clock;
-            private List<JsonElement> keys = new List<JsonElement>();
+            private readonly object fetching = new object(); // and `tried`
+            private volatile List<JsonElement> keys = new List<JsonElement>();
             private long fetched = long.MinValue / 2;
             private long tried = long.MinValue / 2;
 
-            public KeySet(JsonElement given, Func<long> clock)
+            public KeySet(JsonElement source, Func<long> clock)
             {
                 this.clock = clock;
-                if (given.ValueKind == JsonValueKind.String) url = given.GetString();
-                else keys = given.EnumerateArray().ToList();
+                JsonElement given = source.GetProperty("keys");
+                if (given.ValueKind == JsonValueKind.Array) keys = given.EnumerateArray().ToList();
+                else url = given.GetString();
+                // Who is on the way to http is the gateway.
+                if (url != null && !True(source, "insecure_http_keys") && !Safe.IsMatch(url))
+                {
+                    throw new ArgumentException("`keys` are fetched over https, from elsewhere than this machine");
+                }
             }
 
             public JsonElement Find(string kid)
             {
-                lock (this)
-                {
-                    if (url != null) Refresh(kid);
-                    List<JsonElement> found = keys.Where(key => kid != null && Text(key, "kid") == kid && Text(key, "alg") == "ES256").ToList();
-                    if (found.Count != 1) throw new Refused("a key that is not published");
-                    return found[0];
-                }
+                if (url != null) Refresh(kid);
+                List<JsonElement> found = keys.Where(key => kid != null && Text(key, "kid") == kid && Text(key, "alg") == "ES256").ToList();
+                if (found.Count != 1) throw new Refused("a key that is not published");
+                return found[0];
             }
 
             private void Refresh(string kid)
             {
                 long now = clock();
                 bool known = keys.Any(key => Text(key, "kid") == kid);
-                if ((known && now - fetched < 300) || now - tried < 60) return;
-                tried = now;
+                if (known && now - Interlocked.Read(ref fetched) < 300) return;
+                // Who has no key waits for whom is fetching; the others go on with what is here.
+                if (!known) Monitor.Enter(fetching);
+                else if (!Monitor.TryEnter(fetching)) return;
                 try
                 {
+                    if (now - tried < 60) return;
+                    tried = now;
                     using (HttpResponseMessage answer = Client.GetAsync(url).GetAwaiter().GetResult())
                     {
                         if ((int)answer.StatusCode != 200) return; // the keys that are here go on
                         string text = answer.Content.ReadAsStringAsync().GetAwaiter().GetResult();
-                        keys = JsonDocument.Parse(text).RootElement.Clone().GetProperty("keys").EnumerateArray().ToList();
-                        fetched = now;
+                        List<JsonElement> fresh = JsonDocument.Parse(text).RootElement.Clone().GetProperty("keys").EnumerateArray().ToList();
+                        // What is no key set takes the place of none.
+                        if (fresh.Count == 0 || fresh.Any(key => key.ValueKind != JsonValueKind.Object)) return;
+                        keys = fresh;
+                        Interlocked.Exchange(ref fetched, now);
                     }
                 }
                 catch (Exception)
                 {
                     return; // the keys that are here go on
+                }
+                finally
+                {
+                    Monitor.Exit(fetching);
                 }
             }
         }

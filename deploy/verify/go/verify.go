@@ -43,13 +43,19 @@ const (
 var (
 	components = []string{"@method", "@authority", "@path", "@query", "x-portvakt-audience"}
 	jwkAlg     = map[string]string{"ed25519": "EdDSA", "ecdsa-p256-sha256": "ES256"}
-	// What the assertion says too must be the same there.
-	twice = map[string]string{"kind": "kind", "fnr": "fnr", "loa": "loa", "acr": "acr", "subject": "sub", "session": "session", "provider": "provider"}
+	// What the assertion says too must be the same there: who it is, and for whom. Names of persons may be encoded otherwise.
+	twice = map[string]string{
+		"kind": "kind", "fnr": "fnr", "loa": "loa", "acr": "acr", "subject": "sub", "session": "session", "provider": "provider",
+		"eidas_identifier": "eidas.identifier", "eidas_country": "eidas.country", "match_key": "match_key", "pseudonym": "pseudonym",
+		"fhnummer": "fhnummer", "org": "orgs", "authorizer_fnr": "authorizer.fnr", "on_behalf_of": "on_behalf_of",
+		"consumer": "consumer", "supplier": "supplier", "scope": "scope",
+	}
 
 	inputForm     = regexp.MustCompile(`^portvakt=(\(("[^"\\]*"(?: "[^"\\]*")*)\)((?:;[a-z]+=(?:[0-9]+|"[^"\\]*"))*))$`)
 	parameterForm = regexp.MustCompile(`;([a-z]+)=([0-9]+|"[^"\\]*")`)
 	signatureForm = regexp.MustCompile(`^portvakt=:([A-Za-z0-9+/]+={0,2}):$`)
 	secondsForm   = regexp.MustCompile(`^[0-9]{1,12}$`)
+	safeForm      = regexp.MustCompile(`^(https://|http://(localhost|127\.0\.0\.1|\[::1\])[:/])`)
 	odd           = regexp.MustCompile(`[^a-z0-9]`)
 )
 
@@ -66,6 +72,14 @@ type Config struct {
 	Clock func() time.Time `json:"-"`
 }
 
+// UnmarshalJSON refuses unknown keys: a misspelt one would switch off what it was to demand.
+func (c *Config) UnmarshalJSON(text []byte) error {
+	type plain Config
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	return decoder.Decode((*plain)(c))
+}
+
 // Signature says how each request is signed (RFC 9421).
 type Signature struct {
 	// Algorithm is ed25519, ecdsa-p256-sha256 or hmac-sha256.
@@ -79,6 +93,8 @@ type Signature struct {
 	ContentDigest bool `json:"content_digest"`
 	// Headers are further names that the route gives to facts; they must be covered too.
 	Headers []string `json:"headers"`
+	// InsecureHTTPKeys takes keys over plain http from other machines: who is on the way is the gateway then.
+	InsecureHTTPKeys bool `json:"insecure_http_keys"`
 }
 
 // Assertion says who issues assertions.
@@ -87,6 +103,8 @@ type Assertion struct {
 	Algorithm string    `json:"algorithm"`
 	Issuer    string    `json:"issuer"`
 	Keys      KeySource `json:"keys"`
+	// InsecureHTTPKeys as in Signature.
+	InsecureHTTPKeys bool `json:"insecure_http_keys"`
 }
 
 // KeySource is where the published keys are: a URL, or the keys themselves.
@@ -162,13 +180,19 @@ func New(config Config) (*Verifier, error) {
 		if jwkAlg[s.Algorithm] == "" {
 			return nil, fmt.Errorf("no such algorithm: %s", s.Algorithm)
 		}
-		v.keys = &keySet{url: s.Keys.URL, keys: s.Keys.Keys, clock: config.Clock}
+		var err error
+		if v.keys, err = newKeySet(s.Keys, s.InsecureHTTPKeys, config.Clock); err != nil {
+			return nil, err
+		}
 	}
 	if a := config.Assertion; a != nil {
 		if (a.Algorithm != "ES256" && a.Algorithm != "EdDSA") || a.Issuer == "" {
 			return nil, errors.New("Assertion names Algorithm (ES256 or EdDSA), Issuer and keys")
 		}
-		v.assertionKeys = &keySet{url: a.Keys.URL, keys: a.Keys.Keys, clock: config.Clock}
+		var err error
+		if v.assertionKeys, err = newKeySet(a.Keys, a.InsecureHTTPKeys, config.Clock); err != nil {
+			return nil, err
+		}
 	}
 	return v, nil
 }
@@ -422,11 +446,47 @@ func (v *Verifier) asserted(told Person) (Person, error) {
 		return nil, err
 	}
 	for fact, claim := range twice {
-		if value, said := told[fact]; said && value != claims[claim] {
+		if value, said := told[fact].(string); said && !says(value, claimOf(claims, claim)) {
 			return nil, refused("headers and assertion disagree")
 		}
 	}
 	return claims, nil
+}
+
+func claimOf(claims Person, name string) any {
+	var value any = map[string]any(claims)
+	for _, part := range strings.Split(name, ".") {
+		object, _ := value.(map[string]any)
+		value = object[part]
+	}
+	return value
+}
+
+func says(header string, claim any) bool {
+	switch claim := claim.(type) {
+	case []any:
+		for _, separator := range []string{",", ";", "^", "|"} {
+			texts := make([]string, len(claim))
+			for at, one := range claim {
+				texts[at] = fmt.Sprint(one)
+			}
+			if strings.Join(texts, separator) == header {
+				return true
+			}
+		}
+	case string:
+		// Some are percent-encoded, as the contract has it.
+		var coded strings.Builder
+		for _, letter := range []byte(claim) {
+			if letter < ' ' || letter > '~' || letter == '%' {
+				fmt.Fprintf(&coded, "%%%02X", letter)
+			} else {
+				coded.WriteByte(letter)
+			}
+		}
+		return header == claim || header == coded.String()
+	}
+	return false
 }
 
 func (v *Verifier) claims(token string) (Person, error) {
@@ -477,19 +537,29 @@ func (v *Verifier) claims(token string) (Person, error) {
 
 // The published keys, fetched when they are five minutes old or lack a kid, at most once a minute.
 type keySet struct {
-	url            string
-	clock          func() time.Time
-	mutex          sync.Mutex
-	keys           []JWK
-	fetched, tried time.Time
+	url      string
+	clock    func() time.Time
+	fetching sync.Mutex // and tried
+	tried    time.Time
+	mutex    sync.Mutex // keys and fetched
+	keys     []JWK
+	fetched  time.Time
+}
+
+func newKeySet(source KeySource, insecure bool, clock func() time.Time) (*keySet, error) {
+	// Who is on the way to http is the gateway.
+	if source.URL != "" && !insecure && !safeForm.MatchString(source.URL) {
+		return nil, errors.New("keys are fetched over https, from elsewhere than this machine")
+	}
+	return &keySet{url: source.URL, keys: source.Keys, clock: clock}, nil
 }
 
 func (s *keySet) find(kid, alg string) (JWK, error) {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
 	if s.url != "" {
 		s.refresh(kid)
 	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
 	var found []JWK
 	for _, key := range s.keys {
 		if key.Kid == kid && key.Alg == alg {
@@ -505,10 +575,23 @@ func (s *keySet) find(kid, alg string) (JWK, error) {
 func (s *keySet) refresh(kid string) {
 	now := s.clock()
 	known := false
+	s.mutex.Lock()
 	for _, key := range s.keys {
 		known = known || key.Kid == kid
 	}
-	if (known && now.Sub(s.fetched) < 5*time.Minute) || (!s.tried.IsZero() && now.Sub(s.tried) < time.Minute) {
+	fresh := known && now.Sub(s.fetched) < 5*time.Minute
+	s.mutex.Unlock()
+	if fresh {
+		return
+	}
+	// Who has no key waits for whom is fetching; the others go on with what is here.
+	if !known {
+		s.fetching.Lock()
+	} else if !s.fetching.TryLock() {
+		return
+	}
+	defer s.fetching.Unlock()
+	if !s.tried.IsZero() && now.Sub(s.tried) < time.Minute {
 		return
 	}
 	s.tried = now
@@ -523,8 +606,10 @@ func (s *keySet) refresh(kid string) {
 	var set struct {
 		Keys []JWK `json:"keys"`
 	}
-	if answer.StatusCode == http.StatusOK && json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&set) == nil {
+	if answer.StatusCode == http.StatusOK && json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&set) == nil && len(set.Keys) > 0 {
+		s.mutex.Lock() // what is no key set takes the place of none
 		s.keys, s.fetched = set.Keys, now
+		s.mutex.Unlock()
 	}
 }
 

@@ -45,6 +45,10 @@ function misconfigured(config) {
     const known = ['algorithm', 'keys', 'secrets', 'content_digest', 'nonces', 'headers'];
     const unknown = Object.keys(signature).filter((name) => known.indexOf(name) < 0);
     if (unknown.length > 0) return `no such key: ${unknown[0]}`;
+    const others = Object.keys(config).filter((name) => ['audience', 'signature', 'assertion'].indexOf(name) < 0);
+    if (others.length > 0) return `no such key: ${others[0]}`;
+    if (signature.headers && !Array.isArray(signature.headers)) return '`headers` is a list of names';
+    if ([true, false, null, undefined].indexOf(signature.content_digest) < 0) return '`content_digest` is true or false';
     if (signature.algorithm === 'hmac-sha256') {
         const secrets = signature.secrets || {};
         const wrong = Object.keys(secrets).filter((kid) => (base64url(secrets[kid]) || '').length !== 32);

@@ -16,8 +16,22 @@ const MAX_NONCES = 1_000_000; // more within LIFE + LEEWAY are refused: fail clo
 const MAX_BODY = 64 * 1024; // the gateway signs no digest of more
 const COMPONENTS = ['@method', '@authority', '@path', '@query', 'x-portvakt-audience'];
 const JWK_ALG = { ed25519: 'EdDSA', 'ecdsa-p256-sha256': 'ES256' };
-// What the assertion says too must be the same there.
-const TWICE = { kind: 'kind', fnr: 'fnr', loa: 'loa', acr: 'acr', subject: 'sub', session: 'session', provider: 'provider' };
+// What the assertion says too must be the same there: who it is, and for whom. Names of persons may be encoded otherwise.
+const TWICE = {
+  kind: 'kind', fnr: 'fnr', loa: 'loa', acr: 'acr', subject: 'sub', session: 'session', provider: 'provider',
+  eidas_identifier: 'eidas.identifier', eidas_country: 'eidas.country', match_key: 'match_key', pseudonym: 'pseudonym',
+  fhnummer: 'fhnummer', org: 'orgs', authorizer_fnr: 'authorizer.fnr', on_behalf_of: 'on_behalf_of',
+  consumer: 'consumer', supplier: 'supplier', scope: 'scope',
+};
+const [TEXT, YES, LIST, OBJECT] = [(value) => typeof value === 'string', (value) => typeof value === 'boolean', Array.isArray,
+  (value) => typeof value === 'object' && !Array.isArray(value)];
+const KEYS = (value) => TEXT(value) || LIST(value);
+const KNOWN = {
+  configuration: { audience: TEXT, signature: OBJECT, assertion: OBJECT },
+  signature: { algorithm: TEXT, keys: KEYS, secrets: OBJECT, nonces: YES, content_digest: YES, insecure_http_keys: YES,
+    headers: (value) => LIST(value) && value.every(TEXT) },
+  assertion: { algorithm: TEXT, keys: KEYS, issuer: TEXT, insecure_http_keys: YES },
+};
 
 /** The request was not made by the gateway for this application. Its text is for the log, not the client. */
 export class Refused extends Error {}
@@ -28,6 +42,7 @@ export class Verifier {
 
   constructor(config, clock = () => Date.now() / 1000) {
     const { audience, signature, assertion } = config;
+    for (const [place, given] of Object.entries({ configuration: config, signature, assertion })) judge(place, given);
     if (!audience || (!signature && !assertion)) throw new TypeError('say `audience`, and `signature`, `assertion` or both');
     Object.assign(this, { audience, signature, assertion });
     this.#clock = clock;
@@ -40,13 +55,13 @@ export class Verifier {
       }
     } else if (signature) {
       if (!Object.hasOwn(JWK_ALG, signature.algorithm)) throw new TypeError(`no such algorithm: ${signature.algorithm}`);
-      this.#keys = new KeySet(signature.keys, clock);
+      this.#keys = new KeySet(signature, clock);
     }
     if (assertion) {
       if (!['ES256', 'EdDSA'].includes(assertion.algorithm) || !assertion.issuer) {
         throw new TypeError('`assertion` names `algorithm` (ES256 or EdDSA), `issuer` and `keys`');
       }
-      this.#assertionKeys = new KeySet(assertion.keys, clock);
+      this.#assertionKeys = new KeySet(assertion, clock);
     }
   }
 
@@ -140,7 +155,7 @@ export class Verifier {
     }
     const claims = await this.#claims(token);
     for (const [fact, claim] of Object.entries(TWICE)) {
-      if (fact in facts && facts[fact] !== claims[claim]) throw new Refused('headers and assertion disagree');
+      if (fact in facts && !says(facts[fact], claimOf(claims, claim))) throw new Refused('headers and assertion disagree');
     }
     return claims;
   }
@@ -180,8 +195,13 @@ export class Verifier {
 class KeySet {
   #url; #keys; #clock; #fetched; #tried; #fetching;
 
-  constructor(keys, clock) {
+  constructor({ keys, insecure_http_keys: insecure }, clock) {
+    if (!keys) throw new TypeError('say where the `keys` are');
     this.#url = typeof keys === 'string' ? keys : null;
+    // Who is on the way to http is the gateway.
+    if (this.#url && !insecure && !/^(https:\/\/|http:\/\/(localhost|127\.0\.0\.1|\[::1\])[:/])/.test(this.#url)) {
+      throw new TypeError('`keys` are fetched over https, from elsewhere than this machine');
+    }
     this.#keys = this.#url ? [] : keys;
     this.#clock = clock;
   }
@@ -201,7 +221,11 @@ class KeySet {
       this.#tried = now;
       this.#fetching = fetch(this.#url, { redirect: 'error', signal: AbortSignal.timeout(5000) })
         .then((answer) => (answer.ok ? answer.json() : Promise.reject(new Error())))
-        .then(({ keys }) => { this.#keys = keys; this.#fetched = now; })
+        .then(({ keys }) => {
+          // What is no key set takes the place of none.
+          if (!Array.isArray(keys) || keys.length === 0 || !keys.every((key) => key && OBJECT(key))) return;
+          [this.#keys, this.#fetched] = [keys, now];
+        })
         .catch(() => {}); // the keys that are here go on
     }
     await this.#fetching;
@@ -212,14 +236,12 @@ class KeySet {
 export function guard(verifier) {
   return async (req, res, next) => {
     try {
-      const headers = [];
-      for (let at = 0; at < req.rawHeaders.length; at += 2) headers.push([req.rawHeaders[at], req.rawHeaders[at + 1]]);
       let body;
       if (verifier.needsBody) {
         req.body = body = await read(req);
         req._body = true; // what body-parser sets: the body has been read
       }
-      req.portvakt = await verifier.check(req.method, req.originalUrl ?? req.url, headers, body);
+      req.portvakt = await verifier.check(req.method, req.originalUrl ?? req.url, lines(req), body);
     } catch (error) {
       if (!(error instanceof Refused)) return next(error);
       console.warn(`portvakt: refused: ${error.message}`);
@@ -237,6 +259,32 @@ export function wrap(verifier, handler) {
     if (!error) return handler(req, res);
     res.writeHead(500).end();
   });
+}
+
+/**
+ * The same for WebSockets, which Node hands to no middleware: `server.on('upgrade', upgrade(verifier, handler))`, where
+ * `handler(req, socket, head)` opens them; with `ws` it calls `handleUpgrade` of a server with `noServer: true`.
+ */
+export function upgrade(verifier, handler) {
+  return async (req, socket, head) => {
+    const gone = () => socket.destroy();
+    socket.on('error', gone); // nobody else listens yet
+    try {
+      req.portvakt = await verifier.check(req.method, req.url, lines(req));
+    } catch (error) {
+      console.warn(`portvakt: refused: ${error.message}`);
+      const status = error instanceof Refused ? '403 Forbidden' : '500 Internal Server Error';
+      return socket.end(`HTTP/1.1 ${status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
+    }
+    socket.off('error', gone);
+    return handler(req, socket, head);
+  };
+}
+
+function lines(req) {
+  const headers = [];
+  for (let at = 0; at < req.rawHeaders.length; at += 2) headers.push([req.rawHeaders[at], req.rawHeaders[at + 1]]);
+  return headers;
 }
 
 async function read(stream) {
@@ -265,6 +313,29 @@ function check(jwk, message, signature) {
 // As a server that maps names to variables takes them for one another.
 function fold(name) {
   return name.replace(/[^a-z0-9]/g, '-');
+}
+
+// A misspelt key would switch off what it was to demand.
+function judge(place, given) {
+  if ((given === undefined || given === null) && place !== 'configuration') return;
+  if (!given || !OBJECT(given)) throw new TypeError(`\`${place}\` is an object`);
+  for (const [name, value] of Object.entries(given)) {
+    if (!Object.hasOwn(KNOWN[place], name)) throw new TypeError(`no such key: ${name}`);
+    if (value !== null && value !== undefined && !KNOWN[place][name](value)) throw new TypeError(`\`${name}\` is of another type`);
+  }
+}
+
+function claimOf(claims, name) {
+  return name.split('.').reduce((value, part) => (value && OBJECT(value) ? value[part] : undefined), claims);
+}
+
+function says(header, claim) {
+  if (Array.isArray(claim)) return [',', ';', '^', '|'].some((separator) => claim.join(separator) === header);
+  if (typeof claim !== 'string') return false;
+  // Some are percent-encoded, as the contract has it.
+  const coded = [...Buffer.from(claim)].map((byte) => (byte >= 32 && byte < 127 && byte !== 37
+    ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`)).join('');
+  return header === claim || header === coded;
 }
 
 function only(headers, name) {

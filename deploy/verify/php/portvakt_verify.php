@@ -29,9 +29,20 @@ final class Verifier
     private const MAX_BODY = 64 * 1024; // the gateway signs no digest of more
     private const COMPONENTS = ['@method', '@authority', '@path', '@query', 'x-portvakt-audience'];
     private const JWK_ALG = ['ed25519' => 'EdDSA', 'ecdsa-p256-sha256' => 'ES256'];
-    // What the assertion says too must be the same there.
+    // What the assertion says too must be the same there: who it is, and for whom. Names of persons may be encoded otherwise.
     private const TWICE = ['kind' => 'kind', 'fnr' => 'fnr', 'loa' => 'loa', 'acr' => 'acr', 'subject' => 'sub',
-        'session' => 'session', 'provider' => 'provider'];
+        'session' => 'session', 'provider' => 'provider', 'eidas_identifier' => 'eidas.identifier',
+        'eidas_country' => 'eidas.country', 'match_key' => 'match_key', 'pseudonym' => 'pseudonym', 'fhnummer' => 'fhnummer',
+        'org' => 'orgs', 'authorizer_fnr' => 'authorizer.fnr', 'on_behalf_of' => 'on_behalf_of', 'consumer' => 'consumer',
+        'supplier' => 'supplier', 'scope' => 'scope'];
+    private const KNOWN = [
+        '' => ['audience' => 'string', 'signature' => 'array', 'assertion' => 'array'],
+        'signature' => ['algorithm' => 'string', 'keys' => 'string array', 'secrets' => 'array', 'nonces' => 'boolean',
+            'headers' => 'array', 'content_digest' => 'boolean', 'insecure_http_keys' => 'boolean', 'cache' => 'string',
+            'nonce_folder' => 'string'],
+        'assertion' => ['algorithm' => 'string', 'keys' => 'string array', 'issuer' => 'string',
+            'insecure_http_keys' => 'boolean', 'cache' => 'string'],
+    ];
 
     private string $audience;
     private ?array $signature;
@@ -42,12 +53,18 @@ final class Verifier
     /** `$config` as deploy/verify/README.md describes it; `$clock` gives Unix seconds. */
     public function __construct(array $config, ?callable $clock = null)
     {
+        foreach (self::KNOWN as $place => $known) {
+            self::judge($place === '' ? $config : $config[$place] ?? [], $known, $place);
+        }
         $this->audience = $config['audience'] ?? '';
         $this->signature = $config['signature'] ?? null;
         $this->assertion = $config['assertion'] ?? null;
         $this->clock = $clock ?? static fn () => microtime(true);
         if ($this->audience === '' || ($this->signature === null && $this->assertion === null)) {
             throw new \InvalidArgumentException('say `audience`, and `signature`, `assertion` or both');
+        }
+        foreach ([$this->signature, $this->assertion] as $source) {
+            self::judgeKeys($source ?? []);
         }
         $algorithm = $this->signature['algorithm'] ?? null;
         if ($algorithm === 'hmac-sha256') {
@@ -65,6 +82,40 @@ final class Verifier
         if ($this->assertion !== null
             && (!in_array($this->assertion['algorithm'] ?? '', ['ES256', 'EdDSA'], true) || empty($this->assertion['issuer']))) {
             throw new \InvalidArgumentException('`assertion` names `algorithm` (ES256 or EdDSA), `issuer` and `keys`');
+        }
+    }
+
+    /** A misspelt key would switch off what it was to demand. */
+    private static function judge(mixed $given, array $known, string $place): void
+    {
+        if (!is_array($given)) {
+            throw new \InvalidArgumentException("`$place` is an array");
+        }
+        foreach ($given as $name => $value) {
+            if (!isset($known[$name])) {
+                throw new \InvalidArgumentException("no such key: $name");
+            }
+            if ($value !== null && !in_array(gettype($value), explode(' ', $known[$name]), true)) {
+                throw new \InvalidArgumentException("`$name` is of another type");
+            }
+        }
+        if (array_filter($given['headers'] ?? [], static fn ($name) => !is_string($name)) !== []) {
+            throw new \InvalidArgumentException('`headers` is a list of names');
+        }
+    }
+
+    private static function judgeKeys(array $source): void
+    {
+        if (!is_string($source['keys'] ?? null)) {
+            return;
+        }
+        // Who is on the way to http is the gateway.
+        if (empty($source['insecure_http_keys'])
+            && !preg_match('{^(https://|http://(localhost|127\.0\.0\.1|\[::1\])[:/])}', $source['keys'])) {
+            throw new \InvalidArgumentException('`keys` are fetched over https, from elsewhere than this machine');
+        }
+        if (!is_string($source['cache'] ?? null) || !is_dir(dirname($source['cache'])) || !is_writable(dirname($source['cache']))) {
+            throw new \InvalidArgumentException('`keys` as a URL need a `cache` file, in a folder that is there and can be written');
         }
     }
 
@@ -240,11 +291,25 @@ final class Verifier
         }
         $claims = $this->claims($token);
         foreach (self::TWICE as $fact => $claim) {
-            if (array_key_exists($fact, $told) && $told[$fact] !== ($claims[$claim] ?? null)) {
+            if (array_key_exists($fact, $told) && !self::says($told[$fact], $claims, $claim)) {
                 throw new Refused('headers and assertion disagree');
             }
         }
         return $claims;
+    }
+
+    private static function says(string $header, array $claims, string $name): bool
+    {
+        $claim = array_reduce(explode('.', $name), static fn ($value, $part) => is_array($value) ? $value[$part] ?? null : null, $claims);
+        if (is_array($claim)) {
+            return in_array($header, array_map(static fn ($separator) => implode($separator, $claim), [',', ';', '^', '|']), true);
+        }
+        if (!is_string($claim)) {
+            return false;
+        }
+        // Some are percent-encoded, as the contract has it.
+        $coded = preg_replace_callback('/[^ -~]|%/', static fn ($byte) => sprintf('%%%02X', ord($byte[0])), $claim);
+        return $header === $claim || $header === $coded;
     }
 
     private function claims(string $token): array
@@ -293,9 +358,10 @@ final class Verifier
         if (is_array($source['keys'])) {
             return $source['keys'];
         }
-        $file = $source['cache'] ?? throw new \InvalidArgumentException('`keys` as a URL needs a `cache` file');
+        $file = $source['cache'];
+        $now = (int) ($this->clock)();
         $cached = is_file($file) ? json_decode((string) file_get_contents($file), true) : null;
-        [$keys, $age] = [$cached['keys'] ?? [], time() - ($cached['tried'] ?? 0)];
+        [$keys, $age] = [$cached['keys'] ?? [], $now - ($cached['tried'] ?? 0)];
         $known = in_array($kid, array_column($keys, 'kid'), true);
         if ($age < 60 || ($known && $age < 300)) {
             return $keys;
@@ -303,9 +369,10 @@ final class Verifier
         $context = stream_context_create(['http' => ['timeout' => 5, 'follow_location' => 0]]);
         $answer = @file_get_contents($source['keys'], false, $context, 0, 1_000_000);
         $fresh = $answer === false ? null : (json_decode($answer, true)['keys'] ?? null);
-        $keys = is_array($fresh) ? $fresh : $keys; // the keys that are here go on
+        $whole = is_array($fresh) && $fresh !== [] && array_filter($fresh, 'is_array') === $fresh;
+        $keys = $whole ? $fresh : $keys; // the keys that are here go on
         $beside = tempnam(dirname($file), 'jwks');
-        file_put_contents($beside, json_encode(['keys' => $keys, 'tried' => time()]));
+        file_put_contents($beside, json_encode(['keys' => $keys, 'tried' => $now]));
         rename($beside, $file);
         return $keys;
     }

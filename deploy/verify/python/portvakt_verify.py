@@ -29,8 +29,19 @@ MAX_NONCES = 1_000_000  # more within LIFE + LEEWAY are refused: fail closed
 MAX_BODY = 64 * 1024  # the gateway signs no digest of more
 COMPONENTS = ("@method", "@authority", "@path", "@query", "x-portvakt-audience")
 JWK_ALG = {"ed25519": "EdDSA", "ecdsa-p256-sha256": "ES256", "EdDSA": "EdDSA", "ES256": "ES256"}
-# What the assertion says too must be the same there.
-TWICE = {"kind": "kind", "fnr": "fnr", "loa": "loa", "acr": "acr", "subject": "sub", "session": "session", "provider": "provider"}
+# What the assertion says too must be the same there: who it is, and for whom. Names of persons may be encoded otherwise.
+TWICE = {
+    "kind": "kind", "fnr": "fnr", "loa": "loa", "acr": "acr", "subject": "sub", "session": "session", "provider": "provider",
+    "eidas_identifier": "eidas.identifier", "eidas_country": "eidas.country", "match_key": "match_key", "pseudonym": "pseudonym",
+    "fhnummer": "fhnummer", "org": "orgs", "authorizer_fnr": "authorizer.fnr", "on_behalf_of": "on_behalf_of",
+    "consumer": "consumer", "supplier": "supplier", "scope": "scope",
+}
+KNOWN = {
+    "": {"audience": str, "signature": dict, "assertion": dict},
+    "signature": {"algorithm": str, "keys": (str, list), "secrets": dict, "nonces": bool, "headers": list, "content_digest": bool,
+                  "insecure_http_keys": bool},
+    "assertion": {"algorithm": str, "keys": (str, list), "issuer": str, "insecure_http_keys": bool},
+}
 
 
 class Refused(Exception):
@@ -42,24 +53,26 @@ class Verifier:
 
     def __init__(self, config, clock=time.time):
         """`config` as deploy/verify/README.md describes it. `keys` is a JWKS URL, or the list of its keys."""
+        for place, known in KNOWN.items():
+            _judge(config.get(place) if place else config, known, place)
         self.audience = config["audience"]
         self.signature = config.get("signature")
         self.assertion = config.get("assertion")
         self.clock = clock
-        if not self.signature and not self.assertion:
-            raise ValueError("say what to verify: `signature`, `assertion`, or both")
-        if self.signature:
+        if not self.audience or (self.signature is None and self.assertion is None):
+            raise ValueError("say `audience`, and `signature`, `assertion` or both")
+        if self.signature is not None:
             algorithm = self.signature["algorithm"]
             if algorithm == "hmac-sha256":
                 self.secrets = {kid: _base64url(text) for kid, text in self.signature["secrets"].items()}
                 if any(len(secret) != 32 for secret in self.secrets.values()):
                     raise ValueError("a secret is 32 bytes in base64url")
             elif algorithm in JWK_ALG:
-                self.keys = KeySet(self.signature["keys"], clock)
+                self.keys = KeySet(self.signature, clock)
             else:
                 raise ValueError(f"no such algorithm: {algorithm}")
-        if self.assertion:
-            self.assertion_keys = KeySet(self.assertion["keys"], clock)
+        if self.assertion is not None:
+            self.assertion_keys = KeySet(self.assertion, clock)
             if self.assertion["algorithm"] not in ("ES256", "EdDSA") or not self.assertion["issuer"]:
                 raise ValueError("`assertion` names `algorithm` (ES256 or EdDSA), `issuer` and `keys`")
         names = [name.lower() for name in (self.signature or {}).get("headers", [])]
@@ -174,7 +187,7 @@ class Verifier:
             return {}
         claims = self._claims(token)
         for fact, claim in TWICE.items():
-            if fact in told and told[fact] != claims.get(claim):
+            if fact in told and not _says(told[fact], _claim(claims, claim)):
                 raise Refused("headers and assertion disagree")
         return claims
 
@@ -226,8 +239,13 @@ class Verifier:
 class KeySet:
     """The published keys, fetched when they are five minutes old or lack a kid, at most once a minute."""
 
-    def __init__(self, keys, clock):
+    def __init__(self, source, clock):
+        keys = source["keys"]
         self.url = keys if isinstance(keys, str) else None
+        # Who is on the way to http is the gateway.
+        if self.url and not self.url.startswith("https://") and not source.get("insecure_http_keys") \
+                and not re.match(r"http://(localhost|127\.0\.0\.1|\[::1\])[:/]", self.url):
+            raise ValueError("`keys` are fetched over https, from elsewhere than this machine")
         self.keys = [] if self.url else keys
         self.clock, self.fetched, self.tried = clock, None, None
         self.lock = threading.Lock()
@@ -254,8 +272,10 @@ class KeySet:
                 return
             self.tried = now
             with _OPENER.open(self.url, timeout=5) as answer:
-                self.keys = _json(answer.read(1_000_000))["keys"]
-                self.fetched = now
+                fresh = _json(answer.read(1_000_000))["keys"]
+            # What is no key set takes the place of none.
+            if isinstance(fresh, list) and fresh and all(isinstance(key, dict) for key in fresh):
+                self.keys, self.fetched = fresh, now
         except Exception:  # noqa: BLE001 (the keys that are here go on)
             pass
         finally:
@@ -371,6 +391,35 @@ class AsgiGuard:
             return {"type": "http.request", "body": body, "more_body": False}
 
         return body, again
+
+
+def _judge(given, known, place):
+    # A misspelt key would switch off what it was to demand.
+    if given is None and place:
+        return
+    if not isinstance(given, dict):
+        raise ValueError(f"`{place or 'the configuration'}` is a dict")
+    for name, value in given.items():
+        if name not in known:
+            raise ValueError(f"no such key: {place + '.' if place else ''}{name}")
+        if value is not None and not isinstance(value, known[name]):
+            raise ValueError(f"`{name}` is of another type")
+    if not all(isinstance(name, str) for name in given.get("headers") or []):
+        raise ValueError("`headers` is a list of names")
+
+
+def _claim(claims, name):
+    for part in name.split("."):
+        claims = claims.get(part) if isinstance(claims, dict) else None
+    return claims
+
+
+def _says(header, claim):
+    if isinstance(claim, list):
+        return header in [separator.join(map(str, claim)) for separator in ",;^|"]
+    # Some are percent-encoded, as the contract has it.
+    return isinstance(claim, str) and header in (claim, "".join(
+        chr(byte) if 32 <= byte < 127 and byte != 37 else f"%{byte:02X}" for byte in claim.encode()))
 
 
 def _fold(name):

@@ -56,7 +56,16 @@ public final class KitServer {
             now = control.get("now").asLong();
             if (!control.get("vector").asText().equals(vector)) {
                 vector = control.get("vector").asText();
-                filter = new PortvaktFilter(new Verifier(control.get("config").toString(), () -> now));
+                try {
+                    filter = new PortvaktFilter(new Verifier(control.get("config").toString(), () -> now));
+                } catch (IllegalArgumentException error) {
+                    // A configuration that it cannot check: the application would not start.
+                    filter = null;
+                }
+            }
+            if (filter == null) {
+                ((HttpServletResponse) response).sendError(HttpServletResponse.SC_FORBIDDEN);
+                return;
             }
             filter.doFilter(request, response, chain);
         }

@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const { guard, Verifier, wrap } = await import(pathToFileURL(join(process.env.KIT_FOLDER, 'portvakt-verify.mjs')));
+const { guard, upgrade, Verifier, wrap } = await import(pathToFileURL(join(process.env.KIT_FOLDER, 'portvakt-verify.mjs')));
 const [sort, packages] = process.argv.slice(2);
 
 let [vector, now, verifier] = ['', 0, null];
@@ -26,11 +26,31 @@ async function handler(req, res) {
   res.end(JSON.stringify({ who: req.portvakt.fnr ?? null, body }));
 }
 
-let application = (req, res) => wrap(current(), handler)(req, res);
+// A configuration that it cannot check: the application would not start.
+function unless(answer, serve) {
+  let started;
+  try {
+    started = current();
+  } catch (error) {
+    console.error(error.message);
+    vector = '';
+    return answer('403 Forbidden');
+  }
+  return serve(started);
+}
+const plainly = (socket) => (status, body = '') =>
+  socket.end(`HTTP/1.1 ${status}\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`);
+const refusing = (res) => (status) => res.writeHead(parseInt(status, 10)).end();
+
+let application = (req, res) => unless(refusing(res), (verifier) => wrap(verifier, handler)(req, res));
 if (sort === 'express') {
   const express = createRequire(join(packages, 'package.json'))('express');
   application = express();
-  application.use((req, res, next) => guard(current())(req, res, next));
+  application.use((req, res, next) => unless(refusing(res), (verifier) => guard(verifier)(req, res, next)));
   application.use((req, res, next) => handler(req, res).catch(next));
 }
-createServer(application).listen(Number(process.env.PORT), '127.0.0.1');
+const server = createServer(application).listen(Number(process.env.PORT), '127.0.0.1');
+// In the place of a WebSocket it says at once who opened it.
+const opened = (req, socket) => plainly(socket)('200 OK', JSON.stringify({ who: req.portvakt.fnr ?? null, body: '' }));
+server.on('upgrade', (req, socket, head) =>
+  unless(plainly(socket), (verifier) => upgrade(verifier, opened)(req, socket, head)));

@@ -20,6 +20,12 @@ foreach (['signature', 'assertion'] as $proof) {
         $control['config'][$proof]['cache'] = getenv('KIT_CONTROL') . '.' . getenv('PORT') . '.keys.' . hash('crc32', $control['config'][$proof]['keys']);
     }
 }
-$person = Portvakt\Verifier::guard($control['config'], static fn () => $control['now']);
+try {
+    $person = Portvakt\Verifier::guard($control['config'], static fn () => $control['now']);
+} catch (InvalidArgumentException $error) {
+    // A configuration that it cannot check: the application would answer 500.
+    http_response_code(403);
+    exit;
+}
 header('Content-Type: application/json');
 echo json_encode(['who' => $person['fnr'] ?? null, 'body' => file_get_contents('php://input')]);

@@ -32,7 +32,13 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.LongSupplier;
+import java.util.function.Predicate;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import javax.crypto.Mac;
@@ -54,9 +60,24 @@ public final class Verifier {
     private static final List<String> COMPONENTS =
             List.of("@method", "@authority", "@path", "@query", "x-portvakt-audience");
     private static final Map<String, String> JWK_ALG = Map.of("ed25519", "EdDSA", "ecdsa-p256-sha256", "ES256");
-    // What the assertion says too must be the same there.
-    private static final Map<String, String> TWICE = Map.of("kind", "kind", "fnr", "fnr", "loa", "loa", "acr", "acr",
-            "subject", "sub", "session", "session", "provider", "provider");
+    // What the assertion says too must be the same there: who it is, and for whom. Names of persons may be encoded otherwise.
+    private static final Map<String, String> TWICE = Map.ofEntries(
+            Map.entry("kind", "/kind"), Map.entry("fnr", "/fnr"), Map.entry("loa", "/loa"), Map.entry("acr", "/acr"),
+            Map.entry("subject", "/sub"), Map.entry("session", "/session"), Map.entry("provider", "/provider"),
+            Map.entry("eidas_identifier", "/eidas/identifier"), Map.entry("eidas_country", "/eidas/country"),
+            Map.entry("match_key", "/match_key"), Map.entry("pseudonym", "/pseudonym"), Map.entry("fhnummer", "/fhnummer"),
+            Map.entry("org", "/orgs"), Map.entry("authorizer_fnr", "/authorizer/fnr"),
+            Map.entry("on_behalf_of", "/on_behalf_of"), Map.entry("consumer", "/consumer"),
+            Map.entry("supplier", "/supplier"), Map.entry("scope", "/scope"));
+
+    private static final Map<String, Predicate<JsonNode>> CONFIGURATION =
+            Map.of("audience", JsonNode::isTextual, "signature", JsonNode::isObject, "assertion", JsonNode::isObject);
+    private static final Predicate<JsonNode> KEYS = value -> value.isTextual() || value.isArray();
+    private static final Map<String, Predicate<JsonNode>> SIGNATURE_KEYS = Map.of(
+            "algorithm", JsonNode::isTextual, "keys", KEYS, "secrets", JsonNode::isObject, "nonces", JsonNode::isBoolean,
+            "headers", JsonNode::isArray, "content_digest", JsonNode::isBoolean, "insecure_http_keys", JsonNode::isBoolean);
+    private static final Map<String, Predicate<JsonNode>> ASSERTION_KEYS = Map.of(
+            "algorithm", JsonNode::isTextual, "keys", KEYS, "issuer", JsonNode::isTextual, "insecure_http_keys", JsonNode::isBoolean);
 
     private static final Pattern INPUT = Pattern.compile(
             "portvakt=(\\((\"[^\"\\\\]*\"(?: \"[^\"\\\\]*\")*)\\)((?:;[a-z]+=(?:[0-9]+|\"[^\"\\\\]*\"))*))");
@@ -105,6 +126,9 @@ public final class Verifier {
     public Verifier(String config, LongSupplier clock) {
         try {
             JsonNode read = JSON.readTree(config);
+            judge(read, CONFIGURATION);
+            judge(read.path("signature"), SIGNATURE_KEYS);
+            judge(read.path("assertion"), ASSERTION_KEYS);
             this.clock = clock;
             audience = read.path("audience").asText();
             signature = read.path("signature");
@@ -128,8 +152,8 @@ public final class Verifier {
             } else if (!signature.isMissingNode() && !JWK_ALG.containsKey(algorithm)) {
                 throw new IllegalArgumentException("no such algorithm: " + algorithm);
             }
-            keys = new KeySet(signature.path("keys"), clock);
-            assertionKeys = new KeySet(assertion.path("keys"), clock);
+            keys = new KeySet(signature, clock);
+            assertionKeys = new KeySet(assertion, clock);
             if (!assertion.isMissingNode()
                     && (!List.of("ES256", "EdDSA").contains(assertion.path("algorithm").asText())
                             || assertion.path("issuer").asText().isEmpty())) {
@@ -137,6 +161,24 @@ public final class Verifier {
             }
         } catch (java.io.IOException | Refused error) {
             throw new IllegalArgumentException("the configuration cannot be read", error);
+        }
+    }
+
+    /** A misspelt key would switch off what it was to demand. */
+    private static void judge(JsonNode given, Map<String, Predicate<JsonNode>> known) {
+        for (var pair : given.properties()) {
+            Predicate<JsonNode> fits = known.get(pair.getKey());
+            if (fits == null) {
+                throw new IllegalArgumentException("no such key: " + pair.getKey());
+            }
+            if (!fits.test(pair.getValue())) {
+                throw new IllegalArgumentException('`' + pair.getKey() + "` is of another type");
+            }
+        }
+        for (JsonNode name : given.path("headers")) {
+            if (!name.isTextual()) {
+                throw new IllegalArgumentException("`headers` is a list of names");
+            }
         }
     }
 
@@ -280,8 +322,7 @@ public final class Verifier {
         JsonNode claims = claims(token);
         for (var twice : TWICE.entrySet()) {
             String said = told.get(twice.getKey());
-            JsonNode claim = claims.path(twice.getValue());
-            if (said != null && !(claim.isTextual() && claim.asText().equals(said))) {
+            if (said != null && !says(said, claims.at(twice.getValue()))) {
                 throw new Refused("headers and assertion disagree");
             }
         }
@@ -290,6 +331,24 @@ public final class Verifier {
             facts.put(claim.getKey(), claim.getValue().isValueNode() ? claim.getValue().asText() : claim.getValue().toString());
         }
         return facts;
+    }
+
+    private static boolean says(String header, JsonNode claim) {
+        if (claim.isArray()) {
+            List<String> texts = new ArrayList<>();
+            claim.forEach(one -> texts.add(one.asText()));
+            return List.of(",", ";", "^", "|").stream().anyMatch(separator -> String.join(separator, texts).equals(header));
+        }
+        if (!claim.isTextual()) {
+            return false;
+        }
+        // Some are percent-encoded, as the contract has it.
+        StringBuilder coded = new StringBuilder();
+        for (byte letter : claim.asText().getBytes(StandardCharsets.UTF_8)) {
+            boolean plain = letter >= ' ' && letter <= '~' && letter != '%';
+            coded.append(plain ? String.valueOf((char) letter) : String.format("%%%02X", letter));
+        }
+        return claim.asText().equals(header) || coded.toString().equals(header);
     }
 
     private JsonNode claims(String token) throws Refused {
@@ -338,19 +397,28 @@ public final class Verifier {
 
     /** The published keys, fetched when they are five minutes old or lack a kid, at most once a minute. */
     private static final class KeySet {
+        private static final Pattern SAFE =
+                Pattern.compile("(https://|http://(localhost|127\\.0\\.0\\.1|\\[::1\\])[:/]).*");
+
         private final String url;
         private final LongSupplier clock;
-        private JsonNode keys;
-        private long fetched = Long.MIN_VALUE / 2;
-        private long tried = Long.MIN_VALUE / 2;
+        private final ReentrantLock fetching = new ReentrantLock();
+        private volatile JsonNode keys;
+        private volatile long fetched = Long.MIN_VALUE / 2;
+        private long tried = Long.MIN_VALUE / 2; // under `fetching`
 
-        KeySet(JsonNode keys, LongSupplier clock) {
+        KeySet(JsonNode source, LongSupplier clock) {
+            JsonNode keys = source.path("keys");
             this.url = keys.isTextual() ? keys.asText() : null;
             this.keys = keys.isArray() ? keys : JSON.createArrayNode();
             this.clock = clock;
+            // Who is on the way to http is the gateway.
+            if (url != null && !source.path("insecure_http_keys").asBoolean() && !SAFE.matcher(url).matches()) {
+                throw new IllegalArgumentException("`keys` are fetched over https, from elsewhere than this machine");
+            }
         }
 
-        synchronized JsonNode find(String kid, String alg) throws Refused {
+        JsonNode find(String kid, String alg) throws Refused {
             if (url != null) {
                 refresh(kid);
             }
@@ -375,25 +443,63 @@ public final class Verifier {
             for (JsonNode key : keys) {
                 known |= key.path("kid").asText().equals(kid);
             }
-            if ((known && now - fetched < 300) || now - tried < 60) {
+            if (known && now - fetched < 300) {
                 return;
             }
-            tried = now;
+            // Who has no key waits for whom is fetching; the others go on with what is here.
+            if (!known) {
+                fetching.lock();
+            } else if (!fetching.tryLock()) {
+                return;
+            }
             try {
-                HttpClient client = HttpClient.newBuilder().connectTimeout(Duration.ofSeconds(5)).build();
-                HttpRequest request = HttpRequest.newBuilder(URI.create(url)).timeout(Duration.ofSeconds(5)).build();
-                HttpResponse<InputStream> answer = client.send(request, HttpResponse.BodyHandlers.ofInputStream());
-                try (InputStream body = answer.body()) {
-                    JsonNode fresh = JSON.readTree(body.readNBytes(1_000_000)).path("keys");
-                    if (answer.statusCode() == 200 && fresh.isArray()) {
+                if (now - tried >= 60) {
+                    tried = now;
+                    JsonNode fresh = fetch();
+                    boolean whole = fresh.isArray() && !fresh.isEmpty();
+                    for (JsonNode key : fresh) {
+                        whole &= key.isObject();
+                    }
+                    if (whole) { // what is no key set takes the place of none
                         keys = fresh;
                         fetched = now;
                     }
                 }
+            } finally {
+                fetching.unlock();
+            }
+        }
+
+        /** In five seconds, or not at all: the keys that are here go on. */
+        private JsonNode fetch() {
+            HttpClient client = HttpClient.newBuilder().connectTimeout(Duration.ofSeconds(5)).build();
+            HttpRequest request = HttpRequest.newBuilder(URI.create(url)).build();
+            CompletableFuture<HttpResponse<InputStream>> answer =
+                    client.sendAsync(request, HttpResponse.BodyHandlers.ofInputStream());
+            try {
+                return answer.thenApplyAsync(KeySet::read).get(5, TimeUnit.SECONDS);
             } catch (InterruptedException error) {
                 Thread.currentThread().interrupt();
+            } catch (ExecutionException | TimeoutException error) {
+                answer.cancel(true);
+                answer.thenAccept(KeySet::close);
+            }
+            return JSON.missingNode();
+        }
+
+        private static JsonNode read(HttpResponse<InputStream> answer) {
+            try (InputStream body = answer.body()) {
+                return answer.statusCode() == 200 ? JSON.readTree(body.readNBytes(1_000_000)).path("keys") : JSON.missingNode();
             } catch (java.io.IOException error) {
-                return; // the keys that are here go on
+                return JSON.missingNode();
+            }
+        }
+
+        private static void close(HttpResponse<InputStream> answer) {
+            try {
+                answer.body().close();
+            } catch (java.io.IOException error) {
+                return; // it is closed
             }
         }
     }
