@@ -16,7 +16,6 @@ pub(crate) struct Fixed {
     threads: Option<usize>,
     limits: FrontLimits,
     revocation_file: PathBuf,
-    stream: Option<Stream>,
     handover_socket: PathBuf,
 }
 
@@ -28,13 +27,17 @@ impl Fixed {
             threads: configuration.threads,
             limits: configuration.limits.clone(),
             revocation_file: configuration.revocation.file.clone(),
-            stream: configuration.revocation.stream.clone(),
             handover_socket: configuration.handover_socket.clone(),
         }
     }
 
     /// Puts what is in force in the place of what the file says; the names of the settings where that differs.
-    pub(crate) fn impose(&self, configuration: &mut Configuration) -> Vec<&'static str> {
+    /// `stream`: the store in force, with who we are there.
+    pub(crate) fn impose(
+        &self,
+        configuration: &mut Configuration,
+        stream: &Option<Stream>,
+    ) -> Vec<&'static str> {
         let Configuration { listeners, admin, threads, limits, revocation, handover_socket, .. } =
             configuration;
         let mut differ = Vec::new();
@@ -50,14 +53,8 @@ impl Fixed {
         let (requests, logins) = (limits.requests, limits.logins);
         note("limits", replaced(limits, &FrontLimits { requests, logins, ..self.limits.clone() }));
         note("revocation.file", replaced(&mut revocation.file, &self.revocation_file));
-        // Who we are there counts from the next connection on.
-        let stream = self.stream.clone().map(|ours| match &revocation.stream {
-            Some(Stream { user, sentinel_user, .. }) => {
-                Stream { user: user.clone(), sentinel_user: sentinel_user.clone(), ..ours }
-            }
-            None => ours,
-        });
-        note("revocation.stream", replaced(&mut revocation.stream, &stream));
+        let is_there = is_same_store(stream.as_ref(), revocation.stream.as_ref());
+        note("revocation.stream", !is_there && replaced(&mut revocation.stream, stream));
         note("handover_socket", replaced(handover_socket, &self.handover_socket));
         differ
     }
@@ -72,6 +69,15 @@ impl Fixed {
         *given = in_force;
         differs
     }
+}
+
+/// Whether they differ at most in who we are there, which counts from the next connection on. Another store's user and secret
+/// are for that store: this one would refuse them, and should not learn them.
+fn is_same_store(ours: Option<&Stream>, given: Option<&Stream>) -> bool {
+    ours.zip(given).is_some_and(|(ours, given)| {
+        let (user, sentinel_user) = (given.user.clone(), given.sentinel_user.clone());
+        Stream { user, sentinel_user, ..ours.clone() } == *given
+    })
 }
 
 fn replaced<T: Clone + PartialEq>(given: &mut T, in_force: &T) -> bool {
@@ -129,7 +135,7 @@ mod tests {
             ("{address: '0.0.0.0:80', load_balancers: [10.0.0.0/8], h2c: true}", "", &["listeners"]),
         ] {
             let mut given = configuration(listeners, rest);
-            assert_eq!(fixed.impose(&mut given), differ, "{listeners} {rest}");
+            assert_eq!(fixed.impose(&mut given, &None), differ, "{listeners} {rest}");
             assert_eq!((&given.listeners, given.admin), (&fixed.listeners, fixed.admin));
             assert_eq!((given.threads, &given.limits), (fixed.threads, &fixed.limits));
             assert_eq!(given.revocation.file, fixed.revocation_file);
@@ -141,22 +147,34 @@ mod tests {
         let fixed = Fixed::of(&configuration(BEHIND, ""));
         let mut given = configuration(BEHIND, "limits: {requests: 77, logins: {requests: 5}}");
         let wanted = given.limits.clone();
-        assert_eq!(fixed.impose(&mut given), Vec::<&str>::new());
+        assert_eq!(fixed.impose(&mut given, &None), Vec::<&str>::new());
         assert_eq!(given.limits, wanted);
     }
 
     #[test]
     fn who_we_are_at_the_store_is_taken_up_and_where_it_is_is_not() {
-        let stream =
-            |keys: &str| format!("revocation: {{stream: {{servers: ['redis://127.0.0.1'], {keys}}}}}");
-        let fixed = Fixed::of(&configuration(BEHIND, &stream("username: one")));
-        let mut given =
-            configuration(BEHIND, &stream("username: two, sentinel: m, sentinel_username: three"));
-        assert_eq!(fixed.impose(&mut given), ["revocation.stream"]);
-        let mut given = configuration(BEHIND, &stream("username: two"));
-        assert_eq!(fixed.impose(&mut given), Vec::<&str>::new());
-        let taken = given.revocation.stream.unwrap();
-        assert_eq!((taken.user.name.as_deref(), taken.sentinel.as_deref()), (Some("two"), None));
+        let given_as = |user: &str, keys: &str| {
+            let stream = format!("revocation: {{stream: {{servers: ['redis://127.0.0.1']{keys}}}}}");
+            let mut given = configuration(BEHIND, &stream);
+            given.revocation.stream.iter_mut().for_each(|stream| stream.user.name = Some(user.to_owned()));
+            given
+        };
+        let first = given_as("one", "");
+        let fixed = Fixed::of(&first);
+        let mut in_force = first.revocation.stream;
+        // Another store's secret is not shown to this one, and who we became here before, we stay.
+        for (user, keys, differ, becomes) in [
+            ("two", "", &[][..], "two"),
+            ("three", ", sentinel: m", &["revocation.stream"], "two"),
+            ("three", ", name: other", &["revocation.stream"], "two"),
+            ("three", "", &[], "three"),
+        ] {
+            let mut given = given_as(user, keys);
+            assert_eq!(fixed.impose(&mut given, &in_force), differ, "{user}{keys}");
+            in_force = given.revocation.stream;
+            let taken = in_force.as_ref().unwrap();
+            assert_eq!((taken.user.name.as_deref(), taken.sentinel.as_deref()), (Some(becomes), None));
+        }
     }
 
     #[test]
@@ -166,7 +184,7 @@ mod tests {
         };
         let fixed = Fixed::of(&configuration(&behind("10.0.0.0/8"), ""));
         let mut given = configuration(&behind("192.0.2.0/24"), "");
-        assert_eq!(fixed.impose(&mut given), ["listeners"]);
+        assert_eq!(fixed.impose(&mut given, &None), ["listeners"]);
         assert_eq!(given.listeners, fixed.listeners);
     }
 
@@ -175,7 +193,7 @@ mod tests {
         let fixed = Fixed::of(&configuration(BEHIND, ""));
         let mut given = configuration("{address: '0.0.0.0:80', load_balancers: [192.0.2.0/24]}", "");
         let wanted = given.listeners.clone();
-        assert_eq!(fixed.impose(&mut given), Vec::<&str>::new());
+        assert_eq!(fixed.impose(&mut given, &None), Vec::<&str>::new());
         assert_eq!(given.listeners, wanted);
     }
 }

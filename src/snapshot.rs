@@ -221,12 +221,20 @@ impl Snapshot {
 
     /// Lets each provider sign with the key that is active now (`design.md` D15).
     pub fn renew_client_keys(&self, now: Timestamp) -> Result<(), KeyFileError> {
-        for provider in self.providers() {
-            if let Some(key) = client_key(provider.settings(), &self.configuration.keys, now)? {
-                provider.set_client_key(key);
-            }
+        for (provider, key) in self.client_keys(now)? {
+            provider.set_client_key(key);
         }
         Ok(())
+    }
+
+    /// The key that is active now of each provider that has one.
+    fn client_keys(&self, now: Timestamp) -> Result<Vec<(&Arc<Provider>, ClientKey)>, KeyFileError> {
+        let key = |provider: &Arc<Provider>| client_key(provider.settings(), &self.configuration.keys, now);
+        let mut keys = Vec::new();
+        for provider in self.providers() {
+            keys.extend(key(provider)?.map(|key| (provider, key)));
+        }
+        Ok(keys)
     }
 }
 
@@ -385,10 +393,13 @@ impl Live {
     async fn exchange(&self) -> Result<Vec<Problem>, LoadError> {
         let (before, now) = (self.snapshot(), self.clock.now());
         let (mut snapshot, warnings) = Snapshot::load(&self.path, Some(&before), &self.telemetry, now)?;
-        snapshot.needs_restart = self.fixed.impose(&mut snapshot.configuration);
+        let stream = &before.configuration.revocation.stream;
+        snapshot.needs_restart = self.fixed.impose(&mut snapshot.configuration, stream);
         let certificates = self.read_certificates(&snapshot.configuration)?;
-        snapshot.renew_client_keys(now)?;
+        // Providers that stay what they were are those in force: they get no key of a file that is refused.
+        let client_keys = snapshot.client_keys(now)?;
         self.telemetry.configure(&snapshot.configuration.logs)?;
+        client_keys.into_iter().for_each(|(provider, key)| provider.set_client_key(key));
         snapshot.upstreams.resolve(true).await;
         if self.revocations.is_shared() {
             // A key that not everybody accepts is never used, not for a moment.

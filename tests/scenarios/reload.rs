@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -176,6 +176,29 @@ fn a_new_key_is_taken_and_sessions_of_the_old_one_go_on() {
     await_generation(&world, 2);
     assert_eq!(keys(&world), 2);
     assert_eq!(browser.fetch("/app/").status(), 200);
+    world.finish();
+}
+
+/// A file that names other keys, and a log that cannot be opened.
+#[test]
+fn a_file_that_is_refused_changes_no_key_with_which_we_authenticate() {
+    let mut world = World::with(Settings::default().top("reload_on_change: false"));
+    let (keys, other) = (world.folder().join("keys"), world.folder().join("keys-other"));
+    fs::DirBuilder::new().mode(0o700).create(&other).unwrap();
+    for entry in fs::read_dir(keys).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), other.join(entry.file_name())).unwrap();
+    }
+    fs::remove_file(other.join("client-idporten.json")).unwrap();
+    let sound = fs::read_to_string(world.configuration()).unwrap();
+    let text = sound.replace("keys: keys", "keys: keys-other");
+    fs::write(world.configuration(), &text).unwrap();
+    world.run_keys(&["new", "client-idporten"]);
+    // The audit log would be in a file as if that were a folder.
+    fs::write(world.configuration(), text.replace("audit.log", "gateway.yaml/audit.log")).unwrap();
+    world.gateway().signal("HUP");
+    await_that("it is refused", || world.errors().contains("audit.log cannot be opened").then_some(()));
+    assert_eq!(world.browser().log_in("/app/", "bankid-high").status(), 200);
+    fs::write(world.configuration(), sound).unwrap();
     world.finish();
 }
 
