@@ -27,6 +27,8 @@ use tokio::sync::watch;
 /// No wait of a test is longer. Only a failing test meets it.
 const PATIENCE: Duration = Duration::from_secs(20);
 const NEVER: Duration = Duration::from_secs(3600);
+/// Bytes of the answer to `/large`: more than the buffers between an app and a client hold.
+const LARGE: usize = 16 << 20;
 const PREFACE_AND_SETTINGS: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const GET: &str = "GET /one HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
@@ -196,6 +198,25 @@ fn a_body_that_nobody_read_never_becomes_a_request() {
         }
     }
     assert_eq!(world.upstream.complete(), Vec::<String>::new());
+}
+
+/// A connection that is closed with bytes unread is reset, and many a client loses the answer then (RFC 9112, 9.6).
+#[test]
+fn who_is_answered_before_the_body_was_read_may_finish_sending_it() {
+    let world = World::start(Limits { linger: PATIENCE, ..Limits::default() });
+    for framing in ["Content-Length: 100000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n186a0\r\n"] {
+        let mut client = world.connect();
+        client.write_all(format!("POST /own HTTP/1.1\r\nHost: a.test\r\n{framing}").as_bytes()).unwrap();
+        assert!(read_response(&mut client).starts_with("HTTP/1.1 403 "));
+        for part in vec![b'x'; 100_000].chunks(10_000) {
+            client.write_all(part).unwrap();
+            thread::yield_now();
+        }
+        assert_eq!(client.read(&mut [0]).unwrap(), 0, "an orderly end");
+        drop(client);
+        world.observer.wait(|state| state.open == 0);
+    }
+    assert_eq!(world.observer.state().refused, []);
 }
 
 #[test]
@@ -429,6 +450,55 @@ fn a_stopping_server_closes_idle_connections_and_finishes_what_it_serves() {
     world.upstream.release();
     assert!(read_to_close(&mut serving).ends_with("answer to /hold"));
     assert_eq!(world.observer.state().refused, []);
+}
+
+/// A slow line: of a reply that has been served to its end megabytes stand in the socket yet.
+#[test]
+fn a_stopping_server_lets_slow_clients_over_http2_take_the_rest() {
+    let world = World::start_with(Limits { linger: Duration::from_millis(50), ..Limits::default() }, h2c);
+    let mut client = world.connect();
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        let [.., a, b, c] = payload.len().to_be_bytes();
+        [[a, b, c, kind, flags, 0, 0, 0, stream].as_slice(), payload].concat()
+    };
+    let path = b"\x82\x86\x04\x06/large\x01\x06a.test";
+    // A window that is never full: nothing but the line slows it down.
+    let opening = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        frame(4, 0, 0, b"\0\x04\x7f\xff\xff\xff"),
+        frame(8, 0, 0, b"\x7f\0\0\0"),
+        frame(1, 5, 1, path),
+    ];
+    client.write_all(&opening.concat()).unwrap();
+    world.upstream.wait(|log| log.complete.len() == 1);
+    world.stop.send(true).unwrap();
+    let (mut taken, mut told, mut complete) = (0, 0, false);
+    while !complete {
+        let mut head = [0; 9];
+        client.read_exact(&mut head).unwrap_or_else(|error| panic!("{error} after {taken} bytes"));
+        let mut payload =
+            vec![0; usize::try_from(u32::from_be_bytes([0, head[0], head[1], head[2]])).unwrap()];
+        client.read_exact(&mut payload).unwrap_or_else(|error| panic!("{error} after {taken} bytes"));
+        match (head[3], head[4] & 1) {
+            (0, ends) => {
+                taken += payload.len();
+                complete = ends == 1;
+                // As slow as a good line.
+                thread::sleep(Duration::from_micros(payload.len() as u64 / 16));
+            }
+            (4, 0) => client.write_all(&frame(4, 1, 0, b"")).unwrap(),
+            (6, 0) => client.write_all(&frame(6, 1, 0, &payload)).unwrap(),
+            _ => {}
+        }
+        if taken - told > LARGE / 16 {
+            told = taken;
+            // As clients do: how far they have come.
+            client.write_all(&frame(8, 0, 0, b"\0\0\0\x01")).unwrap();
+        }
+    }
+    assert_eq!(taken, LARGE);
+    drop(client);
+    world.observer.wait(|state| state.open == 0);
 }
 
 /// A connection of a client that offers HTTP/2 alone.
@@ -702,7 +772,7 @@ impl Upstream {
             if path == "/hold" {
                 self.wait(|log| log.released);
             }
-            let body = format!("answer to {path}");
+            let body = if path == "/large" { "x".repeat(LARGE) } else { format!("answer to {path}") };
             write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).ok()?;
         }
     }

@@ -6,8 +6,8 @@
 //! **Invariant:** what ends one stream leaves the others of the connection alone.
 
 use std::future::pending;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -142,8 +142,8 @@ where
         let streams = Arc::new(Streams::default());
         let (mut served, mut rejected, mut stopping) = (false, 0, false);
         loop {
-            let patience = match (stopping, served) {
-                (true, _) => self.limits.linger,
+            let patience = || match (stopping, served) {
+                (true, _) => streams.patience_with_the_last(&self.limits),
                 (false, true) => self.limits.keep_alive_idle,
                 // As long as on HTTP/1 the first request may take.
                 (false, false) => self.limits.header_deadline,
@@ -284,6 +284,8 @@ async fn within(time: Option<Duration>) {
 struct Streams {
     served: AtomicUsize,
     ended: Notify,
+    /// When one was served to its end; `None`: none was.
+    last: Mutex<Option<Instant>>,
 }
 
 /// One of them, until it is dropped.
@@ -295,17 +297,28 @@ impl Streams {
         Place(Arc::clone(self))
     }
 
+    /// How long a connection that is to end may take. A reply has been served when it stands in the library and in the socket; a
+    /// client with a slow line takes it later, and what it says meanwhile of its progress must find the connection open. The library
+    /// ends it as soon as the client has answered the PING that comes behind all of it.
+    fn patience_with_the_last(&self, limits: &Limits) -> Duration {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.map_or(limits.linger, |last| {
+            limits.write_stall.saturating_sub(last.elapsed()).max(limits.linger)
+        })
+    }
+
     /// Resolves when none has been served for so long.
-    async fn idle(&self, patience: Duration) {
+    async fn idle(&self, patience: impl FnOnce() -> Duration) {
         while self.served.load(Ordering::SeqCst) > 0 {
             self.ended.notified().await;
         }
-        sleep(patience).await;
+        sleep(patience()).await;
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         if self.0.served.fetch_sub(1, Ordering::SeqCst) == 1 {
             // Stores the word for a waiter that is not there yet.
             self.0.ended.notify_one();

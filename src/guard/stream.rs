@@ -139,6 +139,8 @@ pub struct GuardedStream {
     response: ResponseHead,
     body_clock: Option<BodyClock>,
     refusal: Option<Refusal>,
+    /// The wait for what the client is still sending behind an answer that ends the connection.
+    farewell: Option<Refusal>,
     /// Waits for the client's leaving while more has come than it may see.
     waiting_reader: Option<Waker>,
     /// Something was written that may still stand in a buffer below.
@@ -165,6 +167,7 @@ impl GuardedStream {
             response: ResponseHead::default(),
             body_clock: None,
             refusal: None,
+            farewell: None,
             waiting_reader: None,
             unflushed: false,
         }
@@ -497,8 +500,19 @@ impl AsyncWrite for GuardedStream {
         flushed
     }
 
+    /// Who was answered before the body was read may be sending it still. Closed with bytes unread, the connection is reset, and
+    /// many a client loses the answer that it has not read yet (RFC 9112, 9.6).
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+        let this = self.get_mut();
+        if this.farewell.is_none() {
+            ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
+            let unread = !this.unframed && this.refusal.is_none() && this.framer.phase() == Phase::Body;
+            this.farewell = unread.then(|| Refusal::drain(this.limits.linger));
+        }
+        if let Some(farewell) = &mut this.farewell {
+            ready!(farewell.poll(&mut this.inner, cx));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -595,6 +609,11 @@ enum RefusalStage {
 impl Refusal {
     fn new(answer: Vec<u8>, linger: Duration) -> Self {
         Self { answer, stage: RefusalStage::Write { sent: 0 }, drained: 0, linger: Box::pin(sleep(linger)) }
+    }
+
+    /// Behind an answer that has been sent.
+    fn drain(linger: Duration) -> Self {
+        Self { stage: RefusalStage::Drain, ..Self::new(Vec::new(), linger) }
     }
 
     /// Ready when nothing more can or need be done for the client.

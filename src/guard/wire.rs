@@ -3,15 +3,17 @@
 //! - what a client has begun, a header block or a frame, must be whole in time;
 //! - frames that cost work and carry nothing are counted against an allowance that time and content refill;
 //! - a client that takes nothing of what waits for it loses its connection;
+//! - a client that takes the last of it slowly finds the connection open until it has it;
 //! - what the library refuses, and would tell nobody, is reported.
 //!
 //! **Invariant:** no byte is changed, held back or invented.
 
+use std::future::Future as _;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use pingora::protocols::{GetSocketDigest, SocketDigest};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -22,6 +24,9 @@ use super::frames::{Incoming, Outgoing, Unfinished};
 use super::refused::Refused;
 use super::stream::{BodyClock, GuardedStream};
 use super::{Limits, Observer};
+
+/// What a client may say while it takes the last of a reply: of its progress, of frames that crossed with our end.
+const LAST_WORDS: usize = 64 * 1024;
 
 /// The stream that the HTTP/2 library reads and writes.
 #[derive(Debug)]
@@ -38,6 +43,14 @@ struct State {
     outgoing: Outgoing,
     clock: Clock,
     stalled: Option<Pin<Box<Sleep>>>,
+    /// When part of a reply was written last.
+    replied: Option<Instant>,
+    /// How long the client may take for what stands in the socket, once we have said that nothing follows.
+    farewell: Option<Pin<Box<Sleep>>>,
+    /// What it may say until then, in bytes.
+    last_words: usize,
+    /// Whether it has broken the protocol.
+    unwelcome: bool,
     idle: Allowance,
     resets: Allowance,
     ended: bool,
@@ -58,6 +71,10 @@ impl Wire {
             outgoing: Outgoing::default(),
             clock: Clock::Stopped,
             stalled: None,
+            replied: None,
+            farewell: None,
+            last_words: LAST_WORDS,
+            unwelcome: false,
             idle: Allowance::new(limits.http2.idle_frames),
             resets: Allowance::new(limits.http2.resets),
             ended: false,
@@ -95,10 +112,14 @@ impl State {
     fn note_sent(&mut self, bytes: &[u8]) {
         let sent = self.outgoing.feed(bytes);
         self.idle.refill(sent.data);
+        if sent.data > 0 {
+            self.replied = Some(Instant::now());
+        }
         for _ in 0..sent.refused_streams {
             self.observer.refused(self.peer, Refused::Http2Stream);
         }
         if sent.refused_connection {
+            self.unwelcome = true;
             self.observer.refused(self.peer, Refused::Http2Connection);
         }
     }
@@ -202,8 +223,34 @@ impl AsyncWrite for Wire {
         this.state.unless_stalled(cx, flushed)
     }
 
+    /// Also waits until the client has closed. A closed socket answers what a slow client says meanwhile of its progress with a
+    /// reset, and that takes away what was still on its way (as RFC 9112, 9.6 has it for HTTP/1).
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let this = self.get_mut();
+        let farewell = match &mut this.state.farewell {
+            Some(farewell) => farewell,
+            none => {
+                ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+                let limits = &this.state.limits;
+                let patience = this
+                    .state
+                    .replied
+                    .map(|at| limits.write_stall.saturating_sub(at.elapsed()))
+                    .unwrap_or_default();
+                none.insert(Box::pin(sleep(patience.max(limits.linger))))
+            }
+        };
+        let mut bytes = [0; 1024];
+        while !this.state.unwelcome && this.state.last_words > 0 && farewell.as_mut().poll(cx).is_pending() {
+            let mut read = ReadBuf::new(&mut bytes);
+            match ready!(Pin::new(&mut this.stream).poll_read(cx, &mut read)) {
+                Ok(()) if !read.filled().is_empty() => {
+                    this.state.last_words = this.state.last_words.saturating_sub(read.filled().len());
+                }
+                Ok(()) | Err(_) => break,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
