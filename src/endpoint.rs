@@ -86,7 +86,7 @@ pub(crate) async fn serve(
         OwnEndpoint::FrontChannelLogout => frontchannel_logout::serve(query, visit).await,
         OwnEndpoint::BackChannelLogout => backchannel_logout::serve(visit.body, visit).await,
         OwnEndpoint::Session => session::serve(query, visit),
-        OwnEndpoint::Organisation => organisation::serve(query, visit),
+        OwnEndpoint::Organisation => organisation::serve(query, visit).await,
         OwnEndpoint::Resume => resume::serve(visit.body, visit),
         OwnEndpoint::Choose => choose::serve(visit.body, visit),
         OwnEndpoint::Language => language::serve(query, visit),
@@ -348,6 +348,11 @@ impl Visit<'_> {
         if !session.is_marked() && !session.is_of_issuer(&plan.provider.issuer, &Tagger::with(tags.key, key))
         {
             return Err("other_issuer");
+        }
+        // A reload may have taken back what a value of `acr` is worth.
+        let who = session.identity();
+        if !plan.provider.acr.still_says(who.acr(), who.level(), who.kind().framework()) {
+            return Err("other_level");
         }
         // Hosts that share a session, or a reload, may have changed for whom people log in here.
         if session.identity().onbehalfof() != self.onbehalfof(plan) {

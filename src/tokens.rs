@@ -233,6 +233,15 @@ pub(crate) fn are_lacking(visit: &Visit<'_>, route: &Route, session: &Session) -
     !access.is_good(visit.now) && !newest()
 }
 
+/// Waits a moment for an exchange of a request's tokens that is under way, so that what it brings is not lost to who does
+/// something else with their session meanwhile.
+pub(crate) async fn await_exchange(visit: &Visit<'_>, plan: &SessionPlan) {
+    let Some(presented) = Tokens::open(visit.headers(), plan, visit.ring(), visit.now) else { return };
+    if let Known::UnderWay(outcome) = visit.live.exchanges.known(&presented) {
+        let _ = exchange::settled(outcome, true).await;
+    }
+}
+
 /// The session takes another id without a new login: its tokens go with it.
 pub(crate) fn carry_over(
     visit: &Visit<'_>,
@@ -244,7 +253,9 @@ pub(crate) fn carry_over(
     let Some(presented) = presented.filter(|tokens| tokens.are_of(from.id())) else { return Vec::new() };
     let newest = match visit.live.exchanges.known(&presented) {
         Known::Newer(newer) => newer.tokens().carried_over(to.id()),
-        Known::UnderWay(_) | Known::Nothing => presented.carried_over(to.id()),
+        // The refresh token is spent: its second use would be taken for theft (RFC 9700, 4.14.2).
+        Known::UnderWay(_) => presented.carried_over(to.id()).without_refresh(),
+        Known::Nothing => presented.carried_over(to.id()),
     };
     newest.keep(plan, visit.ring(), visit.live.clock.now()).unwrap_or_else(|| tokens::forget(plan))
 }

@@ -119,6 +119,17 @@ impl AcrTable {
             .map(|row| row.acr.as_str())
     }
 
+    /// Whether a login with this `acr` is still worth this level, on this scale if it is known: somebody may have logged in
+    /// when another file, or another version, said otherwise.
+    #[must_use]
+    pub fn still_says(&self, acr: &str, level: Option<Level>, framework: Option<Framework>) -> bool {
+        if self.0.is_empty() {
+            return level.is_none();
+        }
+        let same = |row: &AcrRow| row.level == level && framework.is_none_or(|one| one == row.framework);
+        self.rank(acr).is_some_and(same)
+    }
+
     /// The rows, in their order.
     #[must_use]
     pub fn rows(&self) -> &[AcrRow] {
@@ -140,6 +151,26 @@ mod tests {
         for unknown in ["high", "no-notified-high", "IDPORTEN-LOA-HIGH", "idporten-loa-high ", "", "eidas"] {
             assert!(table.rank(unknown).is_none(), "{unknown:?}");
         }
+    }
+
+    #[test]
+    fn what_a_login_was_worth_is_compared_with_what_it_is_worth_now() {
+        let table = Profile::named("idporten").unwrap().acr_table();
+        let (high, national) = (Some(Level::High), Some(Framework::National));
+        assert!(table.still_says("idporten-loa-high", high, national));
+        assert!(table.still_says("idporten-loa-high", high, None));
+        assert!(table.still_says("selfregistered-email", None, Some(Framework::Email)));
+        for (acr, level, framework) in [
+            ("idporten-loa-high", Some(Level::Substantial), national),
+            ("idporten-loa-high", None, national),
+            ("idporten-loa-high", high, Some(Framework::Eidas)),
+            ("taken-away", high, national),
+            ("", None, None),
+        ] {
+            assert!(!table.still_says(acr, level, framework), "{acr}");
+        }
+        let none = AcrTable::default();
+        assert!(none.still_says("whatever", None, None) && !none.still_says("whatever", high, national));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use portvakt_core::identity::OrganisationNumber;
 use portvakt_core::redirect::Target;
 use portvakt_core::request::{is_known_subrequest, is_navigation};
 use portvakt_core::revocation::Tagger;
-use portvakt_core::route::Route;
+use portvakt_core::route::{Route, Staleness};
 use portvakt_core::session::choice::{self, Choice};
 use portvakt_core::session::plan::SessionPlan;
 use portvakt_core::session::{cookies, ticket};
@@ -53,9 +53,9 @@ pub(crate) fn offer(visit: &Visit<'_>, route: &Route, why: Shortfall) -> Option<
     Some(Answer::redirect(&place, "organisation_needed"))
 }
 
-pub(super) fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
+pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
     if visit.head.method == Method::POST {
-        return take(visit);
+        return take(visit).await;
     }
     if is_known_subrequest(visit.headers()) {
         return Err(Refusal::NotANavigation);
@@ -75,7 +75,7 @@ pub(super) fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
     }
 }
 
-fn take(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+async fn take(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let site = visit.headers().get("sec-fetch-site").map(http::HeaderValue::as_bytes);
     if site != Some(b"same-origin") {
         return Err(Refusal::NotANavigation);
@@ -84,6 +84,11 @@ fn take(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let [organisation, redirect, session, provider, _] = parameters(text, PARAMETERS)?;
     let target = visit.target(redirect.as_deref());
     let plan = &*plan(visit, session.as_deref(), provider.as_deref(), target.as_ref())?;
+    tokens::await_exchange(visit, plan).await;
+    // What is chosen is another session: the end of this one, if nobody here knows of it yet, would not be its end.
+    if visit.live.revocations.is_uncertain(visit.live.clock.now()) && is_strict(plan, visit) {
+        return Err(Refusal::SessionsUncertain);
+    }
     let Some(choice) = standing(visit, plan) else {
         // Redirects that follow a form are held to its page's policy, which lets no form go to the provider.
         let page = respond::onward(&anew(target, plan, visit), &visit.asker());
@@ -109,6 +114,12 @@ fn take(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     set.extend(tokens::carry_over(visit, plan, choice.whole(), &session));
     set.extend(apps::leave(&[plan], visit));
     Ok(answer.with_cookies(set))
+}
+
+/// Whether some place takes this session only while every end is known.
+fn is_strict(plan: &SessionPlan, visit: &Visit<'_>) -> bool {
+    let takes = |route: &&Arc<Route>| route.plans().any(|known| known.realm() == plan.realm());
+    visit.host.routes.iter().filter(takes).any(|route| route.revocation == Staleness::Strict)
 }
 
 /// What may be chosen from with this request: its session goes on, and is this browser's.

@@ -550,6 +550,44 @@ fn a_session_of_another_issuer_than_the_provider_has_now_is_none() {
     world.finish();
 }
 
+/// OP-5: what an operator takes back is taken back from those who are logged in, too.
+#[test]
+fn a_session_is_worth_what_the_file_says_now() {
+    let mut world = World::start();
+    let mut generation = 1;
+    let mut worth = |world: &mut World, acr: &str| {
+        world.settings.provider = vec![acr.to_owned()];
+        world.write_configuration();
+        generation += 1;
+        await_that("the configuration is in force", || {
+            (world.admin("/status.json").json()["generation"] == generation).then_some(())
+        });
+    };
+    world.control(&json!({ "id_token_claims": { "acr": "new-loa" } }));
+    worth(&mut world, "acr: {new-loa: {level: substantial, framework: national}}");
+    let jar = {
+        let mut browser = world.browser();
+        assert_eq!(browser.log_in("/app/", NORA.0).status(), 200);
+        browser.jar
+    };
+    for other in [
+        "acr: {new-loa: {level: low, framework: national}}",
+        "acr: {new-loa: {level: substantial, framework: eidas}}",
+        "locale: nb",
+    ] {
+        worth(&mut world, other);
+        let mut browser = world.browser();
+        browser.jar = jar.clone();
+        let count = world.app.count();
+        assert_eq!((browser.fetch("/app/").status(), world.app.count()), (401, count), "{other}");
+    }
+    worth(&mut world, "acr: {new-loa: {level: substantial, framework: national}}");
+    let mut browser = world.browser();
+    browser.jar = jar;
+    assert_eq!(browser.fetch("/app/").status(), 200);
+    world.finish();
+}
+
 /// Dossier 2.10: whoever logged in on behalf of one customer is nobody where the host is another's.
 #[test]
 fn a_session_is_worth_nothing_on_behalf_of_another_customer() {

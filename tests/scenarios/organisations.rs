@@ -5,6 +5,7 @@ use url::form_urlencoded;
 
 use crate::choosing;
 use crate::harness::browser::{Ask, Browser, Page};
+use crate::harness::process::await_that;
 use crate::harness::{Settings, World};
 use crate::provider_logout::end_at_provider;
 
@@ -313,6 +314,27 @@ fn nothing_is_chosen_when_the_session_has_ended() {
     let mut chosen = employee(&world, ONE);
     end_at_provider(&world, "employee-many");
     to_login(&choose(&world, &mut chosen, "/job/", &[("organisation", OTHER)]));
+    world.finish();
+}
+
+/// Each choice is a session of its own: an end of the one before that is not known yet would not be its end.
+#[test]
+fn nothing_is_chosen_while_an_end_may_be_unknown() {
+    let world = world();
+    let mut browser = employee(&world, ONE);
+    let cookie = browser.session_cookie();
+    let file = world.configuration().with_file_name(".portvakt").join("revocations.log");
+    await_that("a folder stands there", || {
+        let _ = std::fs::remove_file(&file);
+        std::fs::create_dir(&file).ok()
+    });
+    std::fs::create_dir(file.join("occupied")).unwrap();
+    await_that("strict routes wait", || (browser.fetch("/job/x").status() == 503).then_some(()));
+    let page = choose(&world, &mut browser, "/job/", &[("organisation", OTHER)]);
+    assert_eq!((page.status(), page.response.header("retry-after")), (503, Some("5")), "{}", page.text());
+    assert_eq!(browser.session_cookie(), cookie);
+    std::fs::remove_dir_all(&file).unwrap();
+    await_that("it has recovered", || (world.admin("/readyz").status == 200).then_some(()));
     world.finish();
 }
 

@@ -132,6 +132,12 @@ impl Tokens {
         Self { session: *session, ..self.clone() }
     }
 
+    /// The same, good until the access token ends: what it would be exchanged with is spent.
+    #[must_use]
+    pub fn without_refresh(&self) -> Self {
+        Self { refresh: None, ..self.clone() }
+    }
+
     /// What is kept where they cannot be: that a login was, and brought nothing for apps.
     #[must_use]
     pub fn not_kept(&self) -> Self {

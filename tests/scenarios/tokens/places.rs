@@ -67,16 +67,51 @@ fn hosts_that_share_a_session_share_its_tokens() {
     world.finish();
 }
 
-#[test]
-fn an_employee_who_changes_the_organisation_keeps_the_token() {
+/// Employees choose for whom they act on `/job/**`; `/token/**` takes them for nobody.
+fn of_employees() -> World {
     let details = "[{type: 'ansattporten:altinn:resource', resource: 'urn:altinn:resource:proeve', \
                    allow_multiple_organizations: true}]";
-    let route = format!(
+    let job = format!(
         "{{path: '/job/**', access: login, require: {{level: substantial}}, authorization_details: {details}, \
          choose_organisation: true, upstream: app, access_token: true}}"
     );
+    let token = "{path: '/token/**', access: login, upstream: app, access_token: true}";
     let settings = Settings { refreshes: true, ..Settings::default() }.provider("access_tokens: true");
-    let world = World::with(settings.at("ansattporten", "ansattporten", &[&route]));
+    World::with(settings.at("ansattporten", "ansattporten", &[&job, token]))
+}
+
+/// The session takes another id meanwhile: what the exchange brings goes with it, and no refresh token is used twice.
+#[test]
+fn an_organisation_that_is_chosen_while_the_token_is_exchanged_costs_no_token() {
+    let world = of_employees();
+    world.control(&json!({"access_token_seconds": 0}));
+    let mut browser = world.browser();
+    let page = browser.log_in("/job/", "employee-many");
+    page.shows(200, "Hvem representerer du?");
+    world.control(&json!({"access_token_seconds": 120, "delay_milliseconds": {"refresh": 700}}));
+    let sent = cookies(&browser, &world);
+    let page = thread::scope(|scope| {
+        let exchanging = scope.spawn(|| world.curl("/token/", &sent));
+        await_that("the exchange begins", || (world.calls("refresh") == 1).then_some(()));
+        let page = browser.submit(&page, &[("organisation", "310123455")]);
+        // It is through, or its session has ended before.
+        assert!([200, 401].contains(&exchanging.join().unwrap().status));
+        page
+    });
+    assert_eq!((page.status(), page.target()), (200, "/job/"), "{}", page.text());
+    let received = world.app.received();
+    let job = received.iter().find(|one| one.target() == "/job/").unwrap();
+    assert_eq!(job.header("x-identity-org"), Some("310123455"));
+    assert!(job.header("authorization").unwrap().starts_with("Bearer "));
+    let refreshable = world.simulator_state()["issuers"]["ansattporten"]["refreshable"].clone();
+    // The login and its exchange.
+    assert_eq!((world.calls("refresh"), world.calls("token"), refreshable), (1, 2, json!(1)));
+    world.finish();
+}
+
+#[test]
+fn an_employee_who_changes_the_organisation_keeps_the_token() {
+    let world = of_employees();
     let mut browser = world.browser();
     let page = browser.log_in("/job/", "employee-many");
     assert_eq!(browser.submit(&page, &[("organisation", "310123455")]).status(), 200);
