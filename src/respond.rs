@@ -46,6 +46,7 @@ use crate::tokens::Unavailable;
 fn rule_of(why: Shortfall) -> &'static str {
     match why {
         Shortfall::Kind => "forbidden_kind",
+        Shortfall::Number => "forbidden_without_number",
         Shortfall::Provider => "forbidden_provider",
         Shortfall::Country => "forbidden_country",
         Shortfall::Method => "forbidden_method",
@@ -206,6 +207,7 @@ impl Forbidden {
     fn page(&self) -> Page {
         match self.why {
             Shortfall::Kind => Page::of_wrong_kind(&self.kinds),
+            Shortfall::Number => Page::NationalNumberNeeded,
             Shortfall::Provider => Page::WrongProvider,
             Shortfall::Country => Page::WrongCountry,
             Shortfall::Method => Page::WrongMethod,

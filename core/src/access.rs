@@ -75,6 +75,8 @@ pub struct Requirement {
     pub level: Option<Level>,
     /// The kinds of identity that may pass; empty: every kind of person.
     pub kinds: Kinds,
+    /// Whether the person must have a Norwegian identity number (dossier 0, fact 4).
+    pub number: bool,
     /// The greatest age of the authentication (RFC 9470).
     pub max_age: Option<Duration>,
     /// The providers at which the login may have been; empty: every one of the host.
@@ -102,6 +104,9 @@ pub enum Shortfall {
     /// The kind of identity is not one that the route takes; logging in again does not help.
     #[error("the route does not take this kind of identity")]
     Kind,
+    /// The login brought no Norwegian identity number.
+    #[error("the person has no Norwegian identity number")]
+    Number,
     /// The login was at a provider that the route does not take.
     #[error("the route does not take logins at this provider")]
     Provider,
@@ -241,6 +246,7 @@ impl Access {
                     Some(Shortfall::Asked) => Judgement::MustLogIn(LoginNeed::Asked),
                     Some(
                         why @ (Shortfall::Kind
+                        | Shortfall::Number
                         | Shortfall::Provider
                         | Shortfall::Country
                         | Shortfall::Method
@@ -308,6 +314,9 @@ impl Requirement {
         if !self.kinds.is_empty() && !self.kinds.contains(&who.kind()) {
             return Some(Shortfall::Kind);
         }
+        if self.number && who.pid().is_none() {
+            return Some(Shortfall::Number);
+        }
         if !self.providers.is_empty() && !self.providers.contains(who.provider()) {
             return Some(Shortfall::Provider);
         }
@@ -358,7 +367,8 @@ impl Requirement {
             || takes_more(&self.countries, &other.countries)
             || takes_more(&self.organisations, &other.organisations)
             || !other.not_amr.is_subset(&self.not_amr)
-            || (other.organisation && !self.organisation);
+            || (other.organisation && !self.organisation)
+            || (other.number && !self.number);
         let older = match (self.max_age, other.max_age) {
             (_, None) => false,
             (None, Some(_)) => true,
@@ -499,6 +509,24 @@ mod tests {
                 "{requirement:?}"
             );
         }
+    }
+
+    #[test]
+    fn who_has_no_number_does_not_pass_where_one_is_needed() {
+        let needed = |kinds: &[Kind]| Requirement { number: true, ..require(None, kinds, None) };
+        let both = needed(&[Kind::National, Kind::Eidas]);
+        assert_eq!(both.shortfall(&identity(0), NOW), None);
+        assert_eq!(both.shortfall(&european(), NOW), Some(Shortfall::Number));
+        assert_eq!(needed(&[]).shortfall(&employee(1), NOW), Some(Shortfall::Number));
+        assert_eq!(
+            outcome(&judge(Access::Login(both.clone()), Some(session(european())))),
+            "forbidden",
+            "another login of the same person brings none"
+        );
+        assert_eq!(outcome(&judge(Access::Optional(both.clone()), Some(session(european())))), "as nobody");
+        let open = Requirement { number: false, ..both.clone() };
+        assert!(Access::Login(open.clone()).is_weaker_than(&Access::Login(both.clone())));
+        assert!(!Access::Login(both).is_weaker_than(&Access::Login(open)));
     }
 
     #[test]

@@ -70,6 +70,12 @@ impl Kind {
         Self::Machine,
     ];
 
+    /// Whether somebody of this kind can have a Norwegian identity number.
+    #[must_use]
+    pub const fn may_have_number(self) -> bool {
+        matches!(self, Self::National | Self::Eidas | Self::Employee)
+    }
+
     /// The framework in which a login of this kind is asked for, if the provider knows one.
     #[must_use]
     pub const fn framework(self) -> Option<Framework> {

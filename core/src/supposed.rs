@@ -34,7 +34,7 @@ const KEY_ID: &str = "supposed";
 const NONCE: &str = "supposed";
 const SUBJECT: &str = "supposed";
 
-/// Who is supposed to be logged in: `KIND[:LEVEL][,country=SE][,org=NUMBER]`.
+/// Who is supposed to be logged in: `KIND[:LEVEL][,country=SE][,fnr=yes][,org=NUMBER]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Supposed {
     /// What a supposed machine's token says; of persons nothing.
@@ -42,6 +42,8 @@ pub struct Supposed {
     kind: Kind,
     level: Option<Level>,
     country: Option<String>,
+    /// Whether a European is known to the register.
+    known: bool,
     organisation: Option<OrganisationNumber>,
 }
 
@@ -65,7 +67,7 @@ pub enum Misspelled {
     Level(String),
     /// What follows is no detail of this kind with a value of its shape.
     #[error(
-        "`{0}` is neither `country=SE` of an eIDAS person, nor `org=NUMBER` of an employee, nor `scope=`, `consumer=`, `supplier=` or `source=` of a machine"
+        "`{0}` is neither `country=SE` nor `fnr=yes` of an eIDAS person, nor `org=NUMBER` of an employee, nor `scope=`, `consumer=`, `supplier=` or `source=` of a machine"
     )]
     Detail(String),
 }
@@ -113,13 +115,14 @@ impl FromStr for Supposed {
             return Err(Misspelled::Level(Level::as_str(level).to_owned()));
         }
         let token = SupposedToken::default();
-        let mut supposed = Self { token, kind, level, country: None, organisation: None };
+        let mut supposed = Self { token, kind, level, country: None, known: false, organisation: None };
         for part in parts {
             let wrong = || Misspelled::Detail(part.to_owned());
             match (part.split_once('='), kind) {
                 (Some(("country", country)), Kind::Eidas) if crate::identity::is_country(country) => {
                     supposed.country = Some(country.to_owned());
                 }
+                (Some(("fnr", "yes")), Kind::Eidas) => supposed.known = true,
                 (Some(("org", number)), Kind::Employee) => {
                     supposed.organisation = Some(OrganisationNumber::parse(number).map_err(|_| wrong())?);
                 }
@@ -139,6 +142,9 @@ impl fmt::Display for Supposed {
         write!(f, "{}:{}", self.kind, self.level.map_or("none", Level::as_str))?;
         if let Some(country) = &self.country {
             write!(f, ",country={country}")?;
+        }
+        if self.known {
+            f.write_str(",fnr=yes")?;
         }
         if let Some(organisation) = &self.organisation {
             write!(f, ",org={organisation}")?;
@@ -303,6 +309,9 @@ impl Supposed {
             Kind::Eidas => {
                 let country = self.country.as_deref().unwrap_or("SE");
                 put(names.eidas_identifier, &format!("{country}/NO/supposed"));
+                if self.known {
+                    put(names.pid, NOBODY);
+                }
             }
             Kind::Helper => put(names.helper_number, HELPER),
             Kind::Email => put(names.email, "supposed@example.no"),
@@ -386,6 +395,11 @@ mod tests {
         let finn: Supposed = "eidas:high,country=FI".parse().unwrap();
         let session = finn.session(&provider("idporten"), None, NOW).unwrap();
         assert_eq!(session.identity().eidas().unwrap().country(), "FI");
+        assert_eq!(session.identity().pid(), None);
+        let known: Supposed = "eidas:high,fnr=yes".parse().unwrap();
+        assert_eq!(known.to_string(), "eidas:high,fnr=yes");
+        let session = known.session(&provider("idporten"), None, NOW).unwrap();
+        assert!(session.identity().pid().is_some() && session.identity().kind() == Kind::Eidas);
     }
 
     #[test]

@@ -58,6 +58,10 @@ impl Way {
         let taken = |kind: &Kind| requirement.kinds.is_empty() || requirement.kinds.contains(kind);
         let meant = |kind: &Kind| self.kind.is_none_or(|only| only == *kind);
         let brought = |kind: &Kind| asserts(provider, *kind) && reaches(provider, *kind, requirement.level);
+        let numbered = |kind: &Kind| {
+            !requirement.number || (kind.may_have_number() && !provider.profile.claims.pid.is_empty())
+        };
+        let brought = |kind: &Kind| brought(kind) && numbered(kind);
         Kind::ALL.into_iter().filter(|kind| taken(kind) && meant(kind) && brought(kind)).collect()
     }
 
@@ -182,6 +186,8 @@ mod tests {
         ] {
             assert_eq!(names(&ways, &requirement), expected, "{requirement:?}");
         }
+        let numbered = Requirement { number: true, ..require(None, &[]) };
+        assert_eq!(names(&ways, &numbered), ["idporten", "idporten:eidas", "ansattporten"]);
         let elsewhere =
             Requirement { providers: ["ansattporten".to_owned()].into(), ..require(substantial, &[]) };
         assert_eq!(names(&ways, &elsewhere), ["ansattporten"]);

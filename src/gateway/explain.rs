@@ -640,6 +640,7 @@ fn provider_for(route: &Route, kind: Kind) -> Option<&ProviderSettings> {
 const fn key_of(shortfall: Shortfall) -> &'static str {
     match shortfall {
         Shortfall::Kind => "kinds",
+        Shortfall::Number => "fnr",
         Shortfall::Provider => "providers",
         Shortfall::Country => "countries",
         Shortfall::Method => "not_amr",
@@ -679,6 +680,9 @@ fn requirement_in_words(requirement: &Requirement) -> String {
     if !requirement.kinds.is_empty() {
         let kinds: Vec<&str> = requirement.kinds.iter().map(|kind| kind.as_str()).collect();
         words.push_str(&format!(", {}", kinds.join(" or ")));
+    }
+    if requirement.number {
+        words.push_str(", with a Norwegian number");
     }
     if let Some(age) = requirement.max_age {
         words.push_str(&format!(", authenticated at most {} s ago", age.as_secs()));

@@ -258,3 +258,28 @@ fn each_reason_for_which_somebody_is_not_taken_has_a_page_and_a_word_for_program
     assert_eq!(world.app.count(), count + 1, "but for the login");
     world.finish();
 }
+
+/// Dossier 0, fact 4: a European may have a Norwegian number or not, and the next time the other way round.
+#[test]
+fn a_place_that_needs_a_number_takes_europeans_whom_the_register_knows() {
+    let world = World::with(Settings::default().route(
+        "{path: '/number/**', access: login, require: {kinds: [national, eidas], fnr: true}, upstream: app}",
+    ));
+    for (person, number) in [("eidas-dk", "68817832028"), ("bankid-high", "24929935140")] {
+        let mut browser = world.browser();
+        assert_eq!(browser.log_in("/number/x", person).status(), 200, "{person}");
+        assert_eq!(world.app.last().header("x-identity-fnr"), Some(number));
+    }
+    let count = world.app.count();
+    for person in ["eidas-dk-renewed", "eidas-se"] {
+        let mut browser = world.browser();
+        let page = browser.log_in("/number/x", person);
+        page.shows(403, "<h1>Her trengs norsk fødselsnummer eller D-nummer</h1>");
+        assert!(page.links().iter().any(|link| link.contains("prompt=login")), "{:?}", page.links());
+        browser.fetch("/number/x").shows(403, "{\"error\":\"national_number_needed\",\"reference\":\"");
+        assert_eq!(world.app.count(), count, "{person}");
+    }
+    let rules: Vec<_> = world.access_log().iter().map(|line| line["rule"].clone()).collect();
+    assert!(rules.iter().any(|rule| rule == "forbidden_without_number"), "{rules:?}");
+    world.finish();
+}

@@ -542,6 +542,8 @@ record! {
         optional organisation: RawOrganisation,
         /// the organisations that may be represented, by number; by default every one
         optional organisations: List<String>,
+        /// whether the person must have a Norwegian identity number (`X-Identity-Fnr`), as Europeans have whom the register knows; false by default
+        optional fnr: bool,
         /// the greatest age of the authentication
         optional max_age: Duration,
     }

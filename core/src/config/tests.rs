@@ -770,6 +770,12 @@ fn a_requirement_can_be_fulfilled() {
             "access: login\n        require: {level: high, kinds: [eidas, email]}",
             &["23:47: warning: this kind never reaches level `high`"],
         ),
+        ("access: login", "access: login\n        require: {kinds: [national, eidas], fnr: true}", &[]),
+        (
+            "access: login",
+            "access: login\n        require: {level: none, kinds: [email], fnr: true}",
+            &["23:53: nobody passes: nobody of the kinds that the route takes has a number"],
+        ),
         (
             "access: login",
             "access: login\n        require: {level: hihg}",
@@ -784,6 +790,10 @@ fn a_requirement_can_be_fulfilled() {
     assert_eq!(
         heads(&plain("{level: low}")),
         ["24:26: nobody reaches level `low` at the provider `idporten`"]
+    );
+    assert_eq!(
+        heads(&plain("{fnr: true}")),
+        ["24:24: nobody passes: the provider `idporten` never asserts a number"]
     );
     assert_eq!(
         heads(&plain("{kinds: [national]}")),

@@ -31,6 +31,7 @@ pub(super) fn beyond(
         .map(|asked| chosen(raw, asked, desk))
         .map(Arc::new);
     let requirement = Requirement {
+        number: number(raw, require, &requirement, provider, desk),
         providers: providers(require, provider, surroundings, desk),
         countries: countries(require, &requirement, desk),
         not_amr: not_amr(require, desk),
@@ -117,6 +118,31 @@ fn providers(
         );
     }
     distinct(&given.value, desk).into_iter().collect()
+}
+
+/// Whether the person must have a number; where people choose, each way is judged by it.
+fn number(
+    raw: &RawRoute,
+    require: &RawRequire,
+    requirement: &Requirement,
+    provider: &ProviderSettings,
+    desk: &mut Desk<'_>,
+) -> bool {
+    let Some(given) = require.fnr.as_ref().filter(|given| given.value) else { return false };
+    if raw.choose.is_none() && provider.profile.claims.pid.is_empty() {
+        desk.error(
+            &given.span,
+            format!("nobody passes: the provider `{}` never asserts a number", provider.name),
+            "remove it, or let people log in at a provider that does",
+        );
+    } else if !requirement.kinds.is_empty() && !requirement.kinds.iter().any(|kind| kind.may_have_number()) {
+        desk.error(
+            &given.span,
+            "nobody passes: nobody of the kinds that the route takes has a number",
+            "remove it, or take `national`, `eidas` or `employee`",
+        );
+    }
+    true
 }
 
 fn countries(require: &RawRequire, requirement: &Requirement, desk: &mut Desk<'_>) -> BTreeSet<String> {

@@ -189,6 +189,7 @@ fn lines(raw: &RawRoute, desk: &Desk<'_>) -> Lines {
         ("not_amr", span(&require.not_amr)),
         ("organisation", span(&require.organisation)),
         ("organisations", span(&require.organisations)),
+        ("fnr", span(&require.fnr)),
         ("max_age", span(&require.max_age)),
         ("token", span(&raw.token)),
         ("scopes", span(&token.scopes)),
