@@ -81,6 +81,10 @@ impl Wish {
             let of_table = provider.acr.rows().iter().map(|row| row.framework);
             frameworks.extend(of_table.min());
         }
+        if self.level.is_some() && frameworks.len() > 1 {
+            // Who took that button would be refused: it has no level.
+            frameworks.retain(|framework| *framework != Framework::Email);
+        }
         let values: Vec<&str> = frameworks
             .into_iter()
             .filter_map(|framework| {
@@ -156,6 +160,11 @@ mod tests {
             ),
             (wish(Level::High, &[Kind::Eidas]), Some("eidas-loa-high")),
             (Wish { kinds: [Kind::Email].into(), ..Wish::default() }, Some("selfregistered-email")),
+            (
+                Wish { kinds: [Kind::National, Kind::Email].into(), ..Wish::default() },
+                Some("idporten-loa-substantial selfregistered-email"),
+            ),
+            (wish(Level::High, &[Kind::National, Kind::Email]), Some("idporten-loa-high")),
         ] {
             assert_eq!(wish.acr_values(&idporten).as_deref(), expected, "{wish:?}");
         }

@@ -299,13 +299,13 @@ pub const PROFILES: &[Profile] = &[
         usual_absolute: Some(TWO_HOURS),
         locales: LOCALES,
         test_amr: TEST_AMR,
-        // Two generations of names (dossier 7, 11).
+        // Two generations of names (dossier 7, 11). The first one is asked for, unless a route's `acr_values` say otherwise.
         acr: &[
             acr("high", Level::High, Framework::Employee).asked(),
             acr("substantial", Level::Substantial, Framework::Employee).asked(),
             acr("low", Level::Low, Framework::Employee).asked(),
-            acr("idporten-loa-high", Level::High, Framework::Employee),
-            acr("idporten-loa-substantial", Level::Substantial, Framework::Employee),
+            acr("idporten-loa-high", Level::High, Framework::Employee).asked(),
+            acr("idporten-loa-substantial", Level::Substantial, Framework::Employee).asked(),
             no_level("entraid", Framework::Employee).asked().by_operator(),
         ],
     },
@@ -476,6 +476,9 @@ mod tests {
         assert_eq!(level("ansattporten", "entraid"), Some((None, Framework::Employee)));
         // What is only asked for is no level in a token.
         assert_eq!(level("signicat", "loa:high"), None);
+        let ansattporten = Profile::named("ansattporten").unwrap().acr_table();
+        let asked = |level| ansattporten.request(Framework::Employee, Some(level));
+        assert_eq!((asked(Level::Substantial), asked(Level::High)), (Some("substantial"), Some("high")));
     }
 
     #[test]
