@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use self::service::Service;
 use crate::harness::browser::Browser;
 use crate::harness::http::PATIENCE;
+use crate::harness::tls::{TlsEnd, data};
 use crate::harness::{Settings, World, free_port};
 
 const FNR: &str = "24929935140";
@@ -174,6 +175,52 @@ async fn a_call_arrives_as_the_person_and_its_trailers_come_back_without_what_is
     // The same app serves whoever speaks HTTP/1.1.
     let answer = world.curl("/demo.Open/Plain", "");
     assert_eq!((answer.status, answer.text().as_str()), (200, "plain"));
+    world.unjudged_count();
+}
+
+/// In a runtime of its own: a TLS end is no part of another's.
+#[test]
+fn a_call_arrives_over_tls_too_and_only_at_an_app_that_is_who_it_should_be() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let service = runtime.block_on(Service::start());
+    let tls = TlsEnd::before_http2(service.address);
+    let at = |name: &str, ca: &str| {
+        let ca = data(ca);
+        format!(
+            "{name}: {{url: 'https://127.0.0.1:{}', protocol: h2, ca_file: '{}'}}",
+            tls.port(),
+            ca.display()
+        )
+    };
+    let settings = Settings::default()
+        .listener("h2c: true")
+        .upstream(at("service", "ca-one.pem"))
+        .upstream(at("foreign", "ca-two.pem"))
+        .route("{path: '/demo.Echo/**', access: login, upstream: service}")
+        .route("{path: '/demo.Foreign/**', access: login, upstream: foreign}");
+    let world = World::with(settings);
+    let session = cookie_of(&world, "bankid-high");
+    runtime.block_on(async {
+        let mut client = connect(&world).await;
+        for round in 1..=2 {
+            let request = call(&world, "/demo.Echo/Unary", &session, &[("x-identity-fnr", "11111111111")]);
+            let (head, body, trailers) = outcome(&mut client, request).await;
+            assert_eq!((head.status().as_u16(), body.as_slice()), (200, &message("hei")[..]));
+            assert_eq!(one(&trailers.expect("trailers"), "grpc-status"), Some("0"));
+            let received = service.last();
+            assert_eq!(one(&received.headers, "x-identity-fnr"), Some(FNR));
+            assert_eq!(received.uri.scheme_str(), Some("https"));
+            // At the same address, under another trust, while a connection is open.
+            let request = call(&world, "/demo.Foreign/Unary", &session, &[]);
+            let (head, _, trailers) = outcome(&mut client, request).await;
+            assert_eq!((one(head.headers(), "grpc-status"), trailers), (Some("14"), None));
+            assert_eq!(
+                (service.count(), tls.clients().len()),
+                (round, 1),
+                "one connection, and no call of the other"
+            );
+        }
+    });
     world.unjudged_count();
 }
 

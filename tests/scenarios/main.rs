@@ -43,6 +43,7 @@ mod presets;
 mod provider_logout;
 mod reload;
 mod replicas;
+mod replies;
 mod routes;
 mod session;
 mod signature;

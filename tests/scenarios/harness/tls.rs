@@ -23,8 +23,18 @@ pub(crate) struct TlsEnd {
 impl TlsEnd {
     /// Passes what comes on to `app`. With a CA, a client certificate of it is demanded.
     pub(crate) fn before(app: SocketAddr, client_ca: Option<&str>) -> Self {
-        pingora::tls::install_default_crypto_provider();
-        let config = Arc::new(config(client_ca));
+        Self::with(app, config(client_ca))
+    }
+
+    /// The same before an app that speaks HTTP/2 alone (RFC 7301).
+    pub(crate) fn before_http2(app: SocketAddr) -> Self {
+        let mut config = config(None);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Self::with(app, config)
+    }
+
+    fn with(app: SocketAddr, config: ServerConfig) -> Self {
+        let config = Arc::new(config);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -71,6 +81,7 @@ pub(crate) fn certificate(name: &str) -> Vec<u8> {
 }
 
 fn config(client_ca: Option<&str>) -> ServerConfig {
+    pingora::tls::install_default_crypto_provider();
     let name = |name: &str| data(name).to_string_lossy().into_owned();
     let (chain, key) = load_certs_and_key_files(&name("app.pem"), &name("app.key")).unwrap().unwrap();
     let builder = ServerConfig::builder();
