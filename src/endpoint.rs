@@ -19,7 +19,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use pingora::http::RequestHeader;
 use portvakt_core::clock::Timestamp;
 use portvakt_core::endpoint::OwnEndpoint;
@@ -231,6 +231,23 @@ impl Visit<'_> {
         self.snapshot.provider(&plan.provider.name).ok_or(Refusal::NoRoute)
     }
 
+    /// Whether a page of this very origin sent the form: as the browser says, or an older one by its `Origin`. `typed`: or
+    /// the person repeated it, by reloading the page.
+    pub(crate) fn is_from_here(&self, typed: bool) -> bool {
+        let only = |name: &str| {
+            let mut lines = self.headers().get_all(name).iter();
+            lines.next().filter(|_| lines.next().is_none()).map(HeaderValue::as_bytes)
+        };
+        if self.headers().contains_key("sec-fetch-site") {
+            return match only("sec-fetch-site") {
+                Some(b"same-origin") => true,
+                Some(b"none") => typed,
+                _ => false,
+            };
+        }
+        only("origin").is_some_and(|origin| origin == self.host.origin.to_string().as_bytes())
+    }
+
     /// The providers that log in for this host, each once.
     pub(crate) fn providers(&self) -> Result<Vec<&Arc<Provider>>, Refusal> {
         let mut providers: Vec<&Arc<Provider>> = Vec::new();
@@ -248,6 +265,9 @@ impl Visit<'_> {
         Asker {
             headers: self.headers(),
             navigation: true,
+            language: None,
+            here: None,
+            form: false,
             prefix: self.prefix(),
             brand: &self.host.brand,
             reference: self.reference,

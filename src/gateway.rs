@@ -35,7 +35,8 @@ use portvakt_core::bearer;
 use portvakt_core::clock::Timestamp;
 use portvakt_core::endpoint::OwnEndpoint;
 use portvakt_core::forward::signature;
-use portvakt_core::request::{NormalRequest, RawHead, is_navigation};
+use portvakt_core::redirect::Target;
+use portvakt_core::request::{NormalRequest, RawHead, is_form_of_older_browser, is_navigation};
 use portvakt_core::revocation::Standing;
 use portvakt_core::route::{Host, Route, Staleness};
 use portvakt_core::session::{Session as OpenSession, SessionId, cookies};
@@ -428,11 +429,21 @@ impl Passage {
         self.stay.as_ref().map_or(Ok(()), Stay::check_deadline)
     }
 
+    /// The place that a person asked for, if it can be asked for again.
+    fn here(&self, head: &RequestHeader) -> Option<Target> {
+        let host = self.host.as_ref().filter(|_| self.navigation)?;
+        let asked = std::str::from_utf8(head.raw_path()).ok()?;
+        Target::parse(asked, &host.origin, &self.snapshot.configuration.prefix)
+    }
+
     fn asker<'a>(&'a self, session: &'a Session) -> Asker<'a> {
         let head = session.req_header();
         Asker {
             headers: &head.headers,
             navigation: self.navigation,
+            language: None,
+            here: self.here(head),
+            form: is_form_of_older_browser(&head.method, &head.headers),
             prefix: &self.snapshot.configuration.prefix,
             brand: self.host.as_ref().map_or(&self.snapshot.configuration.brand, |host| &host.brand),
             reference: self.reference.as_str(),
@@ -548,6 +559,7 @@ impl ProxyHttp for Gateway {
                 respond::refuse(&refusal, &passage.asker(session))
             }
         };
+        respond::complete(&mut answer, passage.arrival.as_ref().is_some_and(Arrival::is_secure));
         browser::mark_answer(&mut answer, passage.route.as_ref(), session.req_header());
         if grpc::is_call(session.req_header()) {
             answer = grpc::answer(answer);
@@ -783,6 +795,9 @@ mod tests {
         let asker = Asker {
             headers: &http::HeaderMap::new(),
             navigation: false,
+            language: None,
+            here: None,
+            form: false,
             prefix: "/oauth2",
             brand: &portvakt_core::brand::Brand::default(),
             reference: "r",

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{
-    ALLOW, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, RETRY_AFTER,
-    SEC_WEBSOCKET_VERSION, WWW_AUTHENTICATE,
+    ALLOW, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
+    REFERRER_POLICY, RETRY_AFTER, SEC_WEBSOCKET_VERSION, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora::http::ResponseHeader;
@@ -414,6 +415,22 @@ impl Refusal {
         }
     }
 
+    /// Whether it is over by itself, so that the same succeeds in a while.
+    fn passes(&self) -> bool {
+        matches!(
+            self,
+            Self::SessionsUncertain
+                | Self::AccessToken(_)
+                | Self::AppUnreachable
+                | Self::AppTooSlow
+                | Self::Maintenance { .. }
+                | Self::TooManyRequests { login: None, .. }
+                | Self::Overloaded
+                | Self::AppBusy
+                | Self::Internal
+        )
+    }
+
     /// Where somebody logs in otherwise: only where the same way again would not help.
     fn otherwise(&self) -> Option<String> {
         match self {
@@ -507,12 +524,18 @@ fn page_of_callback(cause: &CallbackError, kinds: &Kinds) -> Page {
 }
 
 /// Who asks, as far as the answer depends on it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Asker<'a> {
     /// The request's fields.
     pub(crate) headers: &'a HeaderMap,
     /// Whether a person waits for a page.
     pub(crate) navigation: bool,
+    /// The language that the person has just chosen.
+    pub(crate) language: Option<Language>,
+    /// Where the same can be asked for again.
+    pub(crate) here: Option<Target>,
+    /// Whether an older browser sent a form: it waits for a page, but goes nowhere else with it.
+    pub(crate) form: bool,
     /// The prefix of our endpoints.
     pub(crate) prefix: &'a str,
     /// How our pages look to them.
@@ -548,12 +571,19 @@ impl Asker<'_> {
     /// Whether a person sees the answer: to a link, or to a form that was sent.
     fn waits_for_a_page(&self) -> bool {
         let is = |name, wanted: &str| self.headers.get(name).is_some_and(|value| value == wanted);
-        self.navigation || (is("sec-fetch-mode", "navigate") && is("sec-fetch-dest", "document"))
+        let navigates = is("sec-fetch-mode", "navigate") && is("sec-fetch-dest", "document");
+        self.navigation || self.form || navigates
     }
 
     fn language(&self) -> Language {
         let accepted = self.headers.get(http::header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-        Language::remembered(self.headers).unwrap_or_else(|| Language::choose(accepted, None))
+        let known = self.language.or_else(|| Language::remembered(self.headers));
+        known.unwrap_or_else(|| Language::choose(accepted, None))
+    }
+
+    /// The place that was asked for, where another try may succeed.
+    fn again(&self, refusal: &Refusal) -> Option<String> {
+        self.here.as_ref().filter(|_| refusal.passes()).map(|here| here.as_str().to_owned())
     }
 
     /// The setting of a page that cannot be shown again.
@@ -599,7 +629,7 @@ pub(crate) fn refuse(refusal: &Refusal, asker: &Asker<'_>) -> Answer {
     // A browser that sent a form waits for a page, although it cannot be redirected.
     let answer = if asker.waits_for_a_page() || matches!(refusal, Refusal::FormNotKept { .. }) {
         let links = PageLinks {
-            restart: refusal.restart(),
+            restart: refusal.restart().or_else(|| asker.again(refusal)),
             start: Some("/".to_owned()),
             otherwise: refusal.otherwise(),
             logout: Some(refusal.logout().unwrap_or_else(|| format!("{}/logout", asker.prefix))),
@@ -691,24 +721,26 @@ pub(crate) fn logout_form(request: &EndSessionRequest, at_once: bool, asker: &As
 /// The page that keeps a form, sealed, while somebody logs in.
 pub(crate) fn kept_form(links: KeptFormLinks<'_>, sealed: &str, asker: &Asker<'_>) -> Answer {
     let page = page::render_kept_form(links, sealed, &asker.setting());
-    rendered(page, "form_kept", asker).with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    with_origin(rendered(page, "form_kept", asker)).with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }
 
 /// The page on which an employee says for whom they act.
 pub(crate) fn organisations(choice: &OrganisationChoice<'_>, asker: &Asker<'_>) -> Answer {
     let page = page::render_organisations(choice, &asker.setting());
-    rendered(page, "choose_organisation", asker)
+    with_origin(rendered(page, "choose_organisation", asker))
 }
 
 /// The page that sends a kept form to `target`.
 pub(crate) fn resent_form(target: &Target, pairs: &[(String, String)], asker: &Asker<'_>) -> Answer {
     let page = page::render_resent_form(target.as_str(), pairs, &asker.setting());
-    let mut answer = rendered(page, "form_resent", asker);
-    // With `no-referrer` the form would come with `Origin: null`, which apps refuse (Fetch, 3.2). The
-    // address of this page tells nothing.
-    let referrer = http::header::REFERRER_POLICY;
-    answer.headers.retain(|(name, _)| *name != referrer);
-    answer.with(referrer, HeaderValue::from_static("same-origin"))
+    with_origin(rendered(page, "form_resent", asker))
+}
+
+/// A page whose form says where it comes from. With `no-referrer` it would come with `Origin: null` (Fetch, 3.2), which
+/// apps refuse, and by which we know our own page where a browser sends no Fetch Metadata. Its address tells nothing.
+fn with_origin(mut answer: Answer) -> Answer {
+    answer.headers.retain(|(name, _)| *name != REFERRER_POLICY);
+    answer.with(REFERRER_POLICY, HeaderValue::from_static("same-origin"))
 }
 
 fn rendered(page: RenderedPage, rule: &'static str, asker: &Asker<'_>) -> Answer {
@@ -740,6 +772,22 @@ fn guarded(mut answer: Answer, asker: &Asker<'_>) -> Answer {
 
 fn status(code: u16) -> StatusCode {
     StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Completes an answer of ours by what each says that is no page (`threats.md` BR-1). Not what would part a window from
+/// the one that opened it (COOP), since redirects pass through here; and no answer of its own is overruled.
+pub(crate) fn complete(answer: &mut Answer, secure: bool) {
+    let hsts = secure.then_some((STRICT_TRANSPORT_SECURITY, "max-age=31536000"));
+    let others = [
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CONTENT_SECURITY_POLICY, page::BARE_POLICY),
+    ];
+    for (name, value) in hsts.into_iter().chain(others) {
+        if answer.headers.iter().all(|(known, _)| *known != name) {
+            answer.headers.push((name, HeaderValue::from_static(value)));
+        }
+    }
 }
 
 /// Sends an answer of ours.

@@ -169,6 +169,30 @@ pub fn is_known_subrequest(headers: &HeaderMap) -> bool {
     is_in_advance(headers) || differs("sec-fetch-mode", b"navigate") || differs("sec-fetch-dest", b"document")
 }
 
+/// Whether a browser that says nothing of itself (no Fetch Metadata: Safari before 16.4) sends a form, so that a person
+/// waits for a page. A script says what it is, or sends what no form can (HTML, 4.10.22.8).
+#[must_use]
+pub fn is_form_of_older_browser(method: &Method, headers: &HeaderMap) -> bool {
+    const TYPES: [&[u8]; 3] = [b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/plain"];
+    let wants_page = || {
+        headers.get_all(ACCEPT).iter().any(|accept| {
+            accept.as_bytes().to_ascii_lowercase().windows(9).any(|window| window == b"text/html")
+        })
+    };
+    let is_form = || {
+        let media_type =
+            headers.get(http::header::CONTENT_TYPE).map_or(&b""[..], http::HeaderValue::as_bytes);
+        let essence = media_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+        TYPES.iter().any(|known| essence.eq_ignore_ascii_case(known))
+    };
+    method == Method::POST
+        && ["sec-fetch-mode", "sec-fetch-dest", "sec-fetch-site", "x-requested-with"]
+            .iter()
+            .all(|name| !headers.contains_key(*name))
+        && wants_page()
+        && is_form()
+}
+
 /// Whether a browser asks in advance for what a person may open (Fetch, 2.2.9), in the words of older ones too.
 #[must_use]
 pub fn is_in_advance(headers: &HeaderMap) -> bool {
@@ -604,6 +628,32 @@ mod tests {
         assert!(!navigates(Method::GET, &[("sec-fetch-mode", "cors"), ("accept", "text/html")]));
         assert!(!navigates(Method::GET, &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")]));
         assert!(!navigates(Method::GET, &[page[0], page[1], ("sec-purpose", "prefetch")]));
+    }
+
+    #[test]
+    fn a_form_of_an_older_browser_is_known_by_what_it_sends() {
+        let is = |method: Method, fields: &[(&'static str, &str)]| {
+            let headers = fields
+                .iter()
+                .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
+                .collect();
+            is_form_of_older_browser(&method, &headers)
+        };
+        let page = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+        let form = ("content-type", "application/x-www-form-urlencoded");
+        assert!(is(Method::POST, &[page, form]));
+        assert!(is(Method::POST, &[page, ("content-type", "Multipart/Form-Data; boundary=x")]));
+        for fields in [
+            &[page, form, ("sec-fetch-mode", "cors")][..],
+            &[page, form, ("x-requested-with", "XMLHttpRequest")],
+            &[page, ("content-type", "application/json")],
+            &[page],
+            &[("accept", "*/*"), form],
+            &[form],
+        ] {
+            assert!(!is(Method::POST, fields), "{fields:?}");
+        }
+        assert!(!is(Method::PUT, &[page, form]) && !is(Method::GET, &[page, form]));
     }
 
     proptest! {

@@ -5,7 +5,7 @@
 use std::str::FromStr as _;
 use std::sync::Arc;
 
-use http::header::WWW_AUTHENTICATE;
+use http::header::{REFERER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode};
 use portvakt_core::access::{LoginNeed, Requirement, Shortfall};
 use portvakt_core::identity::Kind;
@@ -14,7 +14,7 @@ use portvakt_core::level::Level;
 use portvakt_core::login::attempt::{self, Attempt, LIFE, MAX_IN_A_ROW, Slot};
 use portvakt_core::login::wish::Wish;
 use portvakt_core::redirect::Target;
-use portvakt_core::request::is_known_subrequest;
+use portvakt_core::request::{is_known_subrequest, is_navigation};
 use portvakt_core::route::Route;
 use portvakt_core::session::plan::SessionPlan;
 use portvakt_core::way::{self, Remembered, Way};
@@ -25,12 +25,14 @@ use crate::answer::{Answer, Location};
 use crate::limit;
 use crate::page::{Choice, Offered};
 use crate::provider::{AuthorizationRequest, Call};
-use crate::respond::{self, Forbidden, Refusal};
+use crate::respond::{self, Asker, Forbidden, Refusal};
 use crate::tokens;
 
 /// Tells a request that somebody must log in first: a navigation is sent there, all else is told (OP-14).
 pub(crate) fn invite(visit: &Visit<'_>, route: &Route, need: LoginNeed) -> Result<Answer, Refusal> {
-    let target = place_asked_for(visit);
+    let navigates = is_navigation(&visit.head.method, visit.headers());
+    let target =
+        page_of_script(visit, route).filter(|_| !navigates).unwrap_or_else(|| place_asked_for(visit));
     let requirement = route.access.requirement();
     let level = requirement.and_then(|requirement| requirement.level);
     let plan = route.session.as_ref().ok_or(Refusal::Internal)?;
@@ -39,7 +41,7 @@ pub(crate) fn invite(visit: &Visit<'_>, route: &Route, need: LoginNeed) -> Resul
     } else {
         visit.choice_link(&target, level)
     };
-    if portvakt_core::request::is_navigation(&visit.head.method, visit.headers()) {
+    if navigates {
         return Ok(Answer::redirect(&Location::Own(link), "login_redirect"));
     }
     let challenge = match need {
@@ -191,12 +193,35 @@ pub(super) fn place_asked_for(visit: &Visit<'_>) -> Target {
     visit.target(asked.filter(|_| visit.head.method == Method::GET)).unwrap_or_else(Target::start)
 }
 
+/// The page whose script asked: a login for it leads back there, and not to what only the script can read. Only where the
+/// page is of the same route, so that its login is worth as much.
+fn page_of_script(visit: &Visit<'_>, route: &Route) -> Option<Target> {
+    let page = visit.target(visit.headers().get(REFERER)?.to_str().ok())?;
+    let of_page = place(visit, &page, None)?;
+    std::ptr::eq(&**of_page, route).then_some(page)
+}
+
 pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let names = ["redirect", "level", "locale", "prompt", "session", "provider", "form", "kind", "choose"];
-    let [redirect, level, locale, prompt, session, provider, form, kind, choose] = parameters(query, names)?;
+    let [locale] = parameters(query, ["locale"])?;
     if is_known_subrequest(visit.headers()) {
         return Err(Refusal::NotANavigation);
     }
+    // The app's word for what the person has chosen there; our own pages follow it, also the one that says why there is
+    // no login.
+    let chosen = locale.as_deref().and_then(Language::named);
+    let Some(language) = chosen else { return begin(query, None, visit).await };
+    let answer = begin(query, chosen, visit).await.unwrap_or_else(|refusal| {
+        let navigation = is_navigation(&visit.head.method, visit.headers());
+        respond::refuse(&refusal, &Asker { language: chosen, navigation, ..visit.asker() })
+    });
+    let news = (Language::remembered(visit.headers()) != chosen).then(|| language.remember());
+    Ok(answer.with_cookies(news))
+}
+
+/// `chosen`: the language that the person has just chosen.
+async fn begin(query: &str, chosen: Option<Language>, visit: &Visit<'_>) -> Result<Answer, Refusal> {
+    let names = ["redirect", "level", "prompt", "session", "provider", "form", "kind", "choose"];
+    let [redirect, level, prompt, session, provider, form, kind, choose] = parameters(query, names)?;
     let named = visit.named_plan(session.as_deref(), provider.as_deref())?;
     let level = level.map(|level| Level::from_str(&level)).transpose().map_err(|_| Refusal::Parameters)?;
     let fresh = match prompt.as_deref() {
@@ -208,9 +233,6 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
     let kind = kind.map(|word| kind_of(word).ok_or(Refusal::Parameters)).transpose()?;
     let target = visit.target(redirect.as_deref()).unwrap_or_else(Target::start);
     let form = visit.target(form.as_deref());
-    let chosen = locale.as_deref().and_then(Language::named);
-    // The app's word for what the person has chosen there; our own pages follow it.
-    let news = chosen.filter(|chosen| Language::remembered(visit.headers()) != Some(*chosen));
     let place = place(visit, &target, form.as_ref());
     let requirement = place.and_then(|route| route.access.requirement());
     let mut way: Option<Way> = None;
@@ -229,8 +251,7 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
                     ("form", form.map(|form| form.as_str().to_owned())),
                 ];
                 let fields = given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-                let page = ask(visit, route, &ways, &raised, fields, chosen);
-                return Ok(page.with_cookies(news.map(Language::remember)));
+                return Ok(ask(visit, route, &ways, &raised, fields, chosen));
             }
         }
     }
@@ -276,8 +297,7 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
         return Err(Refusal::LoginLoop { login: visit.login_link(plan, &target, None) });
     }
     let attempt = Attempt::start(plan.realm(), wish, target, in_a_row, visit.now);
-    let answer = start(visit, plan, slot, attempt, chosen).await?;
-    Ok(answer.with_cookies(news.map(Language::remember)))
+    start(visit, plan, slot, attempt, chosen).await
 }
 
 /// Sends the browser to the provider, with the attempt in the cookie of this slot.

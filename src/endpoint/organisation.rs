@@ -76,8 +76,7 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
 }
 
 async fn take(visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let site = visit.headers().get("sec-fetch-site").map(http::HeaderValue::as_bytes);
-    if site != Some(b"same-origin") {
+    if !visit.is_from_here(false) {
         return Err(Refusal::NotANavigation);
     }
     let text = visit.body.and_then(|body| std::str::from_utf8(body).ok()).ok_or(Refusal::Parameters)?;

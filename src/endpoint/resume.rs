@@ -11,9 +11,9 @@
 
 use http::{Method, StatusCode};
 use portvakt_core::access::{Access, Judgement};
-use portvakt_core::login::form::{KeptForm, MAX_SEALED, is_keepable, pairs};
+use portvakt_core::login::form::{KeptForm, MAX_SEALED, is_keepable, is_keepable_body, pairs};
 use portvakt_core::redirect::Target;
-use portvakt_core::request::{NormalRequest, RawHead};
+use portvakt_core::request::{NormalRequest, RawHead, is_form_of_older_browser};
 use portvakt_core::route::Route;
 use portvakt_core::session::plan::SessionPlan;
 use url::form_urlencoded;
@@ -30,11 +30,16 @@ pub(crate) const MAX_BODY: usize = MAX_SEALED + 64;
 pub(crate) fn is_form(visit: &Visit<'_>) -> bool {
     let navigates = visit.headers().get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
     navigates && visit.head.method != Method::GET && visit.head.method != Method::HEAD
+        || is_form_of_older_browser(&visit.head.method, visit.headers())
 }
 
 /// Whether its body is worth reading.
 pub(crate) fn can_be_kept(visit: &Visit<'_>) -> bool {
-    is_keepable(&visit.head.method, visit.headers()) && here(visit).is_some()
+    let (method, headers) = (&visit.head.method, visit.headers());
+    let is_older = || {
+        is_form_of_older_browser(method, headers) && visit.is_from_here(false) && is_keepable_body(headers)
+    };
+    (is_keepable(method, headers) || is_older()) && here(visit).is_some()
 }
 
 /// Keeps a form, or says that it cannot be kept: `body` is `None` if it was not read or is too large.
@@ -57,8 +62,7 @@ pub(crate) fn keep(body: Option<Vec<u8>>, route: &Route, visit: &Visit<'_>) -> A
 }
 
 pub(super) fn serve(body: Option<&[u8]>, visit: &Visit<'_>) -> Result<Answer, Refusal> {
-    let site = visit.headers().get("sec-fetch-site").map(http::HeaderValue::as_bytes);
-    if !matches!(site, Some(b"same-origin" | b"none")) {
+    if !visit.is_from_here(true) {
         return Err(Refusal::NotANavigation);
     }
     match resume(body, visit) {

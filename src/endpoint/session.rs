@@ -1,7 +1,8 @@
 //! `GET <prefix>/session?session=&provider=`: whether somebody is logged in, and for how long; never who. Does
 //! not prolong. Without a name it tells of the host's own session.
 
-use http::StatusCode;
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
 use super::{Visit, parameters};
@@ -18,7 +19,9 @@ pub(super) fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refusal> {
     };
     let Some(session) = plan.and_then(|plan| visit.session(plan)) else {
         let body = json!({ "active": false });
-        return Ok(Answer::json(StatusCode::UNAUTHORIZED, &body, "session_none"));
+        // RFC 9110, 15.5.2: a 401 has a challenge.
+        let answer = Answer::json(StatusCode::UNAUTHORIZED, &body, "session_none");
+        return Ok(answer.with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
     };
     let (idle, absolute) = session.left(&visit.snapshot.configuration.session, visit.now);
     let who = session.identity();

@@ -21,7 +21,8 @@ pub(super) const SCRIPT: &str = include_str!("../../templates/logout.js");
 /// The policy for an answer that is not a page, such as JSON.
 pub const BARE_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// Headers of every answer of ours, beside its Content-Security-Policy: pages, JSON and redirects alike.
+/// Headers of every page and of every refusal, beside its Content-Security-Policy. What other answers have is said in
+/// [`crate::respond::complete`].
 ///
 /// `secure`: the browser came by https; only then is Strict-Transport-Security sent (RFC 6797, 7.2). It
 /// speaks for this host alone, since other hosts of the domain are not ours to decide on. The answer to a

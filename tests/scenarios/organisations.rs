@@ -256,6 +256,20 @@ fn nobody_else_chooses_and_nothing_that_the_login_did_not_bring_is_chosen() {
         body.len(),
     ));
     assert!((400..500).contains(&bare.status) && bare.head.all("set-cookie").is_empty(), "{}", bare.status);
+    // An older browser says nothing but its origin.
+    let older = |origin: &str| {
+        world.send(format!(
+            "POST /oauth2/organisation HTTP/1.1\r\nHost: {{host}}\r\nCookie: {line}\r\nConnection: close\r\n\
+             Origin: {origin}\r\nAccept: text/html\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len(),
+        ))
+    };
+    for origin in ["null", "http://evil.example", "http://localhost"] {
+        let answer = older(origin);
+        assert_eq!(answer.status, 400, "{origin}");
+        assert!(answer.text().contains("<html") && answer.head.all("set-cookie").is_empty(), "{origin}");
+    }
     for number in ["991825827", "310123456", "", "x", "310123455,213987658"] {
         let page = choose(&world, &mut browser, "/job/", &[("organisation", number)]);
         assert!((400..500).contains(&page.status()), "{number}: {}", page.status());
@@ -265,6 +279,8 @@ fn nobody_else_chooses_and_nothing_that_the_login_did_not_bring_is_chosen() {
     assert!((400..500).contains(&twice.status()));
     assert_eq!(browser.fetch("/job/x").status(), 200);
     assert_eq!(told(&world), mine);
+    let answer = older(&world.origin());
+    assert_eq!((answer.status, answer.head.all("set-cookie").is_empty()), (303, false), "{}", answer.text());
     // What one browser may choose from is nothing in another, planted or copied: not for its own session, and not
     // without one.
     let choice = browser.cookie(COOKIE).unwrap();

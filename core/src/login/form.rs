@@ -122,7 +122,13 @@ pub fn is_keepable(method: &Method, headers: &HeaderMap) -> bool {
         && is("sec-fetch-mode", b"navigate")
         && is("sec-fetch-dest", b"document")
         && is("sec-fetch-site", b"same-origin")
-        && !headers.contains_key(http::header::CONTENT_ENCODING)
+        && is_keepable_body(headers)
+}
+
+/// Whether a form's body is of the type that can be kept, whoever sent it.
+#[must_use]
+pub fn is_keepable_body(headers: &HeaderMap) -> bool {
+    !headers.contains_key(http::header::CONTENT_ENCODING)
         && headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(is_form)
 }
 

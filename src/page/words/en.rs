@@ -236,7 +236,7 @@ pub(super) fn words(page: &Page) -> Words {
             "This was stopped",
             "What was to be shown or sent here was asked for by another website. To protect you we do not accept that. \
              Nothing has been sent.",
-            "Go to the front page, and do what you wanted to do from there.",
+            "Go to the start page, and do what you wanted to do from there.",
         ),
         Page::Maintenance { retry_after_seconds } => Words::new(
             "The service is closed for a while",
