@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use portvakt_core::clock::{Clock, Timestamp};
-use portvakt_core::config::{self, Configuration, Environment, Loaded, Problem, Problems, Transport};
+use portvakt_core::config::{self, Configuration, Environment, Loaded, Places, Problem, Problems, Transport};
 use portvakt_core::forward::assertion::Assertions;
 use portvakt_core::forward::plain;
 use portvakt_core::forward::strip::Reserved;
@@ -47,6 +47,8 @@ pub struct Snapshot {
     pub configuration: Configuration,
     /// The files and folders that it was made of, the configuration first.
     pub files: Vec<PathBuf>,
+    /// Where the file names them.
+    pub places: Places,
     /// Tells one state of the file's text from another.
     pub digest: String,
     /// Our own keys.
@@ -76,9 +78,22 @@ pub enum LoadError {
     Provider {
         /// Its name in the file.
         name: String,
+        /// The CAs that it names.
+        ca_file: Option<PathBuf>,
         /// Why.
         #[source]
         source: ProviderError,
+    },
+    /// One of these, with the place in the file that names what cannot be used.
+    #[error("{place}")]
+    At {
+        /// `file:line:column`.
+        place: String,
+        /// The files that the configuration names: the remedy may lie in them.
+        files: Vec<PathBuf>,
+        /// What it is.
+        #[source]
+        source: Box<Self>,
     },
     /// An upstream.
     #[error(transparent)]
@@ -105,7 +120,24 @@ impl LoadError {
     pub(crate) fn files(&self) -> &[PathBuf] {
         match self {
             Self::File(problems) => problems.files(),
+            Self::At { files, .. } => files,
             _ => &[],
+        }
+    }
+
+    /// With the place in the file that names what cannot be used, where there is one.
+    pub(crate) fn at(self, places: &Places, keys: &Path, files: &[PathBuf]) -> Self {
+        let path = match &self {
+            Self::Key(_) => Some(keys),
+            Self::Provider { ca_file, .. } => ca_file.as_deref(),
+            Self::Upstream(error) => Some(error.path()),
+            Self::Log(error) => error.path(),
+            Self::Certificate { source, .. } => source.chain_file(),
+            Self::File(_) | Self::Expectations(_) | Self::At { .. } => None,
+        };
+        match path.and_then(|path| places.of(path)).map(str::to_owned) {
+            Some(place) => Self::At { place, files: files.to_vec(), source: Box::new(self) },
+            None => self,
         }
     }
 }
@@ -123,18 +155,20 @@ impl Snapshot {
         now: Timestamp,
     ) -> Result<(Self, Vec<Problem>), LoadError> {
         let loaded = config::load(path, &|name| std::env::var(name).ok()).map_err(LoadError::File)?;
-        let Loaded { configuration, warnings, files, digest } = loaded;
+        let Loaded { configuration, warnings, files, digest, places } = loaded;
         let broken = explain::broken(&configuration, &path.display().to_string(), now);
         if !broken.is_empty() {
             return Err(LoadError::Expectations(broken.join("\n")));
         }
-        let files = std::iter::once(path.to_owned()).chain(files).collect();
-        Ok((Self::build(configuration, (files, digest), before, telemetry, now)?, warnings))
+        let files: Vec<PathBuf> = std::iter::once(path.to_owned()).chain(files).collect();
+        let (keys, named, known) = (configuration.keys.clone(), places.clone(), files.clone());
+        let built = Self::build(configuration, (files, places, digest), before, telemetry, now);
+        Ok((built.map_err(|error| error.at(&named, &keys, &known))?, warnings))
     }
 
     fn build(
         configuration: Configuration,
-        (files, digest): (Vec<PathBuf>, String),
+        (files, places, digest): (Vec<PathBuf>, Places, String),
         before: Option<&Self>,
         telemetry: &Telemetry,
         now: Timestamp,
@@ -183,6 +217,7 @@ impl Snapshot {
             providers,
             configuration,
             files,
+            places,
             digest,
         })
     }
@@ -240,8 +275,11 @@ impl Snapshot {
 
 fn provider(settings: &ProviderSettings, keys: &Path, now: Timestamp) -> Result<Provider, LoadError> {
     let key = client_key(settings, keys, now)?;
-    Provider::new(settings.clone(), key)
-        .map_err(|source| LoadError::Provider { name: settings.name.clone(), source })
+    Provider::new(settings.clone(), key).map_err(|source| LoadError::Provider {
+        name: settings.name.clone(),
+        ca_file: settings.ca_file.clone(),
+        source,
+    })
 }
 
 fn client_key(
@@ -393,13 +431,14 @@ impl Live {
     async fn exchange(&self) -> Result<Vec<Problem>, LoadError> {
         let (before, now) = (self.snapshot(), self.clock.now());
         let (mut snapshot, warnings) = Snapshot::load(&self.path, Some(&before), &self.telemetry, now)?;
+        let at = |error: LoadError| error.at(&snapshot.places, &snapshot.configuration.keys, &snapshot.files);
+        let certificates = self.read_certificates(&snapshot.configuration).map_err(at)?;
+        // Providers that stay what they were are those in force: they get no key of a file that is refused.
+        let client_keys = snapshot.client_keys(now).map_err(|error| at(error.into()))?;
+        self.telemetry.configure(&snapshot.configuration.logs).map_err(|error| at(error.into()))?;
+        client_keys.into_iter().for_each(|(provider, key)| provider.set_client_key(key));
         let stream = &before.configuration.revocation.stream;
         snapshot.needs_restart = self.fixed.impose(&mut snapshot.configuration, stream);
-        let certificates = self.read_certificates(&snapshot.configuration)?;
-        // Providers that stay what they were are those in force: they get no key of a file that is refused.
-        let client_keys = snapshot.client_keys(now)?;
-        self.telemetry.configure(&snapshot.configuration.logs)?;
-        client_keys.into_iter().for_each(|(provider, key)| provider.set_client_key(key));
         snapshot.upstreams.resolve(true).await;
         if self.revocations.is_shared() {
             // A key that not everybody accepts is never used, not for a moment.
@@ -420,7 +459,8 @@ impl Live {
         Ok(warnings)
     }
 
-    /// The certificate of each listener that has one and is served.
+    /// The certificate of each listener that the file has, as far as it is served. One that would be served after a restart
+    /// alone is judged as well: with it the process would not start.
     fn read_certificates(
         &self,
         configuration: &Configuration,

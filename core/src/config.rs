@@ -47,6 +47,21 @@ pub struct Loaded {
     /// The first eight bytes of the SHA-256 of the file's text, in hexadecimal digits: tells one state of it from
     /// another. No secret stands in the file.
     pub digest: String,
+    /// Where it names files.
+    pub places: Places,
+}
+
+/// Where a configuration names the files that it is made of and that it has written: for what is wrong in them, and is seen
+/// only when they are used.
+#[derive(Clone, Debug, Default)]
+pub struct Places(Vec<(PathBuf, String)>);
+
+impl Places {
+    /// `file:line:column` of the first place that names this path.
+    #[must_use]
+    pub fn of(&self, path: &Path) -> Option<&str> {
+        self.0.iter().find(|(named, _)| named == path).map(|(_, place)| place.as_str())
+    }
 }
 
 /// Reads and checks a file. Paths in it are relative to its folder.
@@ -103,18 +118,27 @@ pub fn parse(
         return Err(Problems::new(vec![source.problem(&(0..0), Severity::Error, message, fix)]));
     }
     let (root, flaws) = tree::build(&mut source);
-    let mut desk =
-        shape::Desk { source: &source, base, environment, problems: Vec::new(), files: Vec::new() };
+    let mut desk = shape::Desk {
+        source: &source,
+        base,
+        environment,
+        problems: Vec::new(),
+        files: Vec::new(),
+        named: Vec::new(),
+    };
     for flaw in flaws {
         desk.error(&flaw.span, flaw.message, flaw.fix);
     }
     let raw = root.and_then(|root| <raw::RawFile as shape::Shape>::read(&root, &mut desk));
     let configuration = raw.and_then(|raw| check::configuration(&raw, &mut desk));
     let files = std::mem::take(&mut desk.files);
+    let named = std::mem::take(&mut desk.named);
+    let places = Places(named.into_iter().map(|named| (named.value, desk.place(&named.span))).collect());
     let problems = Problems::new(desk.problems);
     match configuration {
         Some(configuration) if !problems.is_fatal() => {
-            Ok(Loaded { configuration, warnings: problems.into_vec(), files, digest: digest(text) })
+            let digest = digest(text);
+            Ok(Loaded { configuration, warnings: problems.into_vec(), files, digest, places })
         }
         _ => Err(problems.with_files(files)),
     }

@@ -28,7 +28,7 @@ use super::{ConfigFile, complain};
 use crate::admin;
 use crate::cause;
 use crate::gateway::Gateway;
-use crate::guard::{self, CertificateError, Listen};
+use crate::guard::{self, Listen};
 use crate::handover::{HandoverError, Predecessor};
 use crate::health::LiveHealth;
 use crate::snapshot::{Live, LoadError, Snapshot};
@@ -54,12 +54,6 @@ enum StartError {
         address: SocketAddr,
         #[source]
         source: std::io::Error,
-    },
-    #[error("the certificate of {address} cannot be used")]
-    Certificate {
-        address: SocketAddr,
-        #[source]
-        source: CertificateError,
     },
     #[error("nothing can be taken over")]
     Handover(#[from] HandoverError),
@@ -106,9 +100,11 @@ fn serve(path: &Path, upgrade: bool) -> Result<(), StartError> {
     signals::hold_early(&runtime);
     pingora::tls::install_default_crypto_provider();
     let clock = Clock::start();
-    let logs =
-        config::load(path, &|name| std::env::var(name).ok()).map_err(LoadError::File)?.configuration.logs;
-    let telemetry = Arc::new(Telemetry::start(&logs).map_err(LoadError::Log)?);
+    let loaded = config::load(path, &|name| std::env::var(name).ok()).map_err(LoadError::File)?;
+    let telemetry = Telemetry::start(&loaded.configuration.logs).map_err(|error| {
+        LoadError::Log(error).at(&loaded.places, &loaded.configuration.keys, &loaded.files)
+    })?;
+    let telemetry = Arc::new(telemetry);
     let (snapshot, warnings) = Snapshot::load(path, None, &telemetry, clock.now())?;
     for warning in &warnings {
         tracing::warn!(%warning, "the configuration may not mean what is wanted");
@@ -194,8 +190,14 @@ fn listens(listeners: &[Listener], live: &Live) -> Result<Vec<Listen>, StartErro
     let listens = listeners.iter().map(|listener| {
         let mut listen = match &listener.transport {
             Transport::Tls { certificate, key } => {
-                let (settings, pair) = guard::tls_settings(certificate, key, true)
-                    .map_err(|source| StartError::Certificate { address: listener.address, source })?;
+                let (settings, pair) = guard::tls_settings(certificate, key, true).map_err(|source| {
+                    let (address, snapshot) = (listener.address, live.snapshot());
+                    LoadError::Certificate { address, source }.at(
+                        &snapshot.places,
+                        &snapshot.configuration.keys,
+                        &snapshot.files,
+                    )
+                })?;
                 live.serve_certificates(listener.address, pair);
                 Listen::tls(listener.address, settings)
             }

@@ -36,11 +36,32 @@ pub enum CertificateError {
         key: PathBuf,
     },
     /// The key does not belong to the certificate, or is of a kind that TLS does not know.
-    #[error("certificate and key do not fit")]
-    Mismatch(#[source] pingora::tls::RusTlsError),
+    #[error("the certificate `{}` and the key `{}` do not fit", chain.display(), key.display())]
+    Mismatch {
+        /// The chain file.
+        chain: PathBuf,
+        /// The key file.
+        key: PathBuf,
+        /// What the TLS library said.
+        #[source]
+        cause: pingora::tls::RusTlsError,
+    },
     /// The listener did not take the settings.
     #[error("TLS cannot be set up")]
     Settings(#[source] Box<pingora::Error>),
+}
+
+impl CertificateError {
+    /// The chain file, where it lies in the files.
+    #[must_use]
+    pub fn chain_file(&self) -> Option<&Path> {
+        match self {
+            Self::Read { chain, .. } | Self::Empty { chain, .. } | Self::Mismatch { chain, .. } => {
+                Some(chain)
+            }
+            Self::Settings(_) => None,
+        }
+    }
 }
 
 /// The pair in use.
@@ -114,5 +135,9 @@ fn read_pair(chain: &Path, key: &Path) -> Result<CertifiedKey, CertificateError>
     // Does nothing when `main` has chosen a provider already.
     pingora::tls::install_default_crypto_provider();
     let provider = CryptoProvider::get_default().expect("installed one line above");
-    CertifiedKey::from_der(certificates, private_key, provider).map_err(CertificateError::Mismatch)
+    CertifiedKey::from_der(certificates, private_key, provider).map_err(|cause| CertificateError::Mismatch {
+        chain: chain.into(),
+        key: key.into(),
+        cause,
+    })
 }

@@ -412,6 +412,21 @@ impl Metrics {
         }
     }
 
+    /// To be called before the gauges below are set: what a reload has taken away is told of no more. An alarm on it would
+    /// never end.
+    pub fn begin_scrape(&self) {
+        let named = [
+            &self.provider_down,
+            &self.upstream_requests,
+            &self.key_age,
+            &self.key_active_from,
+            &self.key_warning,
+            &self.keys_withheld,
+            &self.log_failing,
+        ];
+        named.into_iter().for_each(IntGaugeVec::reset);
+    }
+
     /// The calls of a provider, as it has counted them; before [`render`](Self::render).
     pub fn provider_calls(&self, provider: &str, calls: &Calls) {
         let _one = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
@@ -734,6 +749,25 @@ mod tests {
         metrics.keys(&keys[..1], now);
         let text = metrics.render();
         assert!(text.contains("purpose=\"audit\"") && !text.contains("purpose=\"cookie\""), "{text}");
+    }
+
+    #[test]
+    fn what_is_gone_from_the_file_is_gone_from_the_metrics() {
+        let metrics = Metrics::new();
+        let series = [
+            r#"portvakt_provider_down{call="par",provider="old"}"#,
+            r#"portvakt_key_warning{concern="retired",purpose="client-old"}"#,
+            r#"portvakt_keys_withheld{purpose="client-old"}"#,
+        ];
+        let now = Timestamp::from_seconds(1_790_000_000);
+        let times = vec![KeyTimes { id: "1".to_owned(), active_from: now, retire_after: Some(now) }];
+        metrics.provider_down("old", Call::Par, true);
+        metrics.keys(&[("client-old".to_owned(), times)], now);
+        metrics.keys_withheld("client-old", 1);
+        series.iter().for_each(|series| shows(&metrics, series, "1"));
+        metrics.begin_scrape();
+        metrics.provider_down("new", Call::Par, false);
+        assert!(series.iter().all(|series| value(&metrics, series).is_none()));
     }
 
     #[test]

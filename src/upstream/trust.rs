@@ -33,6 +33,16 @@ pub enum UpstreamError {
     },
 }
 
+impl UpstreamError {
+    /// The file that cannot be used.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::CaFile { path, .. } | Self::ClientCertificate { path, .. } => path,
+        }
+    }
+}
+
 /// What an upstream's TLS connections are made with.
 pub(super) struct Credentials {
     /// What tells its connections from those of other trust.

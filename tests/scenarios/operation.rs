@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::harness::process::{Process, await_that, program};
 use crate::harness::{Settings, World, free_port};
+use crate::reload::make_certificate;
 
 #[test]
 fn a_reload_takes_a_changed_file_and_keeps_everybody_logged_in() {
@@ -143,12 +144,58 @@ fn a_log_that_cannot_be_opened_is_named_at_the_start_and_at_a_reload() {
     let errors = await_that("the reload is refused", || {
         Some(world.errors()).filter(|errors| errors.contains("was not taken"))
     });
-    for said in [said, errors] {
+    let line = 1 + sound.lines().position(|line| line.contains("audit: {file: ")).unwrap();
+    for (said, file) in [(said, "broken.yaml"), (errors, "gateway.yaml")] {
         assert!(said.contains("nowhere/audit.log") && said.contains("audit log"), "{said}");
-        assert!(said.contains("make its folder"), "{said}");
+        assert!(said.contains(&format!("{file}:{line}:")) && said.contains("make its folder"), "{said}");
     }
     std::fs::write(world.configuration(), sound).unwrap();
     assert_eq!(world.browser().log_in("/app/", "bankid-high").status(), 200);
+    world.finish();
+}
+
+/// Whoever asks before a reload or an upgrade hears what they would be told by it, and where it stands.
+#[test]
+fn check_says_which_certificates_would_not_be_taken_and_mending_them_is_noticed() {
+    let mut world = World::start();
+    let place = |name: &str| world.folder().join(name);
+    let (chain, key, other) = (place("chain.pem"), place("key.pem"), place("other.pem"));
+    make_certificate(&chain, &key);
+    make_certificate(&place("unused.pem"), &other);
+    std::fs::write(place("ca.pem"), "no certificate").unwrap();
+    let sound = std::fs::read_to_string(world.configuration()).unwrap();
+    let listens = |pair: &str| {
+        let tls = format!("listeners: [{{address: '127.0.0.1:{}', tls: {pair}}}, ", free_port());
+        sound.replacen("listeners: [", &tls, 1)
+    };
+    let upstream = "upstreams:\n  app: {url: 'https://127.0.0.1:1', ca_file: ca.pem}\n";
+    let (before, rest) = sound.split_once("upstreams:\n").unwrap();
+    let aside = place("aside.yaml");
+    for (text, said) in [
+        (listens("{certificate: chain.pem, key: other.pem}"), "cannot be used: the certificate `"),
+        (listens("{certificate: ca.pem, key: key.pem}"), "ca.pem"),
+        (format!("{before}{upstream}{}", rest.split_once('\n').unwrap().1), "the CA file "),
+    ] {
+        std::fs::write(&aside, text).unwrap();
+        let output =
+            Command::new(program("portvakt")).args(["check", "--config"]).arg(&aside).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(1), true), "{told}");
+        assert!(told.contains(said) && told.starts_with(&aside.display().to_string()), "{said}: {told}");
+        assert!(told.contains("   fix: ") && told.contains("aside.yaml:"), "{told}");
+    }
+    // The configuration names another pair, which does not fit. What is mended then is the key alone.
+    let text = listens("{certificate: chain.pem, key: other.pem}");
+    std::fs::write(world.configuration(), text).unwrap();
+    await_that("the reload is refused", || world.errors().contains("was not taken").then_some(()));
+    assert!(world.errors().contains("gateway.yaml:4:"), "{}", world.errors());
+    std::fs::rename(&key, &other).unwrap();
+    await_that("it is taken", || (world.admin("/status.json").json()["generation"] == 2).then_some(()));
+    std::fs::write(world.configuration(), &sound).unwrap();
+    world.gateway().signal("HUP");
+    await_that("the first is in force", || {
+        (world.admin("/status.json").json()["generation"] == 3).then_some(())
+    });
     world.finish();
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Desk<'a> {
     pub(super) problems: Vec<Problem>,
     /// The files and folders that the file names to be read.
     pub(super) files: Vec<PathBuf>,
+    /// Where it names them, and those that the gateway writes.
+    pub(super) named: Vec<At<PathBuf>>,
 }
 
 /// After so many problems of a severity nobody reads on.
@@ -513,6 +515,7 @@ impl Shape for PathBuf {
     fn read(node: &Node, desk: &mut Desk<'_>) -> Option<Self> {
         let path = String::read(node, desk).map(|text| desk.base.join(text))?;
         desk.files.push(path.clone());
+        desk.named.push(At { span: node.span.clone(), value: path.clone() });
         Some(path)
     }
 
@@ -527,7 +530,9 @@ pub(super) struct Written(pub(super) PathBuf);
 
 impl Shape for Written {
     fn read(node: &Node, desk: &mut Desk<'_>) -> Option<Self> {
-        String::read(node, desk).map(|text| Self(desk.base.join(text)))
+        let path = String::read(node, desk).map(|text| desk.base.join(text))?;
+        desk.named.push(At { span: node.span.clone(), value: path.clone() });
+        Some(Self(path))
     }
 
     fn schema() -> Json {
