@@ -44,7 +44,7 @@ pub enum CertificateError {
         key: PathBuf,
         /// What the TLS library said.
         #[source]
-        cause: pingora::tls::RusTlsError,
+        cause: Box<pingora::tls::RusTlsError>,
     },
     /// The listener did not take the settings.
     #[error("TLS cannot be set up")]
@@ -138,6 +138,6 @@ fn read_pair(chain: &Path, key: &Path) -> Result<CertifiedKey, CertificateError>
     CertifiedKey::from_der(certificates, private_key, provider).map_err(|cause| CertificateError::Mismatch {
         chain: chain.into(),
         key: key.into(),
-        cause,
+        cause: Box::new(cause),
     })
 }
