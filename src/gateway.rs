@@ -763,6 +763,9 @@ impl ProxyHttp for Gateway {
             }
             if respond::send(session, answer).await.is_err() {
                 code = 0;
+            } else if !session.is_http2() {
+                // Who is still sending reads the answer: the guard takes what comes for a moment, and a drop would not.
+                session.as_downstream_mut().shutdown().await;
             }
         }
         FailToProxy { error_code: code, can_reuse_downstream: false }

@@ -156,6 +156,15 @@ fn a_body_larger_than_its_route_takes_is_413_however_it_is_framed() {
     assert_eq!(chunked(2), 200);
     assert_eq!(app.last().body.len(), 1024);
     assert_eq!(chunked(3), 413);
+    // Who is still sending reads the answer, and an orderly end: a reset would take the answer away from many a client.
+    let mut stream = connect(world.address());
+    let head =
+        format!("POST /small/ HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\n\r\n", world.authority());
+    stream.write_all((head + &chunk.repeat(3)).as_bytes()).unwrap();
+    assert_eq!(read_response(&mut stream, false).status, 413);
+    stream.write_all(chunk.repeat(200).as_bytes()).unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    drop(stream);
     assert!(app.received().iter().all(|request| request.body.len() <= 1024));
     assert_eq!(declared(10).status, 200, "the gateway goes on");
     world.unjudged_count();
