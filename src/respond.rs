@@ -724,9 +724,13 @@ pub(crate) fn kept_form(links: KeptFormLinks<'_>, sealed: &str, asker: &Asker<'_
     with_origin(rendered(page, "form_kept", asker)).with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }
 
-/// The page on which an employee says for whom they act.
-pub(crate) fn organisations(choice: &OrganisationChoice<'_>, asker: &Asker<'_>) -> Answer {
-    let page = page::render_organisations(choice, &asker.setting());
+/// The page on which an employee says for whom they act. `switch`: where it is in each language.
+pub(crate) fn organisations(
+    choice: &OrganisationChoice<'_>,
+    switch: Vec<(Language, String)>,
+    asker: &Asker<'_>,
+) -> Answer {
+    let page = page::render_organisations(choice, &Setting { switch, ..asker.setting() });
     with_origin(rendered(page, "choose_organisation", asker))
 }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 use portvakt_core::access::Shortfall;
 use portvakt_core::identity::OrganisationNumber;
+use portvakt_core::language::Language;
 use portvakt_core::redirect::Target;
 use portvakt_core::request::{is_known_subrequest, is_navigation};
 use portvakt_core::revocation::Tagger;
@@ -25,14 +26,14 @@ use url::form_urlencoded;
 use super::{Visit, apps, login, parameters};
 use crate::answer::{Answer, Location};
 use crate::page::{Chosen, OrganisationChoice};
-use crate::respond::{self, Refusal};
+use crate::respond::{self, Asker, Refusal};
 use crate::telemetry::Action;
 use crate::tokens;
 
 /// The most bytes of the form: a number, a place, a name.
 pub(crate) const MAX_BODY: usize = 8 * 1024;
 
-const PARAMETERS: [&str; 5] = ["organisation", "redirect", "session", "provider", "needed"];
+const PARAMETERS: [&str; 6] = ["organisation", "redirect", "session", "provider", "needed", "locale"];
 
 /// Sends somebody to choose who may pass once they have: what they lack is an organisation, and the place lets people
 /// choose one. Only a navigation is sent anywhere (OP-14).
@@ -60,11 +61,13 @@ pub(super) async fn serve(query: &str, visit: &Visit<'_>) -> Result<Answer, Refu
     if is_known_subrequest(visit.headers()) {
         return Err(Refusal::NotANavigation);
     }
-    let [_, redirect, session, provider, needed] = parameters(query, PARAMETERS)?;
+    let [_, redirect, session, provider, needed, locale] = parameters(query, PARAMETERS)?;
     let target = visit.target(redirect.as_deref());
     let plan = &*plan(visit, session.as_deref(), provider.as_deref(), target.as_ref())?;
     if let Some(choice) = standing(visit, plan) {
-        return Ok(page(&choice, target, plan, visit));
+        let chosen = locale.as_deref().and_then(Language::named);
+        let news = chosen.filter(|chosen| Language::remembered(visit.headers()) != Some(*chosen));
+        return Ok(page(&choice, target, plan, chosen, visit).with_cookies(news.map(Language::remember)));
     }
     let route = target.as_ref().and_then(|target| login::place(visit, target, None));
     match (route, &target) {
@@ -80,7 +83,7 @@ async fn take(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         return Err(Refusal::NotANavigation);
     }
     let text = visit.body.and_then(|body| std::str::from_utf8(body).ok()).ok_or(Refusal::Parameters)?;
-    let [organisation, redirect, session, provider, _] = parameters(text, PARAMETERS)?;
+    let [organisation, redirect, session, provider, ..] = parameters(text, PARAMETERS)?;
     let target = visit.target(redirect.as_deref());
     let plan = &*plan(visit, session.as_deref(), provider.as_deref(), target.as_ref())?;
     tokens::await_exchange(visit, plan).await;
@@ -129,7 +132,13 @@ fn standing(visit: &Visit<'_>, plan: &SessionPlan) -> Option<Choice> {
     choice.is_of(&session).then_some(choice)
 }
 
-fn page(choice: &Choice, target: Option<Target>, plan: &SessionPlan, visit: &Visit<'_>) -> Answer {
+fn page(
+    choice: &Choice,
+    target: Option<Target>,
+    plan: &SessionPlan,
+    language: Option<Language>,
+    visit: &Visit<'_>,
+) -> Answer {
     let current = visit.session(plan);
     let acts_for = |number: OrganisationNumber| {
         let organisations = current.as_ref().map(|session| session.identity().organisations());
@@ -152,13 +161,19 @@ fn page(choice: &Choice, target: Option<Target>, plan: &SessionPlan, visit: &Vis
     let target = target.or_else(|| choice.target().cloned()).unwrap_or_else(Target::start);
     let mut hidden = vec![("redirect", target.as_str())];
     hidden.extend(visit.name_in_links(plan).map(|name| ("session", name)));
+    let again = |other: Language| {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(&hidden).append_pair("locale", other.tag());
+        (other, format!("{}/organisation?{}", visit.prefix(), query.finish()))
+    };
+    let switch = Language::ALL.map(again).to_vec();
     let choice = OrganisationChoice {
         action: &format!("{}/organisation", visit.prefix()),
         hidden: &hidden,
         organisations: &organisations,
         logout: &visit.logout_link(plan),
     };
-    respond::organisations(&choice, &visit.asker())
+    respond::organisations(&choice, switch, &Asker { language, ..visit.asker() })
 }
 
 /// The session whose organisation is chosen: the named one; else that of the place where the choice counts; else the first

@@ -220,6 +220,22 @@ fn beside_another_way_in_the_organisation_is_chosen_where_it_is_asked_for() {
 }
 
 #[test]
+fn the_page_is_there_in_every_language_and_loses_nothing_by_it() {
+    let world = world();
+    let mut browser = world.browser();
+    let page = browser.log_in("/job/orders?x=1", "employee-many");
+    page.shows(200, "Hvem representerer du?");
+    let english = page.text().split("href=\"").find(|link| link.contains("locale=en")).unwrap().to_owned();
+    let english = english.split('"').next().unwrap().replace("&#38;", "&");
+    let page = browser.open(&english);
+    page.shows(200, "<h1>Whom do you represent?</h1>");
+    assert_eq!(browser.cookie("__Host-portvakt-language").as_deref(), Some("en"));
+    let page = browser.submit(&page, &[("organisation", OTHER)]);
+    assert_eq!((page.status(), page.target()), (200, "/job/orders?x=1"), "{}", page.text());
+    world.finish();
+}
+
+#[test]
 fn who_has_one_is_not_asked_and_who_has_none_represents_nobody() {
     let world = world();
     let mut browser = world.browser();
