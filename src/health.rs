@@ -121,7 +121,6 @@ impl Health for LiveHealth {
     fn metrics(&self) -> String {
         let (snapshot, now) = (self.live.snapshot(), self.live.clock.now());
         let metrics = &self.live.telemetry.metrics;
-        metrics.begin_scrape();
         metrics.begin();
         for provider in snapshot.providers() {
             let name = &provider.settings().name;

@@ -675,6 +675,17 @@ impl Routes {
         self.nodes.iter().flat_map(|node| &node.routes)
     }
 
+    /// Routes that no request reaches: whatever has their pattern's form, some app would read as another path. The operator is
+    /// told of them.
+    #[must_use]
+    pub fn unreachable(&self) -> Vec<&Arc<Route>> {
+        let sample = |route: &&Arc<Route>| {
+            let method = route.methods().first()?;
+            Some(self.find_path(method, &route.pattern.sample()))
+        };
+        self.iter().filter(|route| matches!(sample(route), Some(Err(Unrouted::Ambiguous)))).collect()
+    }
+
     /// Pairs of a route and another that demands more and would govern some of its paths, if it were not more specific: the
     /// operator is warned of them.
     #[must_use]
@@ -860,6 +871,15 @@ mod tests {
             }
             assert_eq!(found(&routes, "/nb/ADMIN/x"), Err(Unrouted::Ambiguous));
         }
+    }
+
+    #[test]
+    fn a_route_whose_own_paths_are_refused_is_known() {
+        let names = |patterns: &[&str]| -> Vec<String> {
+            routes(patterns).unreachable().into_iter().map(|route| route.name.clone()).collect()
+        };
+        assert_eq!(names(&["/**", "/admin./**", "/a%20", "/b.c", "/S/*"]), ["/admin./**", "/a%20"]);
+        assert_eq!(names(&["/*", "/x", "/app/**", "/s%C3%B8knad/**"]), [""; 0]);
     }
 
     #[test]

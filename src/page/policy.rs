@@ -68,12 +68,13 @@ pub(super) fn of_kept_form() -> &'static str {
     &POLICY
 }
 
-/// The policy of the page that sends a kept form to an app of this host.
+/// The policy of the page that sends a kept form to an app of this host. The app has taken it when it leads elsewhere, as to
+/// a payment: a browser that held that redirect back would have the person send the form twice.
 pub(super) fn of_resent_form() -> &'static str {
     static POLICY: LazyLock<String> = LazyLock::new(|| {
         let [script, style] = [hash_source(SCRIPT), hash_source(STYLE)];
         format!(
-            "default-src 'none'; script-src {script}; style-src {style}; form-action 'self'; \
+            "default-src 'none'; script-src {script}; style-src {style}; form-action 'self' https:; \
              frame-ancestors 'none'; base-uri 'none'"
         )
     });

@@ -412,21 +412,6 @@ impl Metrics {
         }
     }
 
-    /// To be called before the gauges below are set: what a reload has taken away is told of no more. An alarm on it would
-    /// never end.
-    pub fn begin_scrape(&self) {
-        let named = [
-            &self.provider_down,
-            &self.upstream_requests,
-            &self.key_age,
-            &self.key_active_from,
-            &self.key_warning,
-            &self.keys_withheld,
-            &self.log_failing,
-        ];
-        named.into_iter().for_each(IntGaugeVec::reset);
-    }
-
     /// The calls of a provider, as it has counted them; before [`render`](Self::render).
     pub fn provider_calls(&self, provider: &str, calls: &Calls) {
         let _one = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
@@ -744,11 +729,6 @@ mod tests {
         shows(&metrics, r#"portvakt_key_age_seconds{purpose="audit"}"#, "100");
         shows(&metrics, r#"portvakt_key_active_from_seconds{purpose="audit"}"#, "1790000050");
         shows(&metrics, r#"portvakt_key_active_from_seconds{purpose="cookie"}"#, "1789999900");
-        // What the next configuration does not have warns of nothing.
-        metrics.begin();
-        metrics.keys(&keys[..1], now);
-        let text = metrics.render();
-        assert!(text.contains("purpose=\"audit\"") && !text.contains("purpose=\"cookie\""), "{text}");
     }
 
     #[test]
@@ -765,7 +745,7 @@ mod tests {
         metrics.keys(&[("client-old".to_owned(), times)], now);
         metrics.keys_withheld("client-old", 1);
         series.iter().for_each(|series| shows(&metrics, series, "1"));
-        metrics.begin_scrape();
+        metrics.begin();
         metrics.provider_down("new", Call::Par, false);
         assert!(series.iter().all(|series| value(&metrics, series).is_none()));
     }

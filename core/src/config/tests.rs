@@ -715,6 +715,11 @@ fn routes_are_unambiguous_and_never_the_gateways_own() {
             &["21:15: no request reaches this route: everything below `/.well-known/portvakt`"],
         ),
         (
+            "path: /app/**",
+            "path: '/app./**'",
+            &["21:15: no request reaches `/app./**`: an application could read its paths as others"],
+        ),
+        (
             "path: /\n",
             "path: /app/open/**\n",
             &["19:17: warning: `/app/open/**` asks for less than `/app/**` on line 21"],

@@ -197,6 +197,7 @@ fn host(
         None => Arc::clone(surroundings.brand),
     };
     let routes = build(routes, &placed, desk)?;
+    refuse_unreachable(&routes, &placed, desk);
     warn_of_weak_routes(&routes, &placed, desk);
     warn_of_weak_rewrites(&routes, &placed, desk);
     let at = raw.origin.as_ref().map_or(span, |origin| &origin.span);
@@ -294,6 +295,18 @@ fn warn_of_weak_rewrites(routes: &Routes, placed: &[Placed], desk: &mut Desk<'_>
                 "ask for as much, unless this is what you mean",
             );
         }
+    }
+}
+
+/// A route that could never be asked for is a mistake, and who wrote it believes that it protects something.
+fn refuse_unreachable(routes: &Routes, placed: &[Placed], desk: &mut Desk<'_>) {
+    for route in routes.unreachable() {
+        let Some(at) = placed.iter().find(|place| place.pattern == route.pattern) else { continue };
+        desk.error(
+            &at.path,
+            format!("no request reaches `{}`: an application could read its paths as others, so they are refused", route.pattern),
+            "leave out what some applications drop: dots and blanks at the end of a segment, and `;`, `?` and `#` in one",
+        );
     }
 }
 
