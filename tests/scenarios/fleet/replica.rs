@@ -71,6 +71,13 @@ impl Replica {
         self.asked("/readyz") == Some(200) && std::net::TcpStream::connect(self.address).is_ok()
     }
 
+    /// Whether it is ready and nothing may be lacking.
+    pub(super) fn is_certain(&self) -> bool {
+        self.is_ready()
+            && self.asked("/readyz?strict") == Some(200)
+            && self.metric("portvakt_revocations_stream_sure") == 1.0
+    }
+
     pub(super) fn await_ready(&mut self) {
         await_that("a replica is ready", || {
             assert!(self.process.ended().is_none(), "{} has ended: {}", self.name, self.process.errors());

@@ -137,12 +137,8 @@ impl<'a> Troubled<'a> {
 
     /// All are ready and know everything.
     fn await_certainty(&self) {
-        let knows = |replica: &Replica| {
-            replica.metric("portvakt_revocations_stream_sure") == 1.0
-                && replica.asked("/readyz?strict") == Some(200)
-        };
         await_that("all replicas are ready and know everything", || {
-            self.replicas.iter().all(|replica| replica.is_ready() && knows(replica)).then_some(())
+            self.replicas.iter().all(Replica::is_certain).then_some(())
         });
     }
 

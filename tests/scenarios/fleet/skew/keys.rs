@@ -237,7 +237,7 @@ fn who_cannot_read_what_the_other_ends_lets_nobody_in_until_it_has_the_key() {
 /// A store's user that was allowed what an older binary needs by name, and nothing else.
 #[test]
 #[ignore = "`make skew` runs it beside an older binary"]
-fn a_store_that_allows_no_word_of_keys_leaves_the_new_one_not_ready_and_the_old_one_as_it_is() {
+fn a_store_that_allows_no_word_of_keys_makes_strict_routes_of_the_new_one_wait_and_the_old_one_goes_on() {
     let Some(tells) = old_tells_of_its_keys() else { return };
     let Some(beside) = Beside::start(&Age::BOTH, Shares::Ends) else { return };
     let stays = crowd::log_in(&beside.world, 1).pop().unwrap();
@@ -247,7 +247,9 @@ fn a_store_that_allows_no_word_of_keys_leaves_the_new_one_not_ready_and_the_old_
     };
     allow("~{portvakt}:ends ~{portvakt}:beats");
     let new = beside.at(Age::New);
-    await_that("it is not ready", || (!new.is_ready()).then_some(()));
+    await_that("it says that strict routes wait", || {
+        (new.asked("/readyz?strict") == Some(503)).then_some(())
+    });
     beside.check("it says why", new.messages().to_ascii_uppercase().contains("NOPERM"));
     let status = beside.status(Age::New as usize, "/fleet/stays", &stays.cookie);
     beside.check(&format!("nobody is let in: {status}"), status == 503);

@@ -119,7 +119,7 @@ impl Beside {
         let others = (self.replicas.len() - 1) as f64;
         await_that("all hear each other", || {
             let heard = |replica: &Replica| replica.metric("portvakt_revocations_replicas");
-            let ready = |replica: &Replica| replica.is_ready() && heard(replica) == others;
+            let ready = |replica: &Replica| replica.is_certain() && heard(replica) == others;
             self.replicas.iter().all(ready).then_some(())
         });
     }
